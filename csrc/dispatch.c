@@ -1,0 +1,121 @@
+/* Chooses among the variants that setup.py compiled: one table of functions per instruction set.
+ *
+ * This is the only file that asks the CPU what it can do, and the only one that holds state: the
+ * table in use, and the number of threads.
+ */
+#include "dispatch.h"
+
+#include <string.h>
+
+#ifdef _OPENMP
+#  include <omp.h>
+#  include <pthread.h>
+#endif
+
+extern const npcnn_kernels npcnn_kernels_plain;
+#if defined(NPCNN_X86)
+extern const npcnn_kernels npcnn_kernels_sse2, npcnn_kernels_avx2, npcnn_kernels_avx512;
+#elif defined(NPCNN_ARM)
+extern const npcnn_kernels npcnn_kernels_neon;
+#endif
+
+static int always(void) { return 1; }
+
+#if defined(NPCNN_X86)
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static int has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+}
+#endif
+
+static const struct {
+    const npcnn_kernels *kernels;
+    int (*supported)(void);
+} variants[] = {                                /* fastest first */
+#if defined(NPCNN_X86)
+    {&npcnn_kernels_avx512, has_avx512},
+    {&npcnn_kernels_avx2, has_avx2},
+    {&npcnn_kernels_sse2, always},
+#elif defined(NPCNN_ARM)
+    {&npcnn_kernels_neon, always},
+#endif
+    {&npcnn_kernels_plain, always},
+};
+enum { VARIANTS = sizeof variants / sizeof variants[0] };
+
+static const npcnn_kernels *active;
+
+const char *npcnn_supported_isa(int i)
+{
+    for (int v = 0; v < VARIANTS; v++)
+        if (variants[v].supported() && i-- == 0)
+            return variants[v].kernels->name;
+    return NULL;
+}
+
+int npcnn_use_isa(const char *name)
+{
+    for (int v = 0; v < VARIANTS; v++)
+        if (strcmp(variants[v].kernels->name, name) == 0 && variants[v].supported()) {
+            active = variants[v].kernels;
+            return 0;
+        }
+    return -1;
+}
+
+const npcnn_kernels *npcnn_active(void)
+{
+    if (!active)
+        npcnn_use_isa(npcnn_supported_isa(0));
+    return active;
+}
+
+#ifdef _OPENMP
+static int limit;                               /* set by npcnn_set_threads; 0: no limit of ours */
+static int used;                                /* 1 once a kernel may have started threads */
+static int forked;                              /* 1 in a process forked after that */
+
+/* The threads of an OpenMP runtime do not survive a fork, and GNU's waits for them for ever.  A child
+ * forked after threads were used therefore computes in its one thread. */
+static void after_fork_in_child(void) { forked = used; }
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+int npcnn_threads(void)
+{
+    const int openmp = omp_get_max_threads();   /* OMP_NUM_THREADS and threadpoolctl act on this */
+    if (forked)
+        return 1;
+    used = 1;
+    return limit > 0 && limit < openmp ? limit : openmp;
+}
+
+void npcnn_set_threads(int threads)
+{
+    limit = threads;
+    if (omp_get_max_threads() < threads)
+        omp_set_num_threads(threads);
+}
+
+int npcnn_has_openmp(void) { return 1; }
+#else
+int npcnn_threads(void) { return 1; }
+void npcnn_set_threads(int threads) { (void)threads; }
+int npcnn_has_openmp(void) { return 0; }
+#endif
+
+const char *npcnn_compiler(void)
+{
+#if defined(__clang__)
+    return "Clang " __clang_version__;
+#elif defined(__GNUC__)
+    return "GCC " __VERSION__;
+#else
+    return "unknown";
+#endif
+}

@@ -1,0 +1,26 @@
+/* Which instruction set is in use, and how many threads. */
+#ifndef NPCNN_DISPATCH_H
+#define NPCNN_DISPATCH_H
+
+#include "kernels.h"
+
+/* The table in use; never NULL. */
+const npcnn_kernels *npcnn_active(void);
+
+/* The name of the i-th instruction set that was built and that this CPU has, fastest first; NULL behind the last. */
+const char *npcnn_supported_isa(int i);
+
+/* Use the named instruction set; 0 when it was chosen, -1 when this build or CPU does not have it. */
+int npcnn_use_isa(const char *name);
+
+/* Threads the next kernel called from this thread will use; at least 1. */
+int npcnn_threads(void);
+void npcnn_set_threads(int threads);
+
+/* 1 when built with OpenMP. */
+int npcnn_has_openmp(void);
+
+/* Name and version of the compiler. */
+const char *npcnn_compiler(void);
+
+#endif

@@ -1,0 +1,42 @@
+/* Loops over flat arrays: ReLU, sums, and the Adam update.  The compiler turns each into vectors. */
+
+static void NAME(relu)(const REAL *x, REAL *y, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        y[i] = x[i] < 0 ? 0 : x[i];             /* this way round NaN stays NaN */
+}
+
+/* dx = dy where the ReLU let its input through.  y > 0 tells, so the input itself need not be kept. */
+static void NAME(relu_backward)(const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+static void NAME(add)(const REAL *restrict x, REAL *restrict sum, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        sum[i] += x[i];
+}
+
+/* sum[j] += sum over the rows r of x[r, j]: the gradient of a bias. */
+static void NAME(add_rows)(const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row,
+                           REAL *restrict sum)
+{
+    for (ptrdiff_t r = 0; r < rows; r++, x += x_row)
+        for (ptrdiff_t j = 0; j < cols; j++)
+            sum[j] += x[j];
+}
+
+/* Kingma & Ba, "Adam", 2015, algorithm 1 in the efficient order of section 2: the bias corrections of
+ * m and v are folded into step_size by the caller. */
+static void NAME(adam_step)(REAL *restrict p, const REAL *restrict grad, REAL *restrict m, REAL *restrict v,
+                            ptrdiff_t count, REAL step_size, REAL beta1, REAL beta2, REAL eps)
+{
+    for (ptrdiff_t i = 0; i < count; i++) {
+        m[i] += (1 - beta1) * (grad[i] - m[i]);
+        v[i] += (1 - beta2) * (grad[i] * grad[i] - v[i]);
+        p[i] -= step_size * m[i] / (sizeof(REAL) == sizeof(float) ? (REAL)sqrtf((float)v[i]) + eps
+                                                                  : (REAL)sqrt((double)v[i]) + eps);
+    }
+}

@@ -1,0 +1,131 @@
+/* The micro-kernel: the product of matrices that every convolution ends in.
+ *
+ *     C[r, j] = relu( bias[j] + sum_t sum_k A_t[r, k] * B_t[k, j] )
+ *
+ * A is addressed by strides only - A_t[r, k] = a[r*a_row + k*a_depth + t*a_tap] - so one function
+ * serves y = columns w, dw = columns^T dy (a_row = 1) and dcolumns = dy w^T, and the sum over the
+ * taps t of a 1-D convolution needs no copy of the picture.  A row of B and of C is contiguous:
+ * B_t[k, j] = b[k*b_depth + j + t*b_tap], C[r, j] = c[r*c_row + j].
+ *
+ * Why it is fast: a tile of GEMM_ROWS rows by two vectors of C lives in registers while the sum
+ * runs; each value of A that is loaded is multiplied with two vectors, each vector of B with
+ * GEMM_ROWS values (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
+ *
+ * B is read in whole vectors: its rows must be readable up to the next multiple of the vector
+ * length.  C is written only where it exists.
+ */
+
+/* Rows of B that are worked through at a time: 256 x two vectors of them stay in the L1 cache. */
+#undef DEPTH_BLOCK
+#define DEPTH_BLOCK (32768 / (2 * VECTOR_LENGTH * (ptrdiff_t)sizeof(REAL)))
+
+/* One tile; `rows` and `vectors` are known to the compiler, which unrolls every loop over them. */
+ALWAYS_INLINE void NAME(gemm_tile)(
+    const int rows, const int vectors, ptrdiff_t cols, ptrdiff_t depth, ptrdiff_t taps,
+    const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
+    const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
+    REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
+{
+    vec sum[GEMM_ROWS][2], bias_vec[2];
+    const int whole = cols == vectors * VECTOR_LENGTH;
+
+    UNROLL for (int v = 0; v < vectors; v++) {
+        REAL padded[VECTOR_LENGTH];             /* the bias may end inside a vector */
+        for (int j = 0; j < VECTOR_LENGTH; j++)
+            padded[j] = bias && v * VECTOR_LENGTH + j < cols ? bias[v * VECTOR_LENGTH + j] : 0;
+        bias_vec[v] = *(const vec_unaligned *)padded;
+        UNROLL for (int r = 0; r < rows; r++)
+            sum[r][v] = bias_vec[v];
+    }
+
+    for (ptrdiff_t t = 0; t < taps; t++) {
+        const REAL *b_row = b + t * b_tap;
+        /* Every third row has a pointer of its own; the two after it are that plus one or two
+         * strides, which the processor's addressing adds for nothing. */
+        const REAL *a_third[(GEMM_ROWS + 2) / 3];
+        UNROLL for (int r = 0; r < rows; r += 3)
+            a_third[r / 3] = a + t * a_tap + r * a_row;
+
+        for (ptrdiff_t k = 0; k < depth; k++) {
+            vec b_vec[2];
+            UNROLL for (int v = 0; v < vectors; v++)
+                b_vec[v] = *(const vec_unaligned *)(b_row + v * VECTOR_LENGTH);
+            b_row += b_depth;
+            UNROLL for (int r = 0; r < rows; r++) {
+                const REAL a_value = a_third[r / 3][(r % 3) * a_row];
+                UNROLL for (int v = 0; v < vectors; v++)
+                    sum[r][v] += a_value * b_vec[v];
+            }
+            UNROLL for (int r = 0; r < rows; r += 3)
+                a_third[r / 3] += a_depth;
+        }
+    }
+
+    UNROLL for (int r = 0; r < rows; r++) {
+        REAL border[2 * VECTOR_LENGTH] = {0};   /* stands in for a row of C that ends inside a vector */
+        REAL *c_here = c + r * c_row;
+        REAL *target = whole ? c_here : border;
+        if (!whole && accumulate)
+            memcpy(border, c_here, (size_t)cols * sizeof(REAL));
+        UNROLL for (int v = 0; v < vectors; v++) {
+            vec value = sum[r][v];
+            if (accumulate)
+                value += *(const vec_unaligned *)(target + v * VECTOR_LENGTH);
+            if (relu)
+                value = NAME(relu_vec)(value);
+            *(vec_unaligned *)(target + v * VECTOR_LENGTH) = value;
+        }
+        if (!whole)
+            memcpy(c_here, border, (size_t)cols * sizeof(REAL));
+    }
+}
+
+/* All rows of C under one panel of columns, in tiles as tall as they come. */
+ALWAYS_INLINE void NAME(gemm_panel)(
+    const int vectors, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, ptrdiff_t taps,
+    const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
+    const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
+    REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
+{
+#define TILES_OF(height)                                                                              \
+    for (; rows - r >= (height); r += (height))                                                       \
+        NAME(gemm_tile)(height, vectors, cols, depth, taps, a + r * a_row, a_row, a_depth, a_tap,     \
+                        b, b_depth, b_tap, c + r * c_row, c_row, accumulate, bias, relu)
+    ptrdiff_t r = 0;
+    TILES_OF(GEMM_ROWS);
+    TILES_OF(GEMM_ROWS / 2);
+    TILES_OF(GEMM_ROWS / 4);
+    TILES_OF(1);
+#undef TILES_OF
+}
+
+static void NAME(gemm)(
+    ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, ptrdiff_t taps,
+    const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
+    const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
+    REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
+{
+    const ptrdiff_t panel = 2 * VECTOR_LENGTH;
+    /* Deep products without taps are cut so that the panel of B stays in the L1 cache: the first block
+     * starts from the bias, the others add to C, the last applies the ReLU. */
+    const ptrdiff_t block = taps == 1 ? DEPTH_BLOCK : depth;
+
+    for (ptrdiff_t j = 0; j < cols; j += panel) {
+        const ptrdiff_t width = cols - j < panel ? cols - j : panel;
+        ptrdiff_t k = 0;
+        do {
+            const ptrdiff_t depth_here = depth - k < block ? depth - k : block;
+            const int last = k + depth_here == depth;
+            const REAL *bias_here = bias && k == 0 ? bias + j : NULL;
+            if (width > VECTOR_LENGTH)
+                NAME(gemm_panel)(2, rows, width, depth_here, taps, a + k * a_depth, a_row, a_depth, a_tap,
+                                 b + k * b_depth + j, b_depth, b_tap, c + j, c_row,
+                                 accumulate || k > 0, bias_here, relu && last);
+            else
+                NAME(gemm_panel)(1, rows, width, depth_here, taps, a + k * a_depth, a_row, a_depth, a_tap,
+                                 b + k * b_depth + j, b_depth, b_tap, c + j, c_row,
+                                 accumulate || k > 0, bias_here, relu && last);
+            k += block;
+        } while (k < depth);
+    }
+}

@@ -1,0 +1,68 @@
+/* The vectors of the variant being compiled: how wide, and the few operations that need a name.
+ *
+ * variant.c is compiled once for every instruction set.  This is the only header that looks at which
+ * one it is; everything below is written with the compiler's vector extensions (a `vec` is added and
+ * multiplied like a number) or as plain loops that the compiler turns into vectors by itself.
+ *
+ * The register tile of the micro-kernel follows from the number of vector registers:
+ * GEMM_ROWS x (2 vectors) accumulators, plus two vectors of B, plus one value of A, must fit.
+ */
+#ifndef NPCNN_SIMD_H
+#define NPCNN_SIMD_H
+
+#if defined(NPCNN_PLAIN)
+#  define VECTOR_BYTES 0     /* no vectors at all: one number at a time */
+#  define GEMM_ROWS 6
+#elif defined(__AVX512F__)
+#  define VECTOR_BYTES 64    /* 32 registers: 24 accumulators */
+#  define GEMM_ROWS 12
+#elif defined(__AVX2__)
+#  define VECTOR_BYTES 32    /* 16 registers: 12 accumulators */
+#  define GEMM_ROWS 6
+#elif defined(__aarch64__) || defined(__ARM_NEON)
+#  define VECTOR_BYTES 16    /* 32 registers: 24 accumulators */
+#  define GEMM_ROWS 12
+#else
+#  define VECTOR_BYTES 16    /* baseline x86-64 (SSE2), 16 registers: 12 accumulators */
+#  define GEMM_ROWS 6
+#endif
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#  define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#  define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#endif
+
+/* From here on: once per type.  REAL is float or double, INTEGER the integer of the same size. */
+#undef VECTOR_LENGTH
+#undef vec
+#undef vec_unaligned
+
+#if VECTOR_BYTES
+#  define VECTOR_LENGTH (VECTOR_BYTES / (int)sizeof(REAL))
+typedef REAL NAME(vec) __attribute__((vector_size(VECTOR_BYTES)));
+typedef INTEGER NAME(mask) __attribute__((vector_size(VECTOR_BYTES)));
+/* The same vector at any address a REAL may have. */
+typedef REAL NAME(vec_unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
+ALWAYS_INLINE NAME(vec) NAME(relu_vec)(NAME(vec) v)
+{
+    /* A comparison of vectors gives all ones where it holds; NaN < 0 does not hold, so NaN stays. */
+    return (NAME(vec))((NAME(mask))v & ~(NAME(mask))(v < (REAL)0));
+}
+#else
+#  define VECTOR_LENGTH 1
+typedef REAL NAME(vec);
+typedef REAL NAME(vec_unaligned);
+
+ALWAYS_INLINE NAME(vec) NAME(relu_vec)(NAME(vec) v)
+{
+    return v < (REAL)0 ? (REAL)0 : v;
+}
+#endif
+
+#define vec NAME(vec)
+#define vec_unaligned NAME(vec_unaligned)

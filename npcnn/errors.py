@@ -1,0 +1,23 @@
+"""The exceptions of npcnn.
+
+Every check in the library raises one of these or a plain ``ValueError`` /
+``TypeError``.  They derive from the built-in exception a NumPy user would
+expect, so ``except ValueError`` still catches a wrong shape.  The message
+always names the argument, what came, what was expected and what to do.
+"""
+
+
+class ShapeError(ValueError):
+    """An array has the wrong rank or the wrong size along an axis."""
+
+
+class DTypeError(TypeError):
+    """An array has a dtype that npcnn does not compute with."""
+
+
+class DataError(ValueError):
+    """A data set file is missing, damaged, or not what it claims to be."""
+
+
+class WeightsError(ValueError):
+    """A weights file does not fit the network it is loaded into."""

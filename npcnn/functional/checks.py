@@ -1,0 +1,183 @@
+"""Checks on what the user hands in, and nothing else.
+
+Each function returns the checked value or raises an error that names the
+argument, shows what came and what was expected, and says what to do.  The
+functions of this package call them first, so that the kernels below may
+trust every shape and pointer.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn.errors import DTypeError, ShapeError
+
+FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
+    """Return `value` as a C-contiguous float32 or float64 array with the named axes.
+
+    Parameters
+    ----------
+    value : ndarray
+        What the user passed.
+    name : str
+        The name of the argument, for the message.
+    axes : str or None
+        The axes expected, for example ``"N, H, W, C"``; their count is the rank.  None: any shape.
+
+    Returns
+    -------
+    ndarray
+        `value` itself when it is C-contiguous, else a contiguous copy.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a NumPy array.
+    DTypeError
+        If its dtype is neither float32 nor float64.
+    ShapeError
+        If its rank is not the number of axes.
+
+    Examples
+    --------
+    >>> float_array(np.zeros((2, 3)), "x", "N, C").shape
+    (2, 3)
+    """
+    if not isinstance(value, np.ndarray):
+        wanted = f"numpy.ndarray with axes ({axes})" if axes else "numpy.ndarray"
+        raise TypeError(
+            f"{name} must be a {wanted}, got {type(value).__name__}; convert it with numpy.asarray"
+        )
+    if value.dtype not in FLOAT_DTYPES:
+        raise DTypeError(
+            f"{name} must be float32 or float64, got {value.dtype}; "
+            f"convert it with {name}.astype(numpy.float32)"
+        )
+    rank = axes.count(",") + 1 if axes else value.ndim
+    if value.ndim != rank:
+        raise ShapeError(
+            f"{name} must have {rank} axes ({axes}), got shape {value.shape}; "
+            "reshape it or add the missing axis"
+        )
+    return np.ascontiguousarray(value)
+
+
+def same_dtype(value: NDArray[Any], name: str, other: NDArray[Any], other_name: str) -> None:
+    """Raise `DTypeError` unless both arrays have one dtype."""
+    if value.dtype != other.dtype:
+        raise DTypeError(
+            f"{name} must have the dtype of {other_name}, {other.dtype}, got {value.dtype}; "
+            f"convert it with {name}.astype({other_name}.dtype)"
+        )
+
+
+def exact_shape(value: NDArray[Any], name: str, expected: tuple[int, ...], why: str) -> None:
+    """Raise `ShapeError` unless `value` has the expected shape; `why` says where it comes from."""
+    if value.shape != expected:
+        raise ShapeError(f"{name} must have shape {expected} ({why}), got {value.shape}")
+
+
+def positive_axes(value: NDArray[Any], name: str, axes: str, *, first: int = 1) -> None:
+    """Raise `ShapeError` if an axis from number `first` on is empty; an empty batch is fine."""
+    if 0 in value.shape[first:]:
+        raise ShapeError(
+            f"{name} has an empty axis: shape {value.shape} for axes ({axes}); "
+            "only the batch axis N may be 0"
+        )
+
+
+def integer(value: Any, name: str, *, minimum: int) -> int:
+    """Return `value` as an int of at least `minimum`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not an integer (a bool is not one here).
+    ValueError
+        If it is smaller than `minimum`.
+
+    Examples
+    --------
+    >>> integer(np.int64(3), "stride", minimum=1)
+    3
+    """
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be an integer of at least {minimum}, got {value!r}"
+        ) from None
+    if number < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {number}")
+    return number
+
+
+def pair(value: Any, name: str, *, minimum: int) -> tuple[int, int]:
+    """Return an int or a pair of ints as a pair (height, width), each at least `minimum`.
+
+    Examples
+    --------
+    >>> pair(3, "stride", minimum=1)
+    (3, 3)
+    >>> pair((1, 2), "stride", minimum=1)
+    (1, 2)
+    """
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise ValueError(
+                f"{name} must be an integer or a pair (height, width), got {value!r}"
+            )
+        return (
+            integer(value[0], f"{name}[0]", minimum=minimum),
+            integer(value[1], f"{name}[1]", minimum=minimum),
+        )
+    number = integer(value, name, minimum=minimum)
+    return number, number
+
+
+def output_array(
+    out: NDArray[Any] | None,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    inputs: tuple[NDArray[Any], ...] = (),
+) -> NDArray[Any]:
+    """Return `out` when it can take a result of this shape and dtype; allocate when it is None.
+
+    Raises
+    ------
+    TypeError
+        If `out` is not an array.
+    DTypeError
+        If its dtype is another.
+    ShapeError
+        If its shape is another.
+    ValueError
+        If it is not C-contiguous, aligned and writeable, or shares memory with one of `inputs`,
+        which are still read while it is written.
+    """
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{name} must be a numpy.ndarray or None, got {type(out).__name__}")
+    if out.dtype != dtype:
+        raise DTypeError(f"{name} must have dtype {dtype}, got {out.dtype}")
+    if out.shape != shape:
+        raise ShapeError(f"{name} must have shape {shape}, got {out.shape}")
+    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
+        raise ValueError(
+            f"{name} must be C-contiguous, aligned and writeable; pass numpy.empty({shape})"
+        )
+    if any(np.may_share_memory(out, array) for array in inputs):
+        raise ValueError(f"{name} must not share memory with an input; pass numpy.empty({shape})")
+    return out

@@ -1,0 +1,155 @@
+"""The arithmetic of windows sliding over a picture: padding and output size.
+
+Convolution and pooling share it.  A window of `size` taps, `dilation` apart,
+spans ``(size - 1) * dilation + 1`` pixels; it moves by `stride`.
+
+===========  =======================================================
+padding      output size along one axis
+===========  =======================================================
+"same"       ceil(input / stride), TensorFlow's rule; the padding is
+             what that needs, the odd pixel at the bottom / right
+"valid"      ceil((input - span + 1) / stride), no padding
+p            as "valid" after p pixels were added on either side
+((t, b),     as "valid" after t pixels above, b below, l at the left
+ (l, r))     and r at the right
+===========  =======================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from npcnn.errors import ShapeError
+from npcnn.functional.checks import integer, pair
+
+IntOrPair: TypeAlias = int | tuple[int, int]
+Padding: TypeAlias = Literal["same", "valid"] | int | tuple[tuple[int, int], tuple[int, int]]
+
+
+class WindowGeometry(NamedTuple):
+    """Where the windows of one convolution or pooling lie, in pixels.
+
+    Each field is a pair (height, width); `padding` is a pair of pairs
+    ((top, bottom), (left, right)).
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    output: tuple[int, int]
+
+    def kernel_windows(self, x_shape: tuple[int, ...]) -> dict[str, int]:
+        """Return the fields of the C struct npcnn_windows, for pictures of `x_shape` (N, H, W, C)."""
+        return {
+            "height": x_shape[1],
+            "width": x_shape[2],
+            "channels": x_shape[3],
+            "size_h": self.size[0],
+            "size_w": self.size[1],
+            "stride_h": self.stride[0],
+            "stride_w": self.stride[1],
+            "dilation_h": self.dilation[0],
+            "dilation_w": self.dilation[1],
+            "pad_top": self.padding[0][0],
+            "pad_left": self.padding[1][0],
+            "out_height": self.output[0],
+            "out_width": self.output[1],
+        }
+
+
+def window_geometry(
+    picture: tuple[int, int],
+    size: IntOrPair,
+    *,
+    stride: IntOrPair = 1,
+    padding: Padding = "same",
+    dilation: IntOrPair = 1,
+) -> WindowGeometry:
+    """Work out the padding and the output size of windows over a picture.
+
+    Parameters
+    ----------
+    picture : tuple of int
+        Height and width of the input in pixels.
+    size : int or pair of int
+        Taps of the window.
+    stride, dilation : int or pair of int
+        Steps of the window, and the distance between its taps.
+    padding : "same", "valid", int or ((top, bottom), (left, right))
+        See the table at the top of this module.
+
+    Returns
+    -------
+    WindowGeometry
+        All of it as pairs (height, width).
+
+    Raises
+    ------
+    ShapeError
+        If the window does not fit the padded picture.
+    TypeError, ValueError
+        If an argument is not of the form above.
+
+    Examples
+    --------
+    >>> window_geometry((5, 2), 3).padding
+    ((1, 1), (1, 1))
+    >>> window_geometry((6, 6), 3, stride=2).padding   # the odd pixel goes to the bottom / right
+    ((0, 1), (0, 1))
+    >>> window_geometry((24, 24), 2, stride=2, padding="valid").output
+    (12, 12)
+    """
+    sizes = pair(size, "size", minimum=1)
+    strides = pair(stride, "stride", minimum=1)
+    dilations = pair(dilation, "dilation", minimum=1)
+    spans = tuple((k - 1) * d + 1 for k, d in zip(sizes, dilations, strict=True))
+    pads = _padding_pairs(padding, picture, spans, strides)
+
+    outputs = []
+    for axis, name in enumerate(("height", "width")):
+        padded = picture[axis] + sum(pads[axis])
+        if padded < spans[axis]:
+            raise ShapeError(
+                f"the window spans {spans[axis]} pixels along the {name} (size {sizes[axis]}, "
+                f"dilation {dilations[axis]}) but the padded picture has only {padded} "
+                f"({picture[axis]} + padding {pads[axis]}); use padding='same', more padding "
+                "or a smaller window"
+            )
+        outputs.append((padded - spans[axis]) // strides[axis] + 1)
+    return WindowGeometry(sizes, strides, dilations, pads, (outputs[0], outputs[1]))
+
+
+def _padding_pairs(
+    padding: Any, picture: tuple[int, int], spans: tuple[int, ...], strides: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return any accepted form of `padding` as ((top, bottom), (left, right))."""
+    if isinstance(padding, str):
+        if padding == "same":
+            return (
+                _same_padding(picture[0], spans[0], strides[0]),
+                _same_padding(picture[1], spans[1], strides[1]),
+            )
+        if padding == "valid":
+            return (0, 0), (0, 0)
+    elif isinstance(padding, tuple | list):
+        if len(padding) == 2 and all(
+            isinstance(side, tuple | list) and len(side) == 2 for side in padding
+        ):
+            return (
+                pair(padding[0], "padding[0]", minimum=0),
+                pair(padding[1], "padding[1]", minimum=0),
+            )
+    else:
+        both = integer(padding, "padding", minimum=0)
+        return (both, both), (both, both)
+    raise ValueError(
+        f"padding must be 'same', 'valid', an integer or ((top, bottom), (left, right)), "
+        f"got {padding!r}"
+    )
+
+
+def _same_padding(length: int, span: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's SAME: total = max((ceil(length / stride) - 1) * stride + span - length, 0)."""
+    total = max((-(-length // stride) - 1) * stride + span - length, 0)
+    return total // 2, total - total // 2

@@ -1,0 +1,65 @@
+"""In-place updates of the parameters, as the optimizers use them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from npcnn.functional.checks import exact_shape, float_array, output_array, same_dtype
+from npcnn.kernels import elementwise as elementwise_kernels
+
+
+def adam_step(
+    param: NDArray[Any],
+    grad: NDArray[Any],
+    m: NDArray[Any],
+    v: NDArray[Any],
+    *,
+    step_size: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    """One update of Adam, in place.
+
+    m += (1 - beta1) * (grad - m);  v += (1 - beta2) * (grad**2 - v);
+    param -= step_size * m / (sqrt(v) + eps).
+
+    Parameters
+    ----------
+    param, m, v : ndarray, float32 or float64, one shape and dtype
+        Parameters and the two moving averages; changed in place.
+    grad : ndarray, like `param`
+        Gradient of the loss.
+    step_size : float
+        Learning rate with the bias corrections: lr * sqrt(1 - beta2**t) / (1 - beta1**t).
+    beta1, beta2, eps : float
+        See `npcnn.Adam`.
+
+    Raises
+    ------
+    ShapeError, DTypeError, TypeError, ValueError
+        If the arrays are not alike, or one that is written to is not contiguous and writeable.
+
+    References
+    ----------
+    Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, section 2.
+
+    Examples
+    --------
+    >>> p, m, v = np.zeros(1), np.zeros(1), np.zeros(1)
+    >>> nn.functional.adam_step(
+    ...     p, np.ones(1), m, v, step_size=1.0, beta1=0.5, beta2=0.75, eps=0.0)
+    >>> p, m, v
+    (array([-1.]), array([0.5]), array([0.25]))
+    """
+    param = output_array(param, "param", getattr(param, "shape", ()), getattr(param, "dtype", None))
+    grad = float_array(grad, "grad", None)
+    same_dtype(grad, "grad", param, "param")
+    exact_shape(grad, "grad", param.shape, "the shape of param")
+    m = output_array(m, "m", param.shape, param.dtype)
+    v = output_array(v, "v", param.shape, param.dtype)
+    elementwise_kernels.adam_step(
+        param.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1), step_size, beta1, beta2, eps
+    )

@@ -1,0 +1,168 @@
+"""One-dimensional convolution along the height or the width: k taps, and no im2col.
+
+    y[i] = relu(b + sum_t x[i*s + t*d - p] @ w[t])         x[.] a line of pixels (pixels, Cin), w[t] (Cin, Cout)
+
+Here x[i] is the i-th line *across* the axis of the convolution: a row of the picture when it runs along
+the height, a column when it runs along the width.  A picture is stepped through with two strides, `along`
+the axis and `across` it, and one algorithm serves both:
+
+    axis        along    across
+    "height"    W * C    C
+    "width"     C        W * C
+
+A tap that falls outside the picture is left out of the sum: that is what padding with zeros means.  The
+gradients follow term by term:
+
+    dw[t] = sum_i x[i*s + t*d - p]^T @ dy[i]
+    dx[i*s + t*d - p] += dy[i] @ w[t]^T
+"""
+from cython.parallel cimport prange, threadid
+
+from npcnn.kernels.core cimport (
+    BATCH_PARTS, add_parts, add_rows, aligned_buffer, free_buffer, gemm, real, relu_gradient, threads,
+    whole_lines, whole_vectors, zero_run,
+)
+
+
+cdef struct Lines:
+    # One axis of a 1-D convolution: lengths in lines or pixels, the two strides of each picture in numbers.
+    Py_ssize_t length, out_length, pixels
+    Py_ssize_t taps, stride, dilation, pad
+    Py_ssize_t x_along, x_across, y_along, y_across
+
+
+cdef Lines lines_of(bint along_height, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t OH, Py_ssize_t OW,
+                    Py_ssize_t out_row, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation,
+                    Py_ssize_t pad) noexcept nogil:
+    """The two ways through a picture; `out_row` is the distance of two output pixels."""
+    cdef Lines g
+    g.taps, g.stride, g.dilation, g.pad = taps, stride, dilation, pad
+    if along_height:
+        g.length, g.out_length, g.pixels = H, OH, W
+        g.x_along, g.x_across = W * C, C
+        g.y_along, g.y_across = OW * out_row, out_row
+    else:
+        g.length, g.out_length, g.pixels = W, OW, H
+        g.x_along, g.x_across = C, W * C
+        g.y_along, g.y_across = out_row, OW * out_row
+    return g
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1) // b if a > 0 else 0
+
+
+cdef void taps_inside(const Lines* g, Py_ssize_t i, Py_ssize_t* begin, Py_ssize_t* end) noexcept nogil:
+    """The taps t with 0 <= i*stride + t*dilation - pad < length."""
+    cdef Py_ssize_t start = i * g.stride - g.pad
+    begin[0] = min(ceil_div(-start, g.dilation), g.taps)
+    end[0] = max(min(ceil_div(g.length - start, g.dilation), g.taps), begin[0])
+
+
+cdef void lines_inside(const Lines* g, Py_ssize_t t, Py_ssize_t* begin, Py_ssize_t* end) noexcept nogil:
+    """The output lines i with 0 <= i*stride + t*dilation - pad < length."""
+    cdef Py_ssize_t start = t * g.dilation - g.pad
+    begin[0] = min(ceil_div(-start, g.stride), g.out_length)
+    end[0] = max(min(ceil_div(g.length - start, g.stride), g.out_length), begin[0])
+
+
+def conv1d(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real[::1] b, bint along_height,
+           Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t pad, bint relu, real[:, :, :, ::1] y):
+    """y[i] = relu(b + sum_t x[i*s + t*d - p] @ w[t]).
+
+    `w` is (K, Cin, Cout), its rows padded with zeros to whole vectors; `b` may be None.
+    """
+    cdef:
+        Py_ssize_t N = x.shape[0], Cin = x.shape[3], Cout = y.shape[3]
+        Py_ssize_t w_row = w.shape[2]
+        Lines g = lines_of(along_height, x.shape[1], x.shape[2], Cin, y.shape[1], y.shape[2], Cout,
+                           w.shape[0], stride, dilation, pad)
+        Py_ssize_t item, n, i
+        const real* bias = &b[0] if b is not None else NULL
+    for item in prange(N * g.out_length, nogil=True, schedule="static", num_threads=threads()):
+        n = item // g.out_length
+        i = item % g.out_length
+        line_forward(&x[n, 0, 0, 0], &w[0, 0, 0], w_row, bias, Cin, Cout, &g, i, relu, &y[n, 0, 0, 0])
+
+
+cdef void line_forward(const real* x, const real* w, Py_ssize_t w_row, const real* bias, Py_ssize_t Cin,
+                       Py_ssize_t Cout, const Lines* g, Py_ssize_t i, bint relu, real* y) noexcept nogil:
+    """y[i] = relu(b + sum_t x[i*s + t*d - p] @ w[t]) over the taps inside the picture."""
+    cdef Py_ssize_t t, t_end
+    taps_inside(g, i, &t, &t_end)
+    gemm(g.pixels, Cout, Cin, t_end - t,
+         x + (i * g.stride + t * g.dilation - g.pad) * g.x_along, g.x_across, 1, g.dilation * g.x_along,
+         w + t * Cin * w_row, w_row, Cin * w_row,
+         y + i * g.y_along, g.y_across, False, bias, relu)
+
+
+cdef void tap_backward(const real* dy, Py_ssize_t dy_row, const real* x, const real* w_transposed, Py_ssize_t w_row,
+                       Py_ssize_t Cin, Py_ssize_t Cout, const Lines* g, Py_ssize_t t,
+                       real* dx, real* dw) noexcept nogil:
+    """Add what one picture gives to dw[t], whose rows are as long as those of dy; and, unless dx is NULL, to dx."""
+    cdef Py_ssize_t i, i_end, line
+    lines_inside(g, t, &i, &i_end)
+    line = i * g.stride + t * g.dilation - g.pad
+    gemm(Cin, dy_row, i_end - i, g.pixels,                      # dw[t] += sum_i x[...]^T @ dy[i]
+         x + line * g.x_along, 1, g.stride * g.x_along, g.x_across,
+         dy + i * g.y_along, g.y_along, g.y_across,
+         dw + t * Cin * dy_row, dy_row, True, <const real*>NULL, False)
+    if dx == NULL:
+        return
+    while i < i_end:                                            # dx[...] += dy[i] @ w[t]^T
+        gemm(g.pixels, Cin, Cout, 1,
+             dy + i * g.y_along, g.y_across, 1, 0,
+             w_transposed + t * Cout * w_row, w_row, 0,
+             dx + line * g.x_along, g.x_across, True, <const real*>NULL, False)
+        i += 1
+        line += g.stride
+
+
+def conv1d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] w_transposed,
+                    const real[:, :, :, ::1] relu_output, bint along_height,
+                    Py_ssize_t stride, Py_ssize_t dilation, Py_ssize_t pad,
+                    real[:, :, :, ::1] dx, real[:, :, ::1] dw, real[::1] db):
+    """Gradients of `conv1d`: dw and db summed over the batch, and dx unless it is None.
+
+    `w_transposed` is (K, Cout, Cin), its rows padded with zeros to whole vectors.  With `relu_output`, the
+    result of the forward pass, dy counts only where that is positive.
+    """
+    cdef:
+        Py_ssize_t N = x.shape[0], Cin = x.shape[3], Cout = dy.shape[3], K = dw.shape[0]
+        Py_ssize_t pixels = dy.shape[1] * dy.shape[2], dy_row = whole_vectors(Cout, sizeof(real))
+        Py_ssize_t picture_size = x.shape[1] * x.shape[2] * Cin
+        Py_ssize_t parts = min(N, BATCH_PARTS), part, n, t
+        Py_ssize_t thread_size = whole_lines(pixels * dy_row), part_size = (K * Cin + 1) * dy_row
+        Lines g = lines_of(along_height, x.shape[1], x.shape[2], Cin, dy.shape[1], dy.shape[2], dy_row,
+                           K, stride, dilation, pad)
+        int team = threads()
+        bint need_dx = dx is not None
+        real* scratch
+        real* partial
+        real* dw_part
+        real* dx_picture
+        const real* dy_picture
+    dw[:, :, :] = 0
+    db[:] = 0
+    if N == 0:
+        return
+    scratch = <real*>aligned_buffer(team * thread_size + parts * part_size, sizeof(real))
+    partial = scratch + team * thread_size
+    with nogil:
+        for part in prange(parts, schedule="dynamic", num_threads=team):
+            dw_part = partial + part * part_size
+            zero_run(dw_part, part_size)
+            for n in range(part * N // parts, (part + 1) * N // parts):
+                dy_picture = relu_gradient(
+                    &dy[n, 0, 0, 0], &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
+                    pixels, Cout, dy_row, scratch + threadid() * thread_size)
+                add_rows(dy_picture, pixels, Cout, dy_row, dw_part + K * Cin * dy_row)
+                dx_picture = &dx[n, 0, 0, 0] if need_dx else NULL
+                if need_dx:
+                    zero_run(dx_picture, picture_size)
+                for t in range(K):
+                    tap_backward(dy_picture, dy_row, &x[n, 0, 0, 0], &w_transposed[0, 0, 0], w_transposed.shape[2],
+                                 Cin, Cout, &g, t, dx_picture, dw_part)
+        add_parts(partial, parts, part_size, dy_row, K * Cin, Cout, &dw[0, 0, 0])
+        add_parts(partial + K * Cin * dy_row, parts, part_size, dy_row, 1, Cout, &db[0])
+    free_buffer(scratch)

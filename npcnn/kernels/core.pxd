@@ -1,0 +1,223 @@
+"""The bridge to csrc: each inner loop under its own name, for float and for double.
+
+`csrc/dispatch.c` holds one table of functions per instruction set.  The functions below pick the
+entry of the table in use that has the type `real` stands for, so that the kernels can be written once.
+"""
+from libc.stdint cimport int32_t
+from libc.string cimport memcpy, memset
+
+ctypedef fused real:
+    float
+    double
+
+# Sums over the batch are cut into at most this many parts, each added up in the order of the pictures,
+# and the parts in their order: the same bits whatever the number of threads.
+cdef enum:
+    BATCH_PARTS = 16
+
+cdef extern from "kernels.h" nogil:
+    ctypedef struct Windows "npcnn_windows":
+        Py_ssize_t height, width, channels
+        Py_ssize_t size_h, size_w
+        Py_ssize_t stride_h, stride_w
+        Py_ssize_t dilation_h, dilation_w
+        Py_ssize_t pad_top, pad_left
+        Py_ssize_t out_height, out_width
+
+    ctypedef struct KernelsF32 "npcnn_kernels_f32":
+        Py_ssize_t vector_length
+        void (*gemm)(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, Py_ssize_t taps,
+                  const float* a, Py_ssize_t a_row, Py_ssize_t a_depth, Py_ssize_t a_tap,
+                  const float* b, Py_ssize_t b_depth, Py_ssize_t b_tap,
+                  float* c, Py_ssize_t c_row, int accumulate, const float* bias, int relu) noexcept nogil
+        void (*im2col_row)(const float* x, const Windows* g, Py_ssize_t out_row, float* columns) noexcept nogil
+        void (*col2im_row)(const float* columns, const Windows* g, Py_ssize_t out_row, float* dx) noexcept nogil
+        void (*max_pool2d_row)(const float* x, const Windows* g, Py_ssize_t out_row,
+                            float* y, int32_t* argmax) noexcept nogil
+        void (*max_pool2d_backward_row)(const float* dy, const int32_t* argmax, const Windows* g,
+                                     Py_ssize_t out_row, float* dx) noexcept nogil
+        void (*avg_pool2d_row)(const float* x, const Windows* g, Py_ssize_t out_row,
+                            int count_include_pad, float* y) noexcept nogil
+        void (*avg_pool2d_backward_row)(const float* dy, const Windows* g, Py_ssize_t out_row,
+                                     int count_include_pad, float* dx) noexcept nogil
+        void (*relu)(const float* x, float* y, Py_ssize_t count) noexcept nogil
+        void (*relu_backward)(const float* dy, const float* y, float* dx, Py_ssize_t count) noexcept nogil
+        void (*add)(const float* x, float* total, Py_ssize_t count) noexcept nogil
+        void (*add_rows)(const float* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row, float* total) noexcept nogil
+        void (*adam_step)(float* p, const float* grad, float* m, float* v, Py_ssize_t count,
+                       float step_size, float beta1, float beta2, float eps) noexcept nogil
+
+    ctypedef struct KernelsF64 "npcnn_kernels_f64":
+        Py_ssize_t vector_length
+        void (*gemm)(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, Py_ssize_t taps,
+                  const double* a, Py_ssize_t a_row, Py_ssize_t a_depth, Py_ssize_t a_tap,
+                  const double* b, Py_ssize_t b_depth, Py_ssize_t b_tap,
+                  double* c, Py_ssize_t c_row, int accumulate, const double* bias, int relu) noexcept nogil
+        void (*im2col_row)(const double* x, const Windows* g, Py_ssize_t out_row, double* columns) noexcept nogil
+        void (*col2im_row)(const double* columns, const Windows* g, Py_ssize_t out_row, double* dx) noexcept nogil
+        void (*max_pool2d_row)(const double* x, const Windows* g, Py_ssize_t out_row,
+                            double* y, int32_t* argmax) noexcept nogil
+        void (*max_pool2d_backward_row)(const double* dy, const int32_t* argmax, const Windows* g,
+                                     Py_ssize_t out_row, double* dx) noexcept nogil
+        void (*avg_pool2d_row)(const double* x, const Windows* g, Py_ssize_t out_row,
+                            int count_include_pad, double* y) noexcept nogil
+        void (*avg_pool2d_backward_row)(const double* dy, const Windows* g, Py_ssize_t out_row,
+                                     int count_include_pad, double* dx) noexcept nogil
+        void (*relu)(const double* x, double* y, Py_ssize_t count) noexcept nogil
+        void (*relu_backward)(const double* dy, const double* y, double* dx, Py_ssize_t count) noexcept nogil
+        void (*add)(const double* x, double* total, Py_ssize_t count) noexcept nogil
+        void (*add_rows)(const double* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row, double* total) noexcept nogil
+        void (*adam_step)(double* p, const double* grad, double* m, double* v, Py_ssize_t count,
+                       double step_size, double beta1, double beta2, double eps) noexcept nogil
+
+    ctypedef struct Kernels "npcnn_kernels":
+        const char* name
+        KernelsF32 f32
+        KernelsF64 f64
+
+cdef const Kernels* active() noexcept nogil
+cdef int threads() noexcept nogil
+cdef void* aligned_buffer(size_t count, size_t itemsize) except NULL
+cdef void free_buffer(void* buffer) noexcept nogil
+
+
+cdef inline Py_ssize_t whole_vectors(Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:
+    """`count` rounded up to a multiple of the vector length: how wide the rows of a gemm's B must be."""
+    cdef Py_ssize_t length = active().f32.vector_length if itemsize == 4 else active().f64.vector_length
+    return (count + length - 1) // length * length
+
+
+cdef inline Py_ssize_t whole_lines(Py_ssize_t count) noexcept nogil:
+    """`count` numbers rounded up to whole cache lines, so that the next buffer starts on one."""
+    return (count + 15) // 16 * 16
+
+
+cdef inline void gemm(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, Py_ssize_t taps,
+                      const real* a, Py_ssize_t a_row, Py_ssize_t a_depth, Py_ssize_t a_tap,
+                      const real* b, Py_ssize_t b_depth, Py_ssize_t b_tap,
+                      real* c, Py_ssize_t c_row,
+                      bint accumulate, const real* bias, bint relu) noexcept nogil:
+    """c[r, j] (+)= bias[j] + sum over t, k of a[r*a_row + k*a_depth + t*a_tap] * b[k*b_depth + j + t*b_tap]."""
+    if real is float:
+        active().f32.gemm(rows, cols, depth, taps, a, a_row, a_depth, a_tap, b, b_depth, b_tap,
+                          c, c_row, accumulate, bias, relu)
+    else:
+        active().f64.gemm(rows, cols, depth, taps, a, a_row, a_depth, a_tap, b, b_depth, b_tap,
+                          c, c_row, accumulate, bias, relu)
+
+
+cdef inline void im2col_row(const real* x, const Windows* g, Py_ssize_t out_row, real* columns) noexcept nogil:
+    if real is float:
+        active().f32.im2col_row(x, g, out_row, columns)
+    else:
+        active().f64.im2col_row(x, g, out_row, columns)
+
+
+cdef inline void col2im_row(const real* columns, const Windows* g, Py_ssize_t out_row, real* dx) noexcept nogil:
+    if real is float:
+        active().f32.col2im_row(columns, g, out_row, dx)
+    else:
+        active().f64.col2im_row(columns, g, out_row, dx)
+
+
+cdef inline void max_pool2d_row(const real* x, const Windows* g, Py_ssize_t out_row,
+                                real* y, int32_t* argmax) noexcept nogil:
+    if real is float:
+        active().f32.max_pool2d_row(x, g, out_row, y, argmax)
+    else:
+        active().f64.max_pool2d_row(x, g, out_row, y, argmax)
+
+
+cdef inline void max_pool2d_backward_row(const real* dy, const int32_t* argmax, const Windows* g,
+                                         Py_ssize_t out_row, real* dx) noexcept nogil:
+    if real is float:
+        active().f32.max_pool2d_backward_row(dy, argmax, g, out_row, dx)
+    else:
+        active().f64.max_pool2d_backward_row(dy, argmax, g, out_row, dx)
+
+
+cdef inline void avg_pool2d_row(const real* x, const Windows* g, Py_ssize_t out_row,
+                                bint count_include_pad, real* y) noexcept nogil:
+    if real is float:
+        active().f32.avg_pool2d_row(x, g, out_row, count_include_pad, y)
+    else:
+        active().f64.avg_pool2d_row(x, g, out_row, count_include_pad, y)
+
+
+cdef inline void avg_pool2d_backward_row(const real* dy, const Windows* g, Py_ssize_t out_row,
+                                         bint count_include_pad, real* dx) noexcept nogil:
+    if real is float:
+        active().f32.avg_pool2d_backward_row(dy, g, out_row, count_include_pad, dx)
+    else:
+        active().f64.avg_pool2d_backward_row(dy, g, out_row, count_include_pad, dx)
+
+
+cdef inline void relu_run(const real* x, real* y, Py_ssize_t count) noexcept nogil:
+    if real is float:
+        active().f32.relu(x, y, count)
+    else:
+        active().f64.relu(x, y, count)
+
+
+cdef inline void relu_backward_run(const real* dy, const real* y, real* dx, Py_ssize_t count) noexcept nogil:
+    if real is float:
+        active().f32.relu_backward(dy, y, dx, count)
+    else:
+        active().f64.relu_backward(dy, y, dx, count)
+
+
+cdef inline void add_run(const real* x, real* total, Py_ssize_t count) noexcept nogil:
+    if real is float:
+        active().f32.add(x, total, count)
+    else:
+        active().f64.add(x, total, count)
+
+
+cdef inline void add_rows(const real* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row,
+                          real* total) noexcept nogil:
+    if real is float:
+        active().f32.add_rows(x, rows, cols, x_row, total)
+    else:
+        active().f64.add_rows(x, rows, cols, x_row, total)
+
+
+cdef inline void adam_step_run(real* p, const real* grad, real* m, real* v, Py_ssize_t count,
+                               real step_size, real beta1, real beta2, real eps) noexcept nogil:
+    if real is float:
+        active().f32.adam_step(p, grad, m, v, count, step_size, beta1, beta2, eps)
+    else:
+        active().f64.adam_step(p, grad, m, v, count, step_size, beta1, beta2, eps)
+
+
+cdef inline void zero_run(real* x, Py_ssize_t count) noexcept nogil:
+    memset(x, 0, count * sizeof(real))
+
+
+cdef inline const real* relu_gradient(const real* dy, const real* relu_output, Py_ssize_t pixels,
+                                      Py_ssize_t channels, Py_ssize_t row, real* buffer) noexcept nogil:
+    """The gradient before the ReLU, in rows that a gemm can read as its B: `row` numbers, whole vectors.
+
+    That is `dy` itself when there was no ReLU and its rows are whole vectors already, else `buffer`.
+    """
+    cdef Py_ssize_t i
+    if row == channels:
+        if relu_output == NULL:
+            return dy
+        relu_backward_run(dy, relu_output, buffer, pixels * channels)
+        return buffer
+    for i in range(pixels):
+        if relu_output == NULL:
+            memcpy(buffer + i * row, dy + i * channels, channels * sizeof(real))
+        else:
+            relu_backward_run(dy + i * channels, relu_output + i * channels, buffer + i * row, channels)
+        zero_run(buffer + i * row + channels, row - channels)
+    return buffer
+
+
+cdef inline void add_parts(const real* partial, Py_ssize_t parts, Py_ssize_t part_size, Py_ssize_t row,
+                           Py_ssize_t rows, Py_ssize_t cols, real* total) noexcept nogil:
+    """total (rows, cols) += every part in its order; the rows of a part are `row` numbers apart."""
+    cdef Py_ssize_t part, r
+    for part in range(parts):
+        for r in range(rows):
+            add_run(partial + part * part_size + r * row, total + r * cols, cols)

@@ -1,0 +1,88 @@
+"""The state of the C core: which instruction set, how many threads, aligned memory."""
+import os
+
+from libc.stdlib cimport free
+from libc.stdint cimport SIZE_MAX
+
+cdef extern from "dispatch.h" nogil:
+    const Kernels* npcnn_active()
+    const char* npcnn_supported_isa(int i)
+    int npcnn_use_isa(const char* name)
+    int npcnn_threads()
+    void npcnn_set_threads(int threads)
+    int npcnn_has_openmp()
+    const char* npcnn_compiler()
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void** buffer, size_t alignment, size_t size)
+
+
+cdef const Kernels* active() noexcept nogil:
+    return npcnn_active()
+
+
+cdef int threads() noexcept nogil:
+    return npcnn_threads()
+
+
+cdef void* aligned_buffer(size_t count, size_t itemsize) except NULL:
+    """Memory for `count` items, on a cache line; MemoryError when there is none."""
+    cdef void* buffer = NULL
+    if count >= SIZE_MAX // itemsize or posix_memalign(&buffer, 64, (count + 1) * itemsize):
+        raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
+    return buffer
+
+
+cdef void free_buffer(void* buffer) noexcept nogil:
+    free(buffer)
+
+
+def supported_isas():
+    """Names of the instruction sets that this build has and this CPU can run, fastest first."""
+    names = []
+    while npcnn_supported_isa(len(names)) != NULL:
+        names.append(npcnn_supported_isa(len(names)).decode())
+    return names
+
+
+def isa():
+    """Name of the instruction set in use."""
+    return npcnn_active().name.decode()
+
+
+def use_isa(name):
+    """Use the named instruction set from the next kernel on; ValueError if it can't be."""
+    if npcnn_use_isa(name.encode()) != 0:
+        raise ValueError(
+            f"NPCNN_ISA / instruction set {name!r} is not one this build and this CPU have; "
+            f"choose one of {', '.join(supported_isas())}"
+        )
+
+
+def vector_columns(Py_ssize_t columns, Py_ssize_t itemsize):
+    """`columns` rounded up to whole vectors: how wide a matrix of weights must be."""
+    return whole_vectors(columns, itemsize)
+
+
+def num_threads():
+    """Number of threads the next kernel will use."""
+    return npcnn_threads()
+
+
+def set_num_threads(int n):
+    """Use at most `n` threads."""
+    npcnn_set_threads(n)
+
+
+def has_openmp():
+    """Whether this build can use more than one thread."""
+    return bool(npcnn_has_openmp())
+
+
+def compiler():
+    """Name and version of the compiler of this build."""
+    return npcnn_compiler().decode()
+
+
+if os.environ.get("NPCNN_ISA"):
+    use_isa(os.environ["NPCNN_ISA"])

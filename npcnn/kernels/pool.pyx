@@ -1,0 +1,53 @@
+"""Max and average pooling: a window slides over each channel by itself.
+
+    max_pool2d:  y[i, j, c] = max  of x[i*s + kh - p, j*s + kw - p, c] over the taps (kh, kw) inside the picture
+    avg_pool2d:  y[i, j, c] = mean of the same
+
+The gradient of a maximum goes to the one pixel that was it: `argmax` remembers which tap, kh*KW + kw.  The
+gradient of a mean is shared out equally.  Where windows overlap, a pixel's gradients add up.  Threads take rows
+of output pixels forward, and whole pictures backward, so that no two of them ever add to one pixel.
+"""
+from cython.parallel cimport prange
+from libc.stdint cimport int32_t
+
+from npcnn.kernels.core cimport (
+    Windows, avg_pool2d_backward_row, avg_pool2d_row, max_pool2d_backward_row, max_pool2d_row, real, threads,
+    zero_run,
+)
+
+
+def max_pool2d(const real[:, :, :, ::1] x, Windows g, real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
+    """The largest value of each window and the tap it was at; the first of equals in row-major order."""
+    cdef Py_ssize_t item, n, i, N = x.shape[0]
+    for item in prange(N * g.out_height, nogil=True, schedule="static", num_threads=threads()):
+        n = item // g.out_height
+        i = item % g.out_height
+        max_pool2d_row(&x[n, 0, 0, 0], &g, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
+
+
+def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1] argmax, Windows g,
+                        real[:, :, :, ::1] dx):
+    """dx: each dy added to the pixel that was the largest of its window."""
+    cdef Py_ssize_t n, i, N = dx.shape[0], picture_size = g.height * g.width * g.channels
+    for n in prange(N, nogil=True, schedule="static", num_threads=threads()):
+        zero_run(&dx[n, 0, 0, 0], picture_size)
+        for i in range(g.out_height):
+            max_pool2d_backward_row(&dy[n, i, 0, 0], &argmax[n, i, 0, 0], &g, i, &dx[n, 0, 0, 0])
+
+
+def avg_pool2d(const real[:, :, :, ::1] x, Windows g, bint count_include_pad, real[:, :, :, ::1] y):
+    """The mean of each window."""
+    cdef Py_ssize_t item, n, i, N = x.shape[0]
+    for item in prange(N * g.out_height, nogil=True, schedule="static", num_threads=threads()):
+        n = item // g.out_height
+        i = item % g.out_height
+        avg_pool2d_row(&x[n, 0, 0, 0], &g, i, count_include_pad, &y[n, i, 0, 0])
+
+
+def avg_pool2d_backward(const real[:, :, :, ::1] dy, Windows g, bint count_include_pad, real[:, :, :, ::1] dx):
+    """dx: each dy shared out equally over its window."""
+    cdef Py_ssize_t n, i, N = dx.shape[0], picture_size = g.height * g.width * g.channels
+    for n in prange(N, nogil=True, schedule="static", num_threads=threads()):
+        zero_run(&dx[n, 0, 0, 0], picture_size)
+        for i in range(g.out_height):
+            avg_pool2d_backward_row(&dy[n, i, 0, 0], &g, i, count_include_pad, &dx[n, 0, 0, 0])

@@ -1,0 +1,282 @@
+"""Convolution and its gradients as their definitions.
+
+The forward pass is a sum over taps: every output pixel looks at a few input
+pixels, and each look is one product of a row of channels with a matrix of
+weights.  Every backward pass below is the same loop read the other way: where
+forward did ``y += x * w``, the chain rule asks for ``dx += dy * w`` and
+``dw += x * dy``.  Pixels of the padding are zero: they add nothing to `y`,
+and nobody asks for their gradient, so the loops skip them.
+
+What the field calls convolution is a cross-correlation: the kernel is not
+flipped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn.reference.windows import (
+    IntOrPair,
+    Padding1D,
+    Padding2D,
+    axis_windows,
+    picture_windows,
+)
+
+
+def conv2d(
+    x: NDArray[Any],
+    w: NDArray[Any],
+    b: NDArray[Any] | None = None,
+    *,
+    stride: IntOrPair = 1,
+    padding: Padding2D = "same",
+    dilation: IntOrPair = 1,
+) -> NDArray[Any]:
+    """Two-dimensional convolution of a batch of pictures.
+
+    y[n, i, j, o] = b[o] + sum_kh sum_kw sum_c x[n, row, col, c] * w[kh, kw, c, o]
+
+    with row = i * stride_h + kh * dilation_h - top and col = j * stride_w + kw * dilation_w - left;
+    x is zero outside the picture.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, H, W, C_in)
+        The pictures.
+    w : ndarray, shape (KH, KW, C_in, C_out)
+        The weights.
+    b : ndarray, shape (C_out,), optional
+        The biases.
+    stride, dilation : int or (height, width)
+        Pixels from one window to the next, and from one tap to the next.
+    padding : "same", "valid", int or ((top, bottom), (left, right))
+        See `npcnn.reference.windows`.
+
+    Returns
+    -------
+    y : ndarray, shape (N, OH, OW, C_out)
+        The result, in the dtype of `x`.
+
+    Raises
+    ------
+    ValueError
+        If `padding` is an unknown string.
+
+    Examples
+    --------
+    >>> from npcnn import reference
+    >>> x = np.ones((1, 3, 3, 1))
+    >>> w = np.ones((3, 3, 1, 1))
+    >>> reference.conv2d(x, w)[0, :, :, 0]
+    array([[4., 6., 4.],
+           [6., 9., 6.],
+           [4., 6., 4.]])
+    """
+    N, H, W, _ = x.shape
+    KH, KW, _, C_out = w.shape
+    rows, cols = picture_windows(
+        (H, W), (KH, KW), stride=stride, padding=padding, dilation=dilation
+    )
+    y = np.zeros((N, rows.output_length, cols.output_length, C_out), x.dtype)
+    for i, kh, row in rows.taps():
+        for j, kw, col in cols.taps():
+            y[:, i, j] += x[:, row, col] @ w[kh, kw]
+    return y if b is None else y + b
+
+
+def conv2d_backward(
+    dy: NDArray[Any],
+    x: NDArray[Any],
+    w: NDArray[Any],
+    *,
+    stride: IntOrPair = 1,
+    padding: Padding2D = "same",
+    dilation: IntOrPair = 1,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Gradients of `conv2d` with respect to its input, weights and biases.
+
+    dx[n, row, col, c] = sum_o dy[n, i, j, o] * w[kh, kw, c, o], over all taps looking at (row, col)
+    dw[kh, kw, c, o]   = sum_n sum_i sum_j x[n, row, col, c] * dy[n, i, j, o]
+    db[o]              = sum_n sum_i sum_j dy[n, i, j, o]
+
+    Parameters
+    ----------
+    dy : ndarray, shape (N, OH, OW, C_out)
+        The gradient of the loss with respect to `y`.
+    x, w, stride, padding, dilation
+        What `conv2d` was given.
+
+    Returns
+    -------
+    dx, dw, db : ndarray
+        Shaped like `x`, `w` and the bias.
+
+    Raises
+    ------
+    ValueError
+        If `padding` is an unknown string.
+
+    References
+    ----------
+    LeCun et al., "Backpropagation Applied to Handwritten Zip Code Recognition", 1989.
+
+    Examples
+    --------
+    >>> from npcnn import reference
+    >>> x = np.ones((1, 3, 3, 1))
+    >>> w = np.ones((3, 3, 1, 1))
+    >>> dx, dw, db = reference.conv2d_backward(np.ones((1, 3, 3, 1)), x, w)
+    >>> dx[0, :, :, 0]
+    array([[4., 6., 4.],
+           [6., 9., 6.],
+           [4., 6., 4.]])
+    >>> db
+    array([9.])
+    """
+    _, H, W, _ = x.shape
+    KH, KW, _, _ = w.shape
+    rows, cols = picture_windows(
+        (H, W), (KH, KW), stride=stride, padding=padding, dilation=dilation
+    )
+    dx, dw = np.zeros_like(x), np.zeros_like(w)
+    for i, kh, row in rows.taps():
+        for j, kw, col in cols.taps():
+            dx[:, row, col] += dy[:, i, j] @ w[kh, kw].T
+            dw[kh, kw] += x[:, row, col].T @ dy[:, i, j]
+    return dx, dw, dy.sum(axis=(0, 1, 2))
+
+
+def conv1d(
+    x: NDArray[Any],
+    w: NDArray[Any],
+    b: NDArray[Any] | None = None,
+    *,
+    axis: str,
+    stride: int = 1,
+    padding: Padding1D = "same",
+    dilation: int = 1,
+) -> NDArray[Any]:
+    """One-dimensional convolution along the height or the width of a batch of pictures.
+
+    y[n, i, j, o] = b[o] + sum_k sum_c x[n, row, j, c] * w[k, c, o]      (axis="height")
+
+    with row = i * stride + k * dilation - before; x is zero outside the picture.  The width works
+    alike with rows and columns exchanged.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, H, W, C_in)
+        The pictures.
+    w : ndarray, shape (K, C_in, C_out)
+        The weights.
+    b : ndarray, shape (C_out,), optional
+        The biases.
+    axis : "height" or "width"
+        The axis along which the window moves.
+    stride, dilation : int
+        Along that axis; the other axis keeps every pixel.
+    padding : "same", "valid", int or (before, after)
+        Along that axis; see `npcnn.reference.windows`.
+
+    Returns
+    -------
+    y : ndarray, shape (N, OH, W, C_out) or (N, H, OW, C_out)
+        The result, in the dtype of `x`.
+
+    Raises
+    ------
+    ValueError
+        If `axis` or `padding` is an unknown string.
+
+    References
+    ----------
+    Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015, section 3.2.
+
+    Examples
+    --------
+    >>> from npcnn import reference
+    >>> x = np.arange(4.0).reshape(1, 2, 2, 1)
+    >>> w = np.array([1.0, 10.0, 100.0]).reshape(3, 1, 1)
+    >>> reference.conv1d(x, w, axis="height")[0, :, :, 0]
+    array([[200., 310.],
+           [ 20.,  31.]])
+    >>> reference.conv1d(x, w, axis="width")[0, :, :, 0]
+    array([[100.,  10.],
+           [320.,  32.]])
+    """
+    x = _moving_axis_first(x, axis)
+    N, H, W, _ = x.shape
+    K, _, C_out = w.shape
+    rows = axis_windows(H, K, stride=stride, padding=padding, dilation=dilation)
+    y = np.zeros((N, rows.output_length, W, C_out), x.dtype)
+    for i, k, row in rows.taps():
+        y[:, i] += x[:, row] @ w[k]
+    y = _moving_axis_first(y, axis)
+    return y if b is None else y + b
+
+
+def conv1d_backward(
+    dy: NDArray[Any],
+    x: NDArray[Any],
+    w: NDArray[Any],
+    *,
+    axis: str,
+    stride: int = 1,
+    padding: Padding1D = "same",
+    dilation: int = 1,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Gradients of `conv1d` with respect to its input, weights and biases.
+
+    dx[n, row, j, c] = sum_o dy[n, i, j, o] * w[k, c, o], over all taps looking at row
+    dw[k, c, o]      = sum_n sum_i sum_j x[n, row, j, c] * dy[n, i, j, o]
+    db[o]            = sum_n sum_i sum_j dy[n, i, j, o]
+
+    Parameters
+    ----------
+    dy : ndarray, shape of `y`
+        The gradient of the loss with respect to `y`.
+    x, w, axis, stride, padding, dilation
+        What `conv1d` was given.
+
+    Returns
+    -------
+    dx, dw, db : ndarray
+        Shaped like `x`, `w` and the bias.
+
+    Raises
+    ------
+    ValueError
+        If `axis` or `padding` is an unknown string.
+
+    Examples
+    --------
+    >>> from npcnn import reference
+    >>> x = np.arange(4.0).reshape(1, 2, 2, 1)
+    >>> w = np.array([1.0, 10.0, 100.0]).reshape(3, 1, 1)
+    >>> dx, dw, db = reference.conv1d_backward(np.ones((1, 2, 2, 1)), x, w, axis="height")
+    >>> dx[0, :, :, 0]
+    array([[ 11.,  11.],
+           [110., 110.]])
+    >>> dw[:, 0, 0], db
+    (array([1., 6., 5.]), array([4.]))
+    """
+    x, dy = _moving_axis_first(x, axis), _moving_axis_first(dy, axis)
+    rows = axis_windows(x.shape[1], len(w), stride=stride, padding=padding, dilation=dilation)
+    dx, dw = np.zeros_like(x), np.zeros_like(w)
+    for i, k, row in rows.taps():
+        dx[:, row] += dy[:, i] @ w[k].T
+        dw[k] += np.einsum("njc,njo->co", x[:, row], dy[:, i])
+    return _moving_axis_first(dx, axis), dw, dy.sum(axis=(0, 1, 2))
+
+
+def _moving_axis_first(pictures: NDArray[Any], axis: str) -> NDArray[Any]:
+    """Exchange height and width when the window moves along the width; twice is none."""
+    if axis == "height":
+        return pictures
+    if axis == "width":
+        return pictures.swapaxes(1, 2)
+    raise ValueError(f"axis must be 'height' or 'width', got {axis!r}")

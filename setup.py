@@ -1,0 +1,124 @@
+"""Builds the extension modules; everything else about the package is in pyproject.toml.
+
+The four kernels are Cython.  `npcnn.kernels.core` is Cython too, and carries the C core of csrc/: variant.c is
+compiled once for each instruction set the target architecture may have, and csrc/dispatch.c chooses among them
+when the library is loaded, so one build runs on any machine of the architecture.
+
+Environment variables: NPCNN_OPENMP=0 builds without OpenMP (one thread).
+"""
+
+import os
+import platform
+import tempfile
+from distutils.errors import CompileError, LinkError
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+CSRC = "csrc"
+# -ffp-contract=fast lets a*b+c become one fused instruction.  The other two only say that nobody reads errno
+# or floating-point traps after a kernel; results and NaNs stay what IEEE 754 says.
+FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+VARIANTS = {
+    "x86": {
+        "avx512": [
+            "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma", "-mprefer-vector-width=512",
+        ],
+        "avx2": ["-mavx2", "-mfma"],
+        "sse2": ["-msse2"],
+        "plain": ["-DNPCNN_PLAIN"],
+    },
+    "arm": {"neon": [], "plain": ["-DNPCNN_PLAIN"]},
+    "other": {"plain": ["-DNPCNN_PLAIN"]},
+}
+
+
+def architecture():
+    """Return the key of VARIANTS for the machine built for."""
+    machine = os.environ.get("_PYTHON_HOST_PLATFORM", platform.machine()).lower()
+    if any(name in machine for name in ("x86_64", "amd64")):
+        return "x86"
+    return "arm" if any(name in machine for name in ("aarch64", "arm64")) else "other"
+
+
+def extension(name, **options):
+    """Return the Cython extension npcnn.kernels.<name>."""
+    return Extension(
+        f"npcnn.kernels.{name}",
+        [f"npcnn/kernels/{name}.pyx"],
+        include_dirs=[CSRC],
+        depends=[str(path) for path in sorted(Path(CSRC).glob("*"))],
+        **options,
+    )
+
+
+class BuildWithVariants(build_ext):
+    """build_ext that adds the OpenMP flags the compiler takes, and the variants of csrc/ to `core`."""
+
+    def build_extensions(self):
+        """Settle the flags once, then build."""
+        openmp = self.openmp_flags()
+        self.flags = FLAGS + openmp
+        for ext in self.extensions:
+            ext.extra_compile_args += self.flags
+            ext.extra_link_args += openmp
+        super().build_extensions()
+
+    def build_extension(self, ext):
+        """Compile csrc/ before `core`, which is linked with it."""
+        if ext.name == "npcnn.kernels.core":
+            ext.extra_objects = self.compile_core()
+        super().build_extension(ext)
+
+    def compile_core(self):
+        """Compile dispatch.c, and variant.c once per instruction set; return the object files."""
+        arch = architecture()
+        objects = self.compile_c("dispatch.c", "dispatch", [f"-DNPCNN_{arch.upper()}"])
+        for name, flags in VARIANTS[arch].items():
+            objects += self.compile_c("variant.c", name, [f"-DVARIANT={name}", *flags])
+        return objects
+
+    def compile_c(self, source, folder, flags):
+        """Compile one file of csrc/ into a folder of its own, since variant.c has many objects."""
+        return self.compiler.compile(
+            [f"{CSRC}/{source}"],
+            output_dir=str(Path(self.build_temp, folder)),
+            include_dirs=[CSRC],
+            extra_postargs=self.flags + flags,
+        )
+
+    def openmp_flags(self):
+        """Return the flags for OpenMP, or none where the compiler lacks it or NPCNN_OPENMP=0."""
+        if os.environ.get("NPCNN_OPENMP", "1") == "0":
+            return []
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "openmp.c")
+            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=["-fopenmp"]
+                )
+                self.compiler.link_executable(
+                    objects, "openmp", output_dir=folder, extra_postargs=["-fopenmp"]
+                )
+            except (CompileError, LinkError):
+                self.announce("no OpenMP: npcnn will compute in one thread", level=3)
+                return []
+        return ["-fopenmp"]
+
+
+setup(
+    ext_modules=cythonize(
+        [extension(name) for name in ("core", "conv2d", "conv1d", "pool", "elementwise")],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "initializedcheck": False,
+            "cdivision": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildWithVariants},
+)
