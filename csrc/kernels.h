@@ -39,6 +39,13 @@ typedef struct {
                            int count_include_pad, REAL *y);                                            \
     void (*avg_pool2d_backward_row)(const REAL *dy, const npcnn_windows *g, ptrdiff_t out_row,         \
                                     int count_include_pad, REAL *dx);                                  \
+    /* toom_cook.inc.c */                                                                              \
+    void (*toom_cook_input)(int taps, const REAL *x, ptrdiff_t x_step, ptrdiff_t begin, ptrdiff_t end, \
+                            ptrdiff_t count, REAL *v, ptrdiff_t v_step);                               \
+    void (*toom_cook_gradient)(int taps, const REAL *dy, ptrdiff_t dy_step, ptrdiff_t end,             \
+                               ptrdiff_t count, REAL *v, ptrdiff_t v_step);                            \
+    void (*toom_cook_output)(int taps, const REAL *m, ptrdiff_t m_step, ptrdiff_t count,               \
+                             REAL *y, ptrdiff_t y_step, ptrdiff_t lines, const REAL *bias, int relu);  \
     /* elementwise.inc.c */                                                                            \
     void (*relu)(const REAL *x, REAL *y, ptrdiff_t count);                                             \
     void (*relu_backward)(const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count);                   \

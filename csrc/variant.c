@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "toom_cook_tables.h"
 
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -23,6 +24,7 @@
 #include "gemm.inc.c"
 #include "im2col.inc.c"
 #include "pool.inc.c"
+#include "toom_cook.inc.c"
 #include "elementwise.inc.c"
 enum { VECTOR_LENGTH_F32 = VECTOR_LENGTH };
 #undef REAL
@@ -36,6 +38,7 @@ enum { VECTOR_LENGTH_F32 = VECTOR_LENGTH };
 #include "gemm.inc.c"
 #include "im2col.inc.c"
 #include "pool.inc.c"
+#include "toom_cook.inc.c"
 #include "elementwise.inc.c"
 enum { VECTOR_LENGTH_F64 = VECTOR_LENGTH };
 
@@ -49,6 +52,9 @@ enum { VECTOR_LENGTH_F64 = VECTOR_LENGTH };
         .max_pool2d_backward_row = max_pool2d_backward_row_##suffix,                                   \
         .avg_pool2d_row = avg_pool2d_row_##suffix,                                                     \
         .avg_pool2d_backward_row = avg_pool2d_backward_row_##suffix,                                   \
+        .toom_cook_input = toom_cook_input_##suffix,                                                   \
+        .toom_cook_gradient = toom_cook_gradient_##suffix,                                             \
+        .toom_cook_output = toom_cook_output_##suffix,                                                 \
         .relu = relu_##suffix,                                                                         \
         .relu_backward = relu_backward_##suffix,                                                       \
         .add = add_##suffix,                                                                           \

@@ -8,12 +8,14 @@ works out the padding, and hands over to the kernel of the same name in
 ============================  =====================================================
 module                        functions
 ============================  =====================================================
-`convolution`                 conv2d, conv1d
+`convolution_2d`              conv2d
+`convolution_1d`              conv1d
 `pooling`                     max_pool2d, avg_pool2d
 `activations`                 relu, softmax, log_softmax
 `losses`                      softmax_cross_entropy
 `updates`                     adam_step
 `geometry`                    window_geometry: padding and output sizes
+`algorithms`                  what algorithm="auto" means
 ============================  =====================================================
 
 Arguments named `out` take arrays to write the result into, as in NumPy; they
@@ -21,7 +23,8 @@ save the allocation in a training loop and nothing else.
 """
 
 from npcnn.functional.activations import log_softmax, relu, relu_backward, softmax
-from npcnn.functional.convolution import conv1d, conv1d_backward, conv2d, conv2d_backward
+from npcnn.functional.convolution_1d import conv1d, conv1d_backward
+from npcnn.functional.convolution_2d import conv2d, conv2d_backward
 from npcnn.functional.geometry import WindowGeometry, window_geometry
 from npcnn.functional.losses import softmax_cross_entropy
 from npcnn.functional.pooling import (

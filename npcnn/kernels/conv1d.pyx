@@ -3,12 +3,7 @@
     y[i] = relu(b + sum_t x[i*s + t*d - p] @ w[t])         x[.] a line of pixels (pixels, Cin), w[t] (Cin, Cout)
 
 Here x[i] is the i-th line *across* the axis of the convolution: a row of the picture when it runs along
-the height, a column when it runs along the width.  A picture is stepped through with two strides, `along`
-the axis and `across` it, and one algorithm serves both:
-
-    axis        along    across
-    "height"    W * C    C
-    "width"     C        W * C
+the height, a column when it runs along the width (see lines.pxd).
 
 A tap that falls outside the picture is left out of the sum: that is what padding with zeros means.  The
 gradients follow term by term:
@@ -22,48 +17,7 @@ from npcnn.kernels.core cimport (
     BATCH_PARTS, add_parts, add_rows, aligned_buffer, free_buffer, gemm, real, relu_gradient, threads,
     whole_lines, whole_vectors, zero_run,
 )
-
-
-cdef struct Lines:
-    # One axis of a 1-D convolution: lengths in lines or pixels, the two strides of each picture in numbers.
-    Py_ssize_t length, out_length, pixels
-    Py_ssize_t taps, stride, dilation, pad
-    Py_ssize_t x_along, x_across, y_along, y_across
-
-
-cdef Lines lines_of(bint along_height, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t OH, Py_ssize_t OW,
-                    Py_ssize_t out_row, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation,
-                    Py_ssize_t pad) noexcept nogil:
-    """The two ways through a picture; `out_row` is the distance of two output pixels."""
-    cdef Lines g
-    g.taps, g.stride, g.dilation, g.pad = taps, stride, dilation, pad
-    if along_height:
-        g.length, g.out_length, g.pixels = H, OH, W
-        g.x_along, g.x_across = W * C, C
-        g.y_along, g.y_across = OW * out_row, out_row
-    else:
-        g.length, g.out_length, g.pixels = W, OW, H
-        g.x_along, g.x_across = C, W * C
-        g.y_along, g.y_across = out_row, OW * out_row
-    return g
-
-
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return (a + b - 1) // b if a > 0 else 0
-
-
-cdef void taps_inside(const Lines* g, Py_ssize_t i, Py_ssize_t* begin, Py_ssize_t* end) noexcept nogil:
-    """The taps t with 0 <= i*stride + t*dilation - pad < length."""
-    cdef Py_ssize_t start = i * g.stride - g.pad
-    begin[0] = min(ceil_div(-start, g.dilation), g.taps)
-    end[0] = max(min(ceil_div(g.length - start, g.dilation), g.taps), begin[0])
-
-
-cdef void lines_inside(const Lines* g, Py_ssize_t t, Py_ssize_t* begin, Py_ssize_t* end) noexcept nogil:
-    """The output lines i with 0 <= i*stride + t*dilation - pad < length."""
-    cdef Py_ssize_t start = t * g.dilation - g.pad
-    begin[0] = min(ceil_div(-start, g.stride), g.out_length)
-    end[0] = max(min(ceil_div(g.length - start, g.stride), g.out_length), begin[0])
+from npcnn.kernels.lines cimport Lines, lines_inside, lines_of, taps_inside
 
 
 def conv1d(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real[::1] b, bint along_height,

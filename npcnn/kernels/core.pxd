@@ -40,6 +40,13 @@ cdef extern from "kernels.h" nogil:
                             int count_include_pad, float* y) noexcept nogil
         void (*avg_pool2d_backward_row)(const float* dy, const Windows* g, Py_ssize_t out_row,
                                      int count_include_pad, float* dx) noexcept nogil
+        void (*toom_cook_input)(int taps, const float* x, Py_ssize_t x_step, Py_ssize_t begin, Py_ssize_t end,
+                                Py_ssize_t count, float* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_gradient)(int taps, const float* dy, Py_ssize_t dy_step, Py_ssize_t end,
+                                   Py_ssize_t count, float* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_output)(int taps, const float* m, Py_ssize_t m_step, Py_ssize_t count,
+                                 float* y, Py_ssize_t y_step, Py_ssize_t lines, const float* bias,
+                                 int relu) noexcept nogil
         void (*relu)(const float* x, float* y, Py_ssize_t count) noexcept nogil
         void (*relu_backward)(const float* dy, const float* y, float* dx, Py_ssize_t count) noexcept nogil
         void (*add)(const float* x, float* total, Py_ssize_t count) noexcept nogil
@@ -63,6 +70,13 @@ cdef extern from "kernels.h" nogil:
                             int count_include_pad, double* y) noexcept nogil
         void (*avg_pool2d_backward_row)(const double* dy, const Windows* g, Py_ssize_t out_row,
                                      int count_include_pad, double* dx) noexcept nogil
+        void (*toom_cook_input)(int taps, const double* x, Py_ssize_t x_step, Py_ssize_t begin, Py_ssize_t end,
+                                Py_ssize_t count, double* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_gradient)(int taps, const double* dy, Py_ssize_t dy_step, Py_ssize_t end,
+                                   Py_ssize_t count, double* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_output)(int taps, const double* m, Py_ssize_t m_step, Py_ssize_t count,
+                                 double* y, Py_ssize_t y_step, Py_ssize_t lines, const double* bias,
+                                 int relu) noexcept nogil
         void (*relu)(const double* x, double* y, Py_ssize_t count) noexcept nogil
         void (*relu_backward)(const double* dy, const double* y, double* dx, Py_ssize_t count) noexcept nogil
         void (*add)(const double* x, double* total, Py_ssize_t count) noexcept nogil
@@ -150,6 +164,30 @@ cdef inline void avg_pool2d_backward_row(const real* dy, const Windows* g, Py_ss
         active().f32.avg_pool2d_backward_row(dy, g, out_row, count_include_pad, dx)
     else:
         active().f64.avg_pool2d_backward_row(dy, g, out_row, count_include_pad, dx)
+
+
+cdef inline void toom_cook_input(int taps, const real* x, Py_ssize_t x_step, Py_ssize_t begin, Py_ssize_t end,
+                                 Py_ssize_t count, real* v, Py_ssize_t v_step) noexcept nogil:
+    if real is float:
+        active().f32.toom_cook_input(taps, x, x_step, begin, end, count, v, v_step)
+    else:
+        active().f64.toom_cook_input(taps, x, x_step, begin, end, count, v, v_step)
+
+
+cdef inline void toom_cook_gradient(int taps, const real* dy, Py_ssize_t dy_step, Py_ssize_t end,
+                                    Py_ssize_t count, real* v, Py_ssize_t v_step) noexcept nogil:
+    if real is float:
+        active().f32.toom_cook_gradient(taps, dy, dy_step, end, count, v, v_step)
+    else:
+        active().f64.toom_cook_gradient(taps, dy, dy_step, end, count, v, v_step)
+
+
+cdef inline void toom_cook_output(int taps, const real* m, Py_ssize_t m_step, Py_ssize_t count, real* y,
+                                  Py_ssize_t y_step, Py_ssize_t lines, const real* bias, bint relu) noexcept nogil:
+    if real is float:
+        active().f32.toom_cook_output(taps, m, m_step, count, y, y_step, lines, bias, relu)
+    else:
+        active().f64.toom_cook_output(taps, m, m_step, count, y, y_step, lines, bias, relu)
 
 
 cdef inline void relu_run(const real* x, real* y, Py_ssize_t count) noexcept nogil:

@@ -1,0 +1,77 @@
+"""What the 1-D and the 2-D convolution check and prepare alike, before a kernel is called."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn.functional.checks import exact_shape, float_array, output_array, positive_axes, same_dtype
+from npcnn.functional.geometry import WindowGeometry
+from npcnn.kernels.core import vector_columns
+
+Array: TypeAlias = NDArray[Any]
+
+
+def checked_pictures(x: Array) -> Array:
+    x = float_array(x, "x", "N, H, W, C")
+    positive_axes(x, "x", "N, H, W, C")
+    return x
+
+
+def checked_weights(w: Array, axes: str, x: Array) -> Array:
+    w = float_array(w, "w", axes)
+    same_dtype(w, "w", x, "x")
+    positive_axes(w, "w", axes, first=0)
+    expected = (*w.shape[:-2], x.shape[3], w.shape[-1])
+    exact_shape(w, "w", expected, f"axes ({axes}), and x has {x.shape[3]} channels")
+    return w
+
+
+def checked_bias(b: Array | None, w: Array) -> Array | None:
+    if b is None:
+        return None
+    b = float_array(b, "b", "C_out")
+    same_dtype(b, "b", w, "w")
+    exact_shape(b, "b", w.shape[-1:], f"one bias for each of the {w.shape[-1]} output channels of w")
+    return b
+
+
+def checked_gradient(value: Array, name: str, x: Array, geometry: WindowGeometry, C_out: int) -> Array:
+    value = float_array(value, name, "N, OH, OW, C_out")
+    same_dtype(value, name, x, "x")
+    exact_shape(value, name, (x.shape[0], *geometry.output, C_out), "the shape of the forward result y")
+    return value
+
+
+def gradient_arrays(
+    out: tuple[Array | None, Array, Array] | None,
+    x: Array,
+    w: Array,
+    need_dx: bool,
+    inputs: tuple[Array, ...],
+) -> tuple[Array | None, Array, Array]:
+    """Return (dx, dw, db) to write into: those of `out` where given, dx None when not needed."""
+    if out is None:
+        out = (None, None, None)  # type: ignore[assignment]
+    elif not isinstance(out, tuple) or len(out) != 3:
+        raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {out!r:.80}")
+    dx = output_array(out[0], "out[0] (dx)", x.shape, x.dtype, inputs=inputs) if need_dx else None
+    dw = output_array(out[1], "out[1] (dw)", w.shape, w.dtype, inputs=inputs)
+    db = output_array(out[2], "out[2] (db)", w.shape[-1:], w.dtype, inputs=inputs)
+    return dx, dw, db
+
+
+def padded_to_vectors(matrix: Array) -> Array:
+    """Return `matrix` contiguous, with columns of zeros up to a whole number of vectors.
+
+    The micro-kernel reads its right-hand matrix in whole vectors, past the last column.
+    """
+    rows, columns = matrix.shape
+    padded_columns = vector_columns(columns, matrix.itemsize)
+    if padded_columns == columns:
+        return np.ascontiguousarray(matrix)
+    padded = np.zeros((rows, padded_columns), matrix.dtype)
+    padded[:, :columns] = matrix
+    return padded

@@ -1,0 +1,16 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+def relu(x: NDArray[Any], y: NDArray[Any]) -> None: ...
+def relu_backward(dy: NDArray[Any], y: NDArray[Any], dx: NDArray[Any]) -> None: ...
+def adam_step(
+    p: NDArray[Any],
+    grad: NDArray[Any],
+    m: NDArray[Any],
+    v: NDArray[Any],
+    step_size: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None: ...

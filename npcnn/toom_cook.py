@@ -1,0 +1,186 @@
+"""Convolution with fewer multiplications: the Toom-Cook transforms, in exact fractions.
+
+A 1-D convolution gives m outputs from n = m + r - 1 inputs and r taps,
+
+    y[i] = sum_k x[i + k] * g[k],         i = 0 .. m-1,
+
+for m * r multiplications.  F(m, r) needs n.  The idea is multiplying polynomials: a polynomial of degree
+n - 1 is known when its values at n points are, and at a point the product of two polynomials costs *one*
+multiplication.  So evaluate both factors at n points, multiply value by value, and interpolate.
+Convolution as networks use it is the transpose of that product (the transposition principle), which
+swaps what is done to the inputs and to the outputs:
+
+    y = output @ ((kernel @ g) * (input @ x))
+
+    input    n x n   transpose of the interpolation
+    kernel   n x r   evaluation of a polynomial with r coefficients
+    output   m x n   transpose of the evaluation of a polynomial with m coefficients
+
+Over many channels the products of values become matrix products, n of them for m * r, and the transforms,
+whose cost does not grow with the other side's channels, fade.  The price is rounding: the values at the
+points are larger than the numbers that went in, the more so the farther the points lie from 1.
+
+The points here are 0, +-1, +-2, +-1/2 and infinity.  A pair +-a shares all its work: with the even and the
+odd powers summed apart, one is their sum, the other their difference.  `header` writes the tables of
+csrc/toom_cook_tables.h in that form.
+
+References
+----------
+Toom, "The complexity of a scheme of functional elements realizing the multiplication of integers", 1963;
+Cook, "On the minimum computation time of functions", 1966;
+Winograd, "Arithmetic complexity of computations", 1980 (the transposition, and that n is the least);
+Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple, TypeAlias
+
+Matrix: TypeAlias = list[list[Fraction]]
+
+# What 3 and 5 taps are computed with: F(4, 3) at 6 points, F(4, 5) at 8, each with infinity as the last.
+OUTPUTS = 4
+POINTS = {
+    3: (0, 1, -1, 2, -2),
+    5: (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2)),
+}
+
+
+class Transforms(NamedTuple):
+    """The three matrices of F(m, r), in exact fractions: y = output @ ((kernel @ g) * (input @ x))."""
+
+    input: Matrix
+    kernel: Matrix
+    output: Matrix
+
+
+def transforms(
+    outputs: int, taps: int, points: tuple[int | Fraction, ...]
+) -> Transforms:
+    """Return the transforms of F(outputs, taps) at the given points and infinity.
+
+    Parameters
+    ----------
+    outputs, taps : int
+        m and r; both at least 1.
+    points : tuple of int or Fraction
+        m + r - 2 different points; infinity is the last one, always.
+
+    Returns
+    -------
+    Transforms
+        The matrices as lists of rows of `fractions.Fraction`.
+
+    Raises
+    ------
+    ValueError
+        If the number of points does not fit, or two are equal.
+
+    Examples
+    --------
+    F(2, 3), of Lavin & Gray: 4 multiplications instead of 6.
+
+    >>> from npcnn.toom_cook import transforms
+    >>> t = transforms(2, 3, (0, 1, -1))
+    >>> [[int(v) for v in row] for row in t.input]
+    [[-1, 0, 1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]
+    >>> [[str(v) for v in row] for row in t.kernel]
+    [['-1', '0', '0'], ['1/2', '1/2', '1/2'], ['1/2', '-1/2', '1/2'], ['0', '0', '1']]
+    >>> [[int(v) for v in row] for row in t.output]
+    [[1, 1, 1, 0], [0, 1, -1, 1]]
+    """
+    n = outputs + taps - 1
+    exact = [Fraction(point) for point in points]
+    if len(exact) != n - 1:
+        raise ValueError(
+            f"points must be {n - 1} for {outputs} outputs and {taps} taps "
+            f"(infinity is added), got {len(exact)}"
+        )
+    if len(set(exact)) != len(exact):
+        raise ValueError(f"points must differ, got {', '.join(map(str, points))}")
+
+    # Row p of the transposed interpolation: the polynomial that is 0 at every other point, and whose
+    # value at a_p, N_p, is divided out of the kernel's row instead, so that these stay simple numbers.
+    others = [[a for a in exact if a != point] for point in exact]
+    input_rows = [[*_with_roots(roots), Fraction(0)] for roots in others]
+    input_rows.append(_with_roots(exact))
+    scales = [_product(point - a for a in roots) for point, roots in zip(exact, others, strict=True)]
+
+    kernel = [[point**k / scale for k in range(taps)] for point, scale in zip(exact, scales, strict=True)]
+    kernel.append([Fraction(k == taps - 1) for k in range(taps)])
+    output = [[point**i for point in exact] for i in range(outputs)]
+    for i, row in enumerate(output):
+        row.append(Fraction(i == outputs - 1))
+    return Transforms(input_rows, kernel, output)
+
+
+def multiplications(outputs: int, taps: int) -> Fraction:
+    """Return the multiplications of F(outputs, taps) for one output, where the definition needs `taps`.
+
+    Examples
+    --------
+    >>> from npcnn.toom_cook import multiplications
+    >>> str(multiplications(4, 5))
+    '2'
+    """
+    return Fraction(outputs + taps - 1, outputs)
+
+
+def _with_roots(roots: list[Fraction]) -> list[Fraction]:
+    """Return the coefficients of prod (x - root), the constant first."""
+    coefficients = [Fraction(1)]
+    for root in roots:
+        shifted = [Fraction(0), *coefficients]
+        for k, c in enumerate(coefficients):
+            shifted[k] -= root * c
+        coefficients = shifted
+    return coefficients
+
+
+def _product(factors: object) -> Fraction:
+    product = Fraction(1)
+    for factor in factors:  # type: ignore[attr-defined]
+        product *= factor
+    return product
+
+
+def header() -> str:
+    """Return the text of csrc/toom_cook_tables.h: the tables as C constants.
+
+    Examples
+    --------
+    >>> from npcnn.toom_cook import header
+    >>> header().splitlines()[-1]
+    '#endif'
+    """
+    lines = [
+        "/* Written by `python -m npcnn.toom_cook`; npcnn/toom_cook.py explains and derives the numbers. */",
+        "#ifndef NPCNN_TOOM_COOK_TABLES_H",
+        "#define NPCNN_TOOM_COOK_TABLES_H",
+    ]
+    for taps, points in POINTS.items():
+        forward = transforms(OUTPUTS, taps, points)
+        weight_gradient = transforms(taps, OUTPUTS, points)
+        lines += [
+            "",
+            f"/* F({OUTPUTS}, {taps}) at {', '.join(map(str, points))} and infinity */",
+            *_table(f"toom_cook_input_{taps}", forward.input),
+            *_table(f"toom_cook_output_{taps}", forward.output),
+            f"/* F({taps}, {OUTPUTS}), the weight gradient: its `input` is the one above */",
+            *_table(f"toom_cook_gradient_{taps}", weight_gradient.kernel),
+        ]
+    return "\n".join([*lines, "", "#endif"])
+
+
+def _table(name: str, matrix: Matrix) -> list[str]:
+    rows = ["    {" + ", ".join(map(_literal, row)) + "}," for row in matrix]
+    return [f"static const double {name}[{len(matrix)}][{len(matrix[0])}] = {{", *rows, "};"]
+
+
+def _literal(value: Fraction) -> str:
+    return str(value) if value.denominator == 1 else f"{value.numerator}.0 / {value.denominator}"
+
+
+if __name__ == "__main__":
+    print(header())
