@@ -105,8 +105,9 @@ def conv1d(
     """
     x, w = checked_pictures(x), checked_weights(w, "K, C_in, C_out", x)
     b = checked_bias(b, w)
-    stride, dilation = integer(stride, "stride", minimum=1), integer(dilation, "dilation", minimum=1)
-    geometry = _line_geometry(x, w, axis, stride, padding, dilation)
+    geometry = line_geometry(
+        x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation
+    )
     K, C_in, C_out = w.shape
     y = output_array(out, "out", (x.shape[0], *geometry.output, C_out), x.dtype, inputs=(x, w))
     if _algorithm(algorithm, x, w, stride, dilation) == "toom_cook":
@@ -174,8 +175,9 @@ def conv1d_backward(
     array([2., 3., 3., 2.])
     """
     x, w = checked_pictures(x), checked_weights(w, "K, C_in, C_out", x)
-    stride, dilation = integer(stride, "stride", minimum=1), integer(dilation, "dilation", minimum=1)
-    geometry = _line_geometry(x, w, axis, stride, padding, dilation)
+    geometry = line_geometry(
+        x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation
+    )
     K, C_in, C_out = w.shape
     dy = checked_gradient(dy, "dy", x, geometry, C_out)
     if relu_output is not None:
@@ -206,10 +208,28 @@ def _rows_of_vectors(w: Array) -> Array:
     return padded_to_vectors(w.reshape(-1, w.shape[2])).reshape(*w.shape[:2], -1)
 
 
-def _line_geometry(
-    x: Array, w: Array, axis: str, stride: int, padding: Padding1D, dilation: int
+def line_geometry(
+    picture: tuple[int, int],
+    taps: int,
+    *,
+    axis: str,
+    stride: int = 1,
+    padding: Padding1D = "same",
+    dilation: int = 1,
 ) -> WindowGeometry:
-    """Return the geometry of a K x 1 (axis="height") or 1 x K (axis="width") window."""
+    """Return the geometry of a K x 1 (axis="height") or 1 x K (axis="width") window over a picture.
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError
+        As `npcnn.functional.window_geometry`; also if `axis` is neither.
+
+    Examples
+    --------
+    >>> from npcnn.functional.convolution_1d import line_geometry
+    >>> line_geometry((5, 2), 3, axis="height").padding
+    ((1, 1), (0, 0))
+    """
     if axis not in ("height", "width"):
         raise ValueError(f"axis must be 'height' or 'width', got {axis!r}")
     sides: Padding
@@ -218,13 +238,13 @@ def _line_geometry(
     else:
         before, after = _padding_pair(padding)
         sides = ((before, after), (0, 0)) if axis == "height" else ((0, 0), (before, after))
+    stride = integer(stride, "stride", minimum=1)
+    dilation = integer(dilation, "dilation", minimum=1)
     if axis == "height":
         return window_geometry(
-            x.shape[1:3], (w.shape[0], 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1)
+            picture, (taps, 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1)
         )
-    return window_geometry(
-        x.shape[1:3], (1, w.shape[0]), stride=(1, stride), padding=sides, dilation=(1, dilation)
-    )
+    return window_geometry(picture, (1, taps), stride=(1, stride), padding=sides, dilation=(1, dilation))
 
 
 def _padding_pair(padding: Any) -> tuple[int, int]:

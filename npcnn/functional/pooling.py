@@ -70,7 +70,7 @@ def max_pool2d(
     """
     x = float_array(x, "x", "N, H, W, C")
     positive_axes(x, "x", "N, H, W, C")
-    geometry = _pool_geometry(x.shape, size, stride, padding)
+    geometry = pool_geometry(x.shape[1:3], size, stride, padding)
     shape = (x.shape[0], *geometry.output, x.shape[3])
     if out is None:
         y, argmax = np.empty(shape, x.dtype), np.empty(shape, np.int32)
@@ -129,7 +129,7 @@ def max_pool2d_backward(
            [0., 0.]])
     """
     x_shape = _checked_shape(x_shape)
-    geometry = _pool_geometry(x_shape, size, stride, padding)
+    geometry = pool_geometry(x_shape[1:3], size, stride, padding)
     dy = _checked_gradient(dy, x_shape, geometry)
     if not isinstance(argmax, np.ndarray) or argmax.dtype != np.int32:
         came = argmax.dtype if isinstance(argmax, np.ndarray) else type(argmax).__name__
@@ -188,7 +188,7 @@ def avg_pool2d(
     """
     x = float_array(x, "x", "N, H, W, C")
     positive_axes(x, "x", "N, H, W, C")
-    geometry = _pool_geometry(x.shape, size, stride, padding)
+    geometry = pool_geometry(x.shape[1:3], size, stride, padding)
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y = output_array(out, "out", shape, x.dtype, inputs=(x,))
     pool_kernels.avg_pool2d(x, geometry.kernel_windows(x.shape), count_include_pad, y)
@@ -237,19 +237,31 @@ def avg_pool2d_backward(
            [2., 2.]])
     """
     x_shape = _checked_shape(x_shape)
-    geometry = _pool_geometry(x_shape, size, stride, padding)
+    geometry = pool_geometry(x_shape[1:3], size, stride, padding)
     dy = _checked_gradient(dy, x_shape, geometry)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy,))
     pool_kernels.avg_pool2d_backward(dy, geometry.kernel_windows(x_shape), count_include_pad, dx)
     return dx
 
 
-def _pool_geometry(
-    x_shape: tuple[int, ...], size: IntOrPair, stride: IntOrPair | None, padding: Padding
+def pool_geometry(
+    picture: tuple[int, int], size: IntOrPair, stride: IntOrPair | None, padding: Padding
 ) -> WindowGeometry:
-    """Return the geometry of a pooling window; every window must hold a pixel of the picture."""
+    """Return the geometry of a pooling window over a picture (height, width).
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError
+        As `npcnn.functional.window_geometry`; also if a window could lie in the padding alone.
+
+    Examples
+    --------
+    >>> from npcnn.functional.pooling import pool_geometry
+    >>> pool_geometry((24, 24), 2, None, "valid").stride
+    (2, 2)
+    """
     geometry = window_geometry(
-        (x_shape[1], x_shape[2]), size, stride=size if stride is None else stride, padding=padding
+        picture, size, stride=size if stride is None else stride, padding=padding
     )
     for axis, name in enumerate(("height", "width")):
         if padding != "same" and max(geometry.padding[axis]) >= geometry.size[axis]:

@@ -88,8 +88,8 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
     array([[0.125, 0.25 , 0.625]])
     """
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    p: NDArray[Any] = np.exp(shifted) / np.exp(shifted).sum(axis=-1, keepdims=True)
+    return p
 
 
 def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
@@ -112,7 +112,8 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
     array([[-2000.,     0.]])
     """
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    log_p: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return log_p
 
 
 def softmax_cross_entropy(

@@ -1,0 +1,45 @@
+# make train   set everything up in .venv and train the article's network on CIFAR-10
+# make test    set everything up in .venv and run the tests
+# make lint    ruff, cython-lint, mypy
+# make clean   remove what was built, .venv included
+#
+# Variables: PYTHON (python3), STEPS and ARGS for the training, as in
+#   make train STEPS=2000 ARGS="--data-dir ~/cifar-10-batches-bin --net plain"
+
+PYTHON ?= python3
+STEPS ?= 15000
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := setup.py $(wildcard csrc/*) $(wildcard npcnn/kernels/*.pyx npcnn/kernels/*.pxd)
+
+.PHONY: train test lint clean
+
+train: $(VENV)/built
+	$(BIN)/python examples/train_cifar.py --steps $(STEPS) $(ARGS)
+
+test: $(VENV)/built
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/built
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint npcnn/kernels
+	$(BIN)/mypy
+
+# The only step that needs the network.  The build tools go in first, so that every later build is done offline.
+$(VENV)/installed: pyproject.toml
+	@echo "npcnn: setting up $(VENV) (once; this downloads NumPy and the tools, and compiles the kernels)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" "cython>=3.0"
+	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
+	touch $@
+
+$(VENV)/built: $(VENV)/installed $(SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info npcnn/kernels/*.c npcnn/kernels/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,9 @@
+"""PyTorch through torch.compile, channels_last."""
+
+import torch
+from peers import torch_net
+
+
+def build(batch):
+    """Return (step, forward, versions)."""
+    return torch_net.build(batch, memory_format=torch.channels_last, compiled=True)

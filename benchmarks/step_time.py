@@ -1,0 +1,138 @@
+"""Time one training step, and forward alone, of the article's network beside other libraries.
+
+Each library runs in a process of its own with the same number of threads, and they take turns: a few steps of
+one, a few of the next, round after round, so that whatever else the machine does falls on all of them alike.
+Printed are medians over the rounds, and how many times as long each takes as npcnn.
+
+    python benchmarks/step_time.py [--peers npcnn numpy torch ...] [--batch 128] [--threads 2] [--rounds 15]
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from peers import PEERS
+
+STEPS_PER_TURN = 3
+
+
+def serve(peer, batch):
+    """Run one peer: answer each line "step" or "forward" on stdin with the milliseconds of one call."""
+    try:
+        step, forward, versions = importlib.import_module(f"peers.{PEERS[peer]}").build(batch)
+    except ImportError as error:
+        print(json.dumps({"missing": str(error)}), flush=True)
+        return
+    calls = {"step": step, "forward": forward}
+    losses = [step() for _ in range(5)]
+    for _ in range(3):
+        forward()
+    print(json.dumps({"versions": versions, "losses": losses}), flush=True)
+    for line in sys.stdin:
+        times = []
+        for _ in range(STEPS_PER_TURN):
+            start = time.perf_counter()
+            calls[line.strip()]()
+            times.append(1e3 * (time.perf_counter() - start))
+        print(json.dumps(min(times) if len(times) < 3 else statistics.median(times)), flush=True)
+
+
+def start(peer, batch, threads):
+    """Start the process of a peer; return it, or None when its library is missing."""
+    environment = os.environ | {
+        name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    }
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--serve", peer, "--batch", str(batch)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        stderr=subprocess.DEVNULL if peer in ("tensorflow", "jax") else None,
+    )
+    hello = json.loads(process.stdout.readline() or '{"missing": "the process ended"}')
+    if "missing" in hello:
+        print(f"{peer}: not measured ({hello['missing']})")
+        process.wait()
+        return None
+    process.versions = hello["versions"]
+    return process
+
+
+def ask(process, call):
+    """Let a peer take its turn; return milliseconds."""
+    process.stdin.write(call + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+def measure(peers, batch, threads, rounds):
+    """Return {peer: {"step": [ms per round], "forward": [...], "versions": ...}}."""
+    processes = {peer: start(peer, batch, threads) for peer in peers}
+    processes = {peer: process for peer, process in processes.items() if process}
+    results = {
+        peer: {"versions": process.versions, "step": [], "forward": []}
+        for peer, process in processes.items()
+    }
+    for _ in range(rounds):
+        for call in ("step", "forward"):
+            for peer, process in processes.items():
+                results[peer][call].append(ask(process, call))
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    return results
+
+
+def cpu_name():
+    """Return the model name of the CPU where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def table(results):
+    """Return the lines of the printed table."""
+    base = {call: statistics.median(results["npcnn"][call]) for call in ("step", "forward")}
+    lines = [f"{'':14} {'step ms':>9} {'x npcnn':>8} {'forward ms':>11} {'x npcnn':>8}   versions"]
+    for peer, result in results.items():
+        step, forward = (statistics.median(result[call]) for call in ("step", "forward"))
+        lines.append(
+            f"{peer:14} {step:9.1f} {step / base['step']:8.2f} {forward:11.1f} "
+            f"{forward / base['forward']:8.2f}   {result['versions']}"
+        )
+    return lines
+
+
+def main():
+    """Measure, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", type=Path, help="write every measured figure to this file")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, options.batch)
+        return
+    peers = ["npcnn", *(peer for peer in options.peers if peer != "npcnn")]
+    print(f"{cpu_name()}, {options.threads} threads, batch {options.batch}, float32, "
+          f"median of {options.rounds} interleaved rounds\n")
+    results = measure(peers, options.batch, options.threads, options.rounds)
+    print("\n".join(table(results)))
+    if options.json:
+        options.json.write_text(json.dumps({"cpu": cpu_name(), **vars(options), "results": results},
+                                           default=str, indent=1))
+
+
+if __name__ == "__main__":
+    main()

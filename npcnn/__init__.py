@@ -1,0 +1,52 @@
+"""npcnn: a convolutional network from scratch, to be read from end to end.
+
+============================  ============================================================
+where to look                 what is there
+============================  ============================================================
+`npcnn.functional`            conv2d, conv1d, pooling, ReLU, softmax, with their gradients
+`npcnn.reference`             the same functions as plain definitions
+`npcnn.layers`                layers and networks, with explicit backward passes
+`npcnn.models`                the article's networks
+`npcnn.optimizers`            Adam and SGD; `npcnn.schedules`, `npcnn.initializers`
+`npcnn.gradcheck`             are these gradients right?
+`npcnn.train`                 the training loop
+`npcnn.datasets`              CIFAR-10 and the synthetic stand-in
+`npcnn.kernels`, ``csrc/``    the algorithms in Cython, their inner loops in C
+============================  ============================================================
+"""
+
+from npcnn import (
+    config,
+    datasets,
+    functional,
+    initializers,
+    layers,
+    models,
+    optimizers,
+    reference,
+    schedules,
+    toom_cook,
+    train,
+    weights,
+)
+from npcnn.config import get_num_threads, set_num_threads, show_config
+from npcnn.errors import DataError, DTypeError, ShapeError, WeightsError
+from npcnn.gradcheck import GradcheckReport, gradcheck
+from npcnn.layers import (
+    AvgPool2D,
+    Concat,
+    Conv1D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    SpatiallySeparableConv2D,
+)
+from npcnn.optimizers import SGD, Adam
+
+__version__ = "0.1.0"

@@ -1,0 +1,29 @@
+"""Layers: operations with parameters and a memory of what backward needs.
+
+Each layer has ``forward(x, training=False)``, ``backward(dy)``, ``params`` and
+``grads`` (dictionaries of arrays), ``output_shape(input_shape)`` and
+``multiplications(input_shape)``; `Layer` says what each of them promises.
+"""
+
+from npcnn.layers.base import Layer
+from npcnn.layers.containers import Concat, Sequential
+from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
+from npcnn.layers.dense import Dense, Dropout, Flatten
+from npcnn.layers.elementwise import ReLU
+from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+
+__all__ = [
+    "AvgPool2D",
+    "Concat",
+    "Conv1D",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2D",
+    "Layer",
+    "MaxPool2D",
+    "ReLU",
+    "Sequential",
+    "SpatiallySeparableConv2D",
+]

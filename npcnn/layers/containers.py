@@ -1,0 +1,218 @@
+"""Layers made of layers: one after the other, and side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npcnn.errors import ShapeError
+from npcnn.layers.base import Array, Layer, Shape, snake_case
+from npcnn.summary import summary
+
+
+class Sequential(Layer):
+    """Layers one after the other; the network itself.
+
+    Parameters
+    ----------
+    *layers : Layer
+        At least one.
+
+    Raises
+    ------
+    ShapeError
+        If a layer cannot take the channels that come out of those before it.
+    TypeError, ValueError
+        If an argument is not a layer, or the same layer is given twice, or there is none.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> net = nn.Sequential(nn.Conv2D(3, 8, 3, activation="relu", rng=rng), nn.GlobalAvgPool2D())
+    >>> net.forward(np.zeros((2, 5, 5, 3), np.float32)).shape
+    (2, 8)
+    >>> list(net.params)
+    ['0_conv2d.w', '0_conv2d.b']
+    >>> nn.Sequential(nn.Conv2D(3, 8, 3), nn.Conv2D(4, 8, 3))
+    Traceback (most recent call last):
+        ...
+    npcnn.errors.ShapeError: layer 1, Conv2D(4, 8, 3), takes 4 channels, but 8 come out of layer 0, Conv2D(3, 8, 3)
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__()
+        _check_layers(layers, "layers")
+        self.layers = layers
+        self.children = {
+            f"{i}_{snake_case(type(layer).__name__)}": layer for i, layer in enumerate(layers)
+        }
+        self._check_channels()
+
+    def __repr__(self) -> str:
+        lines = ",\n    ".join(repr(layer).replace("\n", "\n    ") for layer in self.layers)
+        return f"Sequential(\n    {lines},\n)"
+
+    def _check_channels(self) -> None:
+        source: tuple[int, int] | None = None       # (place of the layer, channels out of it)
+        for i, layer in enumerate(self.layers):
+            if source and layer.in_channels not in (None, source[1]):
+                raise ShapeError(
+                    f"layer {i}, {layer!r}, takes {layer.in_channels} channels, but {source[1]} come out of "
+                    f"layer {source[0]}, {self.layers[source[0]]!r}"
+                )
+            if layer.out_channels is not None:
+                source = i, layer.out_channels
+
+    @property
+    def in_channels(self) -> int | None:
+        """Channels of input of the first layer that names any."""
+        return next((layer.in_channels for layer in self.layers if layer.in_channels), None)
+
+    @property
+    def out_channels(self) -> int | None:
+        """Channels of output of the last layer that names any."""
+        return next((layer.out_channels for layer in self.layers[::-1] if layer.out_channels), None)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return the output of the last layer."""
+        for i, layer in enumerate(self.layers):
+            try:
+                x = layer.forward(x, training)
+            except ShapeError as error:
+                raise ShapeError(f"layer {i}, {snake_case(type(layer).__name__)}: {error}") from error
+        return x
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Go back through the layers; only the first may leave its input gradient out."""
+        gradient: Any = dy
+        for layer in self.layers[:0:-1]:
+            gradient = layer.backward(gradient)
+        return self.layers[0].backward(gradient, need_dx=need_dx)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape after the last layer."""
+        shape = tuple(input_shape)
+        for i, layer in enumerate(self.layers):
+            try:
+                shape = layer.output_shape(shape)
+            except ShapeError as error:
+                raise ShapeError(f"layer {i}, {snake_case(type(layer).__name__)}: {error}") from error
+        return shape
+
+    def multiplications(self, input_shape: Shape) -> int:
+        """Return the sum over the layers."""
+        total, shape = 0, tuple(input_shape)
+        for layer in self.layers:
+            total += layer.multiplications(shape)
+            shape = layer.output_shape(shape)
+        return total
+
+    def summary(self, input_shape: Shape) -> str:
+        """Return a table of layers, output shapes, parameters and multiplications; see `npcnn.summary`."""
+        return summary(self, input_shape)
+
+
+class Concat(Layer):
+    """Branches side by side on one input, their outputs concatenated along the channels.
+
+    The article's multi-channel convolution: kernels of several sizes look at the same picture.
+
+    Parameters
+    ----------
+    *branches : Layer
+        At least one; all give pictures of one height and width.
+
+    Raises
+    ------
+    ShapeError
+        If the branches take different numbers of channels.
+    TypeError, ValueError
+        As `Sequential`.
+
+    References
+    ----------
+    Szegedy et al., "Going Deeper with Convolutions", 2015, section 4 (the Inception module).
+
+    Examples
+    --------
+    >>> nn.Concat(nn.Conv2D(3, 4, 1), nn.Conv2D(3, 8, 5)).output_shape((6, 6, 3))
+    (6, 6, 12)
+    """
+
+    def __init__(self, *branches: Layer) -> None:
+        super().__init__()
+        _check_layers(branches, "branches")
+        self.branches = branches
+        self.children = {
+            f"{i}_{snake_case(type(branch).__name__)}": branch for i, branch in enumerate(branches)
+        }
+        wanted = {branch.in_channels for branch in branches} - {None}
+        if len(wanted) > 1:
+            raise ShapeError(
+                f"all branches of a Concat get the same input, but they take {sorted(map(str, wanted))} channels"
+            )
+
+    def __repr__(self) -> str:
+        lines = ",\n    ".join(repr(branch).replace("\n", "\n    ") for branch in self.branches)
+        return f"Concat(\n    {lines},\n)"
+
+    @property
+    def in_channels(self) -> int | None:
+        """Channels of input."""
+        return next((branch.in_channels for branch in self.branches if branch.in_channels), None)
+
+    @property
+    def out_channels(self) -> int | None:
+        """Sum over the branches."""
+        channels = [branch.out_channels for branch in self.branches]
+        return None if None in channels else sum(c for c in channels if c is not None)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return the outputs of all branches, one behind the other along the channels."""
+        shape = self.output_shape(getattr(x, "shape", ())[1:])
+        outputs = [branch.forward(x, training) for branch in self.branches]
+        if training:
+            self._kept = np.cumsum([output.shape[-1] for output in outputs])[:-1]
+        y = self._buffer("y", (len(x), *shape), x.dtype)
+        return np.concatenate(outputs, axis=-1, out=y)
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Hand each branch its channels of `dy`; return the sum of their input gradients."""
+        borders = self._take_kept()
+        parts = np.split(dy, borders, axis=-1)
+        gradients: list[Any] = [
+            branch.backward(np.ascontiguousarray(part), need_dx=need_dx)
+            for branch, part in zip(self.branches, parts, strict=True)
+        ]
+        if not need_dx:
+            return None
+        dx = self._buffer("dx", gradients[0].shape, gradients[0].dtype)
+        np.copyto(dx, gradients[0])
+        for gradient in gradients[1:]:
+            dx += gradient
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of a branch, with the channels of all of them."""
+        shapes = [branch.output_shape(input_shape) for branch in self.branches]
+        if len({shape[:-1] for shape in shapes}) > 1:
+            raise ShapeError(
+                f"the branches of a Concat must give one height and width, got {shapes} for an input of "
+                f"{tuple(input_shape)}"
+            )
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def multiplications(self, input_shape: Shape) -> int:
+        """Return the sum over the branches."""
+        return sum(branch.multiplications(input_shape) for branch in self.branches)
+
+
+def _check_layers(layers: tuple[Layer, ...], name: str) -> None:
+    if not layers:
+        raise ValueError(f"{name} must be at least one layer, got none")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{name}[{i}] must be a Layer, got {layer!r}")
+        if any(layer is other for other in layers[:i]):
+            raise ValueError(f"{name}[{i}] is given twice; a layer keeps the state of one place in the network")

@@ -1,0 +1,152 @@
+"""Pooling layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npcnn import functional
+from npcnn.functional.geometry import IntOrPair, Padding
+from npcnn.functional.pooling import pool_geometry
+from npcnn.layers.base import Array, Layer, Shape, call, picture_shape
+
+
+class _Pooling(Layer):
+    """What max and average pooling share: the window and the output shape."""
+
+    def __init__(self, size: IntOrPair, stride: IntOrPair | None, padding: Padding) -> None:
+        super().__init__()
+        self.size = size
+        self.window: dict[str, Any] = {"stride": stride, "padding": padding}
+        pool_geometry((2**30, 2**30), size, stride, padding)    # a wrong argument is found here
+
+    def __repr__(self) -> str:
+        return call(
+            self,
+            self.size,
+            stride=(self.window["stride"], None),
+            padding=(self.window["padding"], "valid"),
+            count_include_pad=(self.window.get("count_include_pad", False), False),
+        )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (OH, OW, C)."""
+        H, W, C = picture_shape(input_shape, self)
+        geometry = pool_geometry((H, W), self.size, self.window["stride"], self.window["padding"])
+        return (*geometry.output, C)
+
+
+class MaxPool2D(_Pooling):
+    """Largest value of each window, channel by channel.
+
+    Parameters
+    ----------
+    size : int or pair of int
+        Of the window.
+    stride : int or pair of int, optional
+        By default the size.
+    padding : "same", "valid", int or ((top, bottom), (left, right))
+        See `npcnn.functional.max_pool2d`.
+
+    Examples
+    --------
+    >>> nn.MaxPool2D(2).output_shape((24, 24, 64))
+    (12, 12, 64)
+    """
+
+    def __init__(
+        self, size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = "valid"
+    ) -> None:
+        super().__init__(size, stride, padding)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return the maxima, and remember where they were."""
+        shape = (len(x), *self.output_shape(getattr(x, "shape", ())[1:]))
+        out = (self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32))
+        y, argmax = functional.max_pool2d(x, self.size, out=out, **self.window)
+        if training:
+            self._kept = argmax, x.shape
+        return y
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Return dy, each at the pixel that was the largest."""
+        argmax, x_shape = self._take_kept()
+        out = self._buffer("dx", x_shape, dy.dtype)
+        return functional.max_pool2d_backward(
+            dy, argmax, x_shape, size=self.size, out=out, **self.window
+        )
+
+
+class AvgPool2D(_Pooling):
+    """Mean of each window, channel by channel.
+
+    Parameters
+    ----------
+    size, stride, padding
+        As `MaxPool2D`.
+    count_include_pad : bool
+        Whether pixels of the padding count as zeros; see `npcnn.functional.avg_pool2d`.
+
+    Examples
+    --------
+    >>> nn.AvgPool2D(6).output_shape((6, 6, 10))
+    (1, 1, 10)
+    """
+
+    def __init__(
+        self,
+        size: IntOrPair,
+        stride: IntOrPair | None = None,
+        padding: Padding = "valid",
+        count_include_pad: bool = False,
+    ) -> None:
+        super().__init__(size, stride, padding)
+        self.window["count_include_pad"] = count_include_pad
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return the means."""
+        shape = (len(x), *self.output_shape(getattr(x, "shape", ())[1:]))
+        y = functional.avg_pool2d(x, self.size, out=self._buffer("y", shape, x.dtype), **self.window)
+        if training:
+            self._kept = x.shape
+        return y
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Return dy, shared out over each window."""
+        x_shape = self._take_kept()
+        out = self._buffer("dx", x_shape, dy.dtype)
+        return functional.avg_pool2d_backward(dy, x_shape, size=self.size, out=out, **self.window)
+
+
+class GlobalAvgPool2D(Layer):
+    """Mean over all pixels of each channel: pictures (N, H, W, C) become vectors (N, C).
+
+    Examples
+    --------
+    >>> nn.GlobalAvgPool2D().output_shape((6, 6, 10))
+    (10,)
+    """
+
+    def __repr__(self) -> str:
+        return "GlobalAvgPool2D()"
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return the means, shape (N, C)."""
+        N, C = len(x), *self.output_shape(getattr(x, "shape", ())[1:])
+        y = functional.avg_pool2d(x, x.shape[1:3]).reshape(N, C)
+        if training:
+            self._kept = x.shape
+        return y
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Return dy / (H * W) at every pixel."""
+        x_shape = self._take_kept()
+        out = self._buffer("dx", x_shape, dy.dtype)
+        return functional.avg_pool2d_backward(
+            np.asarray(dy)[:, np.newaxis, np.newaxis], x_shape, size=x_shape[1:3], out=out
+        )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (C,)."""
+        return picture_shape(input_shape, self)[2:]

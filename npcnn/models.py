@@ -1,0 +1,111 @@
+"""Networks by name: the article's, and the two it is compared with.
+
+All three classify 24 x 24 colour pictures into ten classes and differ in the second convolution:
+
+=====================  ===================================================================
+`cifar_plain`          5 x 5, 64 channels
+`cifar_separable`      5 x 1 then 1 x 5, 64 channels each, a ReLU between; the article's
+`cifar_multichannel`   1 x 1, 3 x 3, 5 x 5 and 7 x 7 side by side, 64 channels each
+=====================  ===================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from npcnn.layers import (
+    Concat,
+    Conv2D,
+    GlobalAvgPool2D,
+    Layer,
+    MaxPool2D,
+    Sequential,
+    SpatiallySeparableConv2D,
+)
+
+
+def cifar_plain(
+    *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32
+) -> Sequential:
+    """Return the network with a 5 x 5 convolution in second place.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator, optional
+        Source of the first weights.
+    dtype : float32 or float64
+        Of the parameters and pictures.
+
+    Examples
+    --------
+    >>> nn.models.cifar_plain().output_shape((24, 24, 3))
+    (10,)
+    """
+    options = _options(rng, dtype)
+    second = Conv2D(64, 64, 5, activation="relu", **options)
+    return _cifar(second, 64, options)
+
+
+def cifar_separable(
+    *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32
+) -> Sequential:
+    """Return the article's network: 5 x 1 then 1 x 5 in second place.
+
+    Parameters
+    ----------
+    rng, dtype
+        As `cifar_plain`.
+
+    Examples
+    --------
+    >>> nn.models.cifar_separable().multiplications((24, 24, 3))
+    9239040
+    """
+    options = _options(rng, dtype)
+    second = SpatiallySeparableConv2D(64, 64, 5, activation="relu", **options)
+    return _cifar(second, 64, options)
+
+
+def cifar_multichannel(
+    *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32
+) -> Sequential:
+    """Return the network with kernels of four sizes side by side in second place.
+
+    Parameters
+    ----------
+    rng, dtype
+        As `cifar_plain`.
+
+    Examples
+    --------
+    >>> nn.models.cifar_multichannel().output_shape((24, 24, 3))
+    (10,)
+    """
+    options = _options(rng, dtype)
+    branches = (Conv2D(64, 64, size, activation="relu", **options) for size in (1, 3, 5, 7))
+    return _cifar(Concat(*branches), 256, options)
+
+
+MODELS = {
+    "separable": cifar_separable,
+    "plain": cifar_plain,
+    "multichannel": cifar_multichannel,
+}
+
+
+def _options(rng: np.random.Generator | None, dtype: DTypeLike) -> dict[str, Any]:
+    return {"rng": np.random.default_rng() if rng is None else rng, "dtype": dtype}
+
+
+def _cifar(second: Layer, second_channels: int, options: dict[str, Any]) -> Sequential:
+    return Sequential(
+        Conv2D(3, 64, 5, activation="relu", **options),
+        MaxPool2D(2, padding="same"),
+        second,
+        MaxPool2D(2, padding="same"),
+        Conv2D(second_channels, 10, 5, activation="relu", **options),
+        GlobalAvgPool2D(),
+    )

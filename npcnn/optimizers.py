@@ -1,0 +1,193 @@
+"""Optimizers: how parameters change by their gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn import functional
+from npcnn.schedules import Constant, Schedule
+
+
+class Parameterized(Protocol):
+    """What an optimizer needs of a network."""
+
+    @property
+    def params(self) -> dict[str, NDArray[Any]]:
+        """Arrays to change, by name."""
+
+    @property
+    def grads(self) -> dict[str, NDArray[Any]]:
+        """Their gradients, under the same names."""
+
+
+class Optimizer:
+    """Base of the optimizers: the parameters, the learning rate, the number of steps done.
+
+    Parameters
+    ----------
+    net : Layer
+        Whose parameters to change.
+    lr : float or schedule
+        Learning rate, or a function of the step that gives it (`npcnn.schedules`).
+
+    Attributes
+    ----------
+    steps : int
+        Steps done.
+    """
+
+    def __init__(self, net: Parameterized, lr: float | Schedule) -> None:
+        self.params, self.grads = net.params, net.grads
+        self.schedule: Schedule = lr if callable(lr) else Constant(lr)
+        self.steps = 0
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.schedule(self.steps)
+
+    def step(self) -> None:
+        """Change every parameter by its gradient."""
+        lr = self.lr
+        if not (math.isfinite(lr) and lr >= 0):
+            raise ValueError(f"lr must be finite and at least 0, got {lr} from {self.schedule!r} at step {self.steps}")
+        self.steps += 1
+        for name, param in self.params.items():
+            self._update(name, param, self.grads[name], lr)
+
+    def _update(self, name: str, param: NDArray[Any], grad: NDArray[Any], lr: float) -> None:
+        raise NotImplementedError(f"{type(self).__name__} does not define _update")
+
+    def _zeros(self) -> dict[str, NDArray[Any]]:
+        return {name: np.zeros_like(param) for name, param in self.params.items()}
+
+
+class Adam(Optimizer):
+    """Adam, in the form of section 2 of the paper, which is TensorFlow's.
+
+    m += (1 - beta1) (g - m);  v += (1 - beta2) (g^2 - v);
+    param -= lr sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps).
+
+    Parameters
+    ----------
+    net : Layer
+        Whose parameters to change.
+    lr : float or schedule
+        Learning rate.
+    beta1, beta2 : float
+        How slowly the two moving averages forget, from 0 to below 1.
+    eps : float
+        Keeps the division finite.  It stands beside the uncorrected sqrt(v), the paper's "epsilon hat".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range.
+
+    References
+    ----------
+    Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1 and section 2.
+
+    Examples
+    --------
+    >>> net = nn.Dense(1, 1, weight_init=nn.initializers.constant(1.0))
+    >>> optimizer = nn.Adam(net, lr=0.1)
+    >>> net.grads["w"][...] = 7.0
+    >>> optimizer.step()
+    >>> round(float(net.params["w"][0, 0]), 4)           # the first step is lr long, whatever the gradient
+    0.9
+    """
+
+    def __init__(
+        self,
+        net: Parameterized,
+        lr: float | Schedule = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(net, lr)
+        for name, value in (("beta1", beta1), ("beta2", beta2)):
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+        if not (math.isfinite(eps) and eps >= 0):
+            raise ValueError(f"eps must be finite and at least 0, got {eps}")
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        self.m, self.v = self._zeros(), self._zeros()
+
+    def _update(self, name: str, param: NDArray[Any], grad: NDArray[Any], lr: float) -> None:
+        corrected = lr * math.sqrt(1 - self.beta2**self.steps) / (1 - self.beta1**self.steps)
+        functional.adam_step(
+            param, grad, self.m[name], self.v[name],
+            step_size=corrected, beta1=self.beta1, beta2=self.beta2, eps=self.eps,
+        )  # fmt: skip
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, Nesterov momentum and weight decay.
+
+    g = grad + weight_decay * param;  u = momentum * u + g;
+    param -= lr * u, or with Nesterov lr * (g + momentum * u).
+
+    Parameters
+    ----------
+    net : Layer
+        Whose parameters to change.
+    lr : float or schedule
+        Learning rate.
+    momentum : float
+        From 0 to below 1.
+    nesterov : bool
+        Look ahead along the momentum; needs one.
+    weight_decay : float
+        Factor of the L2 penalty's gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range.
+
+    References
+    ----------
+    Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013, section 2.
+
+    Examples
+    --------
+    >>> net = nn.Dense(1, 1, weight_init=nn.initializers.constant(1.0))
+    >>> optimizer = nn.SGD(net, lr=0.1)
+    >>> net.grads["w"][...] = 2.0
+    >>> optimizer.step()
+    >>> round(float(net.params["w"][0, 0]), 4)
+    0.8
+    """
+
+    def __init__(
+        self,
+        net: Parameterized,
+        lr: float | Schedule,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(net, lr)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and below 1, got {momentum}")
+        if nesterov and momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0, got 0")
+        if not (math.isfinite(weight_decay) and weight_decay >= 0):
+            raise ValueError(f"weight_decay must be finite and at least 0, got {weight_decay}")
+        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+        self.velocity = self._zeros() if momentum else {}
+
+    def _update(self, name: str, param: NDArray[Any], grad: NDArray[Any], lr: float) -> None:
+        direction = grad + self.weight_decay * param if self.weight_decay else grad
+        if self.momentum:
+            velocity = self.velocity[name]
+            velocity *= self.momentum
+            velocity += direction
+            direction = direction + self.momentum * velocity if self.nesterov else velocity
+        param -= lr * direction

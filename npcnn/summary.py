@@ -1,0 +1,88 @@
+"""A network as a table: output shapes, parameters, multiplications."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class SummaryRow(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiplications: int
+
+
+def summary(net: Any, input_shape: tuple[int, ...]) -> str:
+    """Return a table of a network's layers, with totals.
+
+    Multiplications are those of the forward pass of one picture by the definition, products with the
+    padding included.
+
+    Parameters
+    ----------
+    net : Layer
+        Usually a `Sequential`.
+    input_shape : tuple of int
+        Shape of the input without the batch axis.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ShapeError
+        If the network cannot take such an input.
+
+    Examples
+    --------
+    The article's example: a 3 x 3 SAME convolution of a 5 x 2 picture costs 90 multiplications, cut in two 60.
+
+    >>> print(nn.Sequential(nn.Conv2D(1, 1, 3, bias=False)).summary((5, 2, 1)))
+    layer                output shape     parameters   multiplications
+    ------------------------------------------------------------------
+    0_conv2d             5 x 2 x 1                 9                90
+    ------------------------------------------------------------------
+    total                                          9                90
+    >>> print(nn.Sequential(nn.SpatiallySeparableConv2D(1, 1, 3, bias=False)).summary((5, 2, 1)))
+    layer                           output shape     parameters   multiplications
+    -----------------------------------------------------------------------------
+    0_spatially_separable_conv2d    5 x 2 x 1                 6                60
+      vertical                      5 x 2 x 1                 3                30
+      horizontal                    5 x 2 x 1                 3                30
+    -----------------------------------------------------------------------------
+    total                                                     6                60
+    """
+    rows = summary_rows(net, input_shape)
+    width = max(20, max(len(row.name) for row in rows) + 3)
+    lines = [f"{'layer':<{width}} {'output shape':<16} {'parameters':>10} {'multiplications':>17}"]
+    rule = "-" * len(lines[0])
+    lines.append(rule)
+    for row in rows:
+        shape = " x ".join(map(str, row.output_shape))
+        lines.append(f"{row.name:<{width}} {shape:<16} {row.parameters:>10,} {row.multiplications:>17,}")
+    parameters, multiplications = count_parameters(net), net.multiplications(input_shape)
+    lines += [rule, f"{'total':<{width}} {'':<16} {parameters:>10,} {multiplications:>17,}"]
+    return "\n".join(lines)
+
+
+def summary_rows(net: Any, input_shape: tuple[int, ...], indent: str = "") -> list[SummaryRow]:
+    """Return a row for each layer, in order; the layers inside a layer follow it, indented."""
+    net.output_shape(input_shape)       # an error names the layer's place
+    side_by_side = type(net).__name__ == "Concat"
+    rows, shape = [], tuple(input_shape)
+    for name, layer in net.children.items():
+        output = layer.output_shape(shape)
+        rows.append(
+            SummaryRow(indent + name, output, count_parameters(layer), layer.multiplications(shape))
+        )
+        rows += summary_rows(layer, shape, indent + "  ")
+        shape = shape if side_by_side else output
+    return rows
+
+
+def count_parameters(layer: Any) -> int:
+    """Return how many numbers a layer learns."""
+    return sum(array.size for array in layer.params.values())

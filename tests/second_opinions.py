@@ -1,0 +1,57 @@
+"""Truths that share no code with npcnn, for the tests to hold its functions against.
+
+Central differences, the padding rule in the form TensorFlow's documentation gives it, windows by
+np.pad and sliding views, and drawn geometries to try them on.
+"""
+
+import numpy as np
+
+
+def central_difference(loss, array, step=1e-5):
+    """Gradient of the number `loss()` with respect to every element of `array`."""
+    gradient = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        kept = array[index]
+        array[index] = kept + step
+        above = loss()
+        array[index] = kept - step
+        below = loss()
+        array[index] = kept
+        gradient[index] = (above - below) / (2 * step)
+    return gradient
+
+
+def tensorflow_same(length, size, stride, dilation):
+    """Return SAME padding as the guide of tf.nn writes it, by cases on length % stride."""
+    span = (size - 1) * dilation + 1
+    rest = length % stride
+    total = max(span - stride, 0) if rest == 0 else max(span - rest, 0)
+    return total // 2, total - total // 2
+
+
+def second_opinion_windows(x, size, stride, padding, dilation, fill=0.0):
+    """Every window of the padded pictures, shape (N, OH, OW, C, KH, KW)."""
+    if padding == "same":
+        padding = [tensorflow_same(x.shape[1 + a], size[a], stride[a], dilation[a]) for a in (0, 1)]
+    elif padding == "valid":
+        padding = [(0, 0), (0, 0)]
+    elif isinstance(padding, int):
+        padding = [(padding, padding)] * 2
+    padded = np.pad(x, [(0, 0), *padding, (0, 0)], constant_values=fill)
+    spans = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(1, 2))
+    return windows[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
+
+
+def random_geometry(rng):
+    """Shapes and options such that every window fits."""
+    size = tuple(int(k) for k in rng.integers(1, 5, 2))
+    dilation = tuple(int(d) for d in rng.integers(1, 3, 2))
+    stride = tuple(int(s) for s in rng.integers(1, 4, 2))
+    kind = rng.integers(4)
+    span = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+    low = (1, 1) if kind == 0 else span
+    picture = tuple(int(n + rng.integers(5)) for n in low)
+    sides = tuple(tuple(int(p) for p in rng.integers(0, 3, 2)) for _ in range(2))
+    padding = ["same", "valid", int(rng.integers(3)), sides][kind]
+    return picture, size, {"stride": stride, "padding": padding, "dilation": dilation}
