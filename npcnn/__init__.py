@@ -23,6 +23,7 @@ from npcnn import (
     layers,
     models,
     optimizers,
+    plot,
     reference,
     schedules,
     toom_cook,

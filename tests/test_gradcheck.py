@@ -295,12 +295,26 @@ def test_noise_is_no_kink(rng):
 
 
 def test_curvature_is_no_kink():
-    # A second derivative of 1e6 bends quickly, yet is smooth.
+    # The slope turns from -1 to 1 within 1e-4 of zero: quickly, yet smoothly.
     report = gradcheck(
-        lambda x: np.sqrt(x * x + 1e-12), np.array([1e-7, 0.0, 3e-6, 1.0]),
-        backward=lambda dy, x: dy * x / np.sqrt(x * x + 1e-12),
-    )  # fmt: skip
+        lambda x: np.sqrt(x * x + 1e-8),
+        np.array([1e-5, 0.0, 3e-4, 1.0]),
+        backward=lambda dy, x: dy * x / np.sqrt(x * x + 1e-8),
+    )
+    assert report.ok, report
     assert report.kinks == ()
+
+
+def test_a_kink_too_close_to_see_past_it():
+    # Steps short enough not to reach the kink are drowned by rounding, for 1e4 is added.
+    x = np.array([1.0, 3e-8])
+    with pytest.warns(KinkWarning, match=r"kink at x\[1\]"):
+        report = gradcheck(
+            lambda x: 1e4 * x[:1] + reference.relu(x[1:]),
+            x,
+            backward=lambda dy, x: np.concatenate([1e4 * dy, relu_backward(dy, x[1:])]),
+        )
+    assert report.ok, report
 
 
 # ---------------------------------------------------------------------- nothing is left moved

@@ -1,1 +1,29 @@
-"""Data sets."""
+"""Data to train on: CIFAR-10, a drawn stand-in for it, and the way from files to batches.
+
+==================  ==========================================================
+`cifar10`           reads the binary version, and downloads it
+`synthetic`         draws ten classes of small pictures into the same format
+`pipeline`          crops, distorts, standardises; batches made in a thread
+==================  ==========================================================
+
+Nothing here knows of layers: data meets a network in `npcnn.train`.
+"""
+
+from npcnn.datasets.cifar10 import Dataset, read_dataset
+from npcnn.datasets.pipeline import (
+    TrainingBatches,
+    distorted_inputs,
+    evaluation_batches,
+    inputs,
+)
+from npcnn.datasets.sources import load
+
+__all__ = [
+    "Dataset",
+    "TrainingBatches",
+    "distorted_inputs",
+    "evaluation_batches",
+    "inputs",
+    "load",
+    "read_dataset",
+]

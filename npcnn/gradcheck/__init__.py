@@ -19,8 +19,9 @@ outputs that do not depend on the element cancel exactly.
 is worth nothing.  How far D(h) and D(h/2) lie apart, and whether the two
 one-sided slopes approach each other as they should, tells; while they do not,
 h is cut to a tenth, four times.  If the one-sided slopes still keep their
-distance, the point sits on a kink (or within 1e-8 of one): there is no
-gradient to compare with, and the element is reported, not judged.
+distance, the point sits on a kink, or so close to one (some 1e-8) that
+rounding hides what lies before it: there is no gradient to compare with, and
+the element is reported, not judged.
 
 *Relative error.*  |a - n| / max(|a| + |n|, floor), for the analytic value a
 and the numeric value n.  The floor is a thousandth of the largest numeric
@@ -177,7 +178,7 @@ def gradcheck(
         dy = rng.standard_normal(y.shape)
         gradients = subject.gradients(dy.copy())
         _refuse_randomness(y, subject.output())
-        differences = Differences(subject.output, y, dy, eps, precision=tolerance / 100)
+        differences = Differences(subject.output, y, dy, eps, tolerance)
         checks = [
             _check_array(name, array, gradient, differences, tolerance, max_elements, rng)
             for name, array, gradient in zip(subject.names, subject.arrays, gradients, strict=True)

@@ -1,0 +1,331 @@
+"""From pictures to batches: TensorFlow's two CIFAR-10 pipelines, and a thread that stays ahead.
+
+`inputs` cuts out the middle and standardises: what the article trains and everybody evaluates on.
+`distorted_inputs` cuts out any part, mirrors, and changes brightness and contrast first.
+
+Every batch of a training is a function of (seed, number of the batch) alone.  The order of an epoch is a
+permutation drawn from (seed, epoch), the distortions of a batch from (seed, batch): so the thread may run
+ahead as it likes, and a training that was broken off goes on with the batch it would have had.
+
+Source: TensorFlow's tutorial ``models/tutorials/image/cifar10/cifar10_input.py``.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn.errors import DTypeError, ShapeError
+from npcnn.functional.checks import integer
+
+CROP = 24
+MAX_BRIGHTNESS = 63.0
+CONTRAST = (0.2, 1.8)
+
+Pictures: TypeAlias = NDArray[np.uint8]
+Floats: TypeAlias = NDArray[np.float32]
+Labels: TypeAlias = NDArray[np.int64]
+Pipeline: TypeAlias = Callable[[Pictures, np.random.Generator], Floats]
+
+
+def inputs(images: Pictures, rng: np.random.Generator | None = None) -> Floats:
+    """Cut out the middle 24 x 24 pixels and standardise each picture.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, H, W, C), uint8, at least 24 x 24
+        Pictures.
+    rng : numpy.random.Generator, optional
+        Not used; there so that both pipelines are called alike.
+
+    Returns
+    -------
+    ndarray, shape (N, 24, 24, C), float32
+        See `standardise`.
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError
+        If `images` is not such an array.
+
+    Examples
+    --------
+    >>> x = nn.datasets.inputs(np.arange(3072, dtype=np.uint8).reshape(1, 32, 32, 3))
+    >>> x.shape, abs(float(x.mean())) < 1e-6, round(float(x.std()), 4)
+    ((1, 24, 24, 3), True, 1.0)
+    """
+    _check_pictures(images)
+    top, left = ((length - CROP) // 2 for length in images.shape[1:3])
+    return standardise(images[:, top : top + CROP, left : left + CROP].astype(np.float32))
+
+
+def distorted_inputs(images: Pictures, rng: np.random.Generator) -> Floats:
+    """Cut out 24 x 24 pixels anywhere, mirror half of them, change brightness and contrast, standardise.
+
+    Brightness adds a number from -63 to 63 to a picture; contrast c from 0.2 to 1.8 moves each channel away
+    from or towards its mean, mean + c * (x - mean).  As in TensorFlow nothing is clipped to 0 to 255.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, H, W, C), uint8, at least 24 x 24
+        Pictures.
+    rng : numpy.random.Generator
+        Source of all the choices.
+
+    Returns
+    -------
+    ndarray, shape (N, 24, 24, C), float32
+        See `standardise`.
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError
+        If `images` is not such an array.
+
+    Examples
+    --------
+    >>> images = np.arange(6144, dtype=np.uint8).reshape(2, 32, 32, 3)
+    >>> nn.datasets.distorted_inputs(images, np.random.default_rng(0)).shape
+    (2, 24, 24, 3)
+    """
+    _check_pictures(images)
+    N, H, W, C = images.shape
+    tops = rng.integers(0, H - CROP + 1, N)
+    lefts = rng.integers(0, W - CROP + 1, N)
+    mirrored = rng.random(N) < 0.5
+    brightness = rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, N).astype(np.float32)
+    contrast = rng.uniform(*CONTRAST, N).astype(np.float32)
+
+    x = np.empty((N, CROP, CROP, C), np.float32)
+    for n in range(N):
+        part = images[n, tops[n] : tops[n] + CROP, lefts[n] : lefts[n] + CROP]
+        x[n] = part[:, ::-1] if mirrored[n] else part
+    x += brightness[:, None, None, None]
+    means = x.mean(axis=(1, 2), keepdims=True)
+    x -= means
+    x *= contrast[:, None, None, None]
+    x += means
+    return standardise(x)
+
+
+def standardise(x: Floats) -> Floats:
+    """Scale each picture, in place, to mean 0 and standard deviation 1: (x - mean) / max(sd, 1 / sqrt(n)).
+
+    n is the number of values of a picture.  The bound keeps a picture of one colour from becoming noise.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, H, W, C), float32
+        Pictures; changed.
+
+    Returns
+    -------
+    ndarray
+        `x` itself.
+
+    Examples
+    --------
+    >>> from npcnn.datasets.pipeline import standardise
+    >>> standardise(np.array([1.0, 3.0], np.float32).reshape(1, 1, 2, 1)).ravel()
+    array([-1.,  1.], dtype=float32)
+    """
+    values = x.reshape(len(x), -1)
+    n = values.shape[1]
+    values -= values.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+    # The mean is gone, so the mean square is the variance, without the cancellation of E[x^2] - E[x]^2.
+    sd = np.sqrt(np.einsum("ij,ij->i", values, values) / n)
+    values /= np.maximum(sd, 1 / np.sqrt(n), dtype=np.float32)[:, np.newaxis]
+    return x
+
+
+def _check_pictures(images: Any) -> None:
+    if not isinstance(images, np.ndarray):
+        raise TypeError(f"images must be a numpy.ndarray (N, H, W, C), got {type(images).__name__}")
+    if images.dtype != np.uint8:
+        raise DTypeError(f"images must be uint8, as the files hold them, got {images.dtype}")
+    if images.ndim != 4 or images.shape[1] < CROP or images.shape[2] < CROP or images.shape[3] == 0:
+        raise ShapeError(f"images must be (N, H, W, C), at least {CROP} x {CROP}, got {images.shape}")
+
+
+PIPELINES: dict[str, Pipeline] = {"inputs": inputs, "distorted": distorted_inputs}
+
+
+class TrainingBatches(Iterator[tuple[Floats, Labels]]):
+    """Endless shuffled batches, prepared ahead by a thread.
+
+    Each epoch is a new permutation of all pictures.  Batches are always full: one that an epoch's end cuts
+    is filled up from the next epoch, so that no picture is left out.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, H, W, C), uint8
+        Pictures.
+    labels : ndarray, shape (N,)
+        Their classes.
+    batch_size : int
+        Pictures in a batch, at most N.
+    pipeline : "inputs" or "distorted"
+        What happens to them.
+    seed : int
+        Of the order and the distortions.
+    start : int
+        Number of the first batch: a training that goes on after k steps starts at k.
+    ahead : int
+        Batches the thread may be ahead.
+
+    Attributes
+    ----------
+    wait_seconds : float
+        How long `next` has had to wait for the thread, in all, after the first batch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the form above.
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((6, 32, 32, 3), np.uint8), np.arange(6)
+    >>> with nn.datasets.TrainingBatches(images, labels, batch_size=4) as batches:
+    ...     first, second, third = (next(batches)[1] for _ in range(3))
+    >>> sorted([*first.tolist(), *second[:2].tolist()])  # the first epoch: each picture once
+    [0, 1, 2, 3, 4, 5]
+    """
+
+    def __init__(
+        self,
+        images: Pictures,
+        labels: NDArray[np.integer[Any]],
+        *,
+        batch_size: int,
+        pipeline: str = "inputs",
+        seed: int = 0,
+        start: int = 0,
+        ahead: int = 4,
+    ) -> None:
+        _check_pictures(images)
+        if len(labels) != len(images):
+            raise ShapeError(f"labels must be {len(images)}, one for each picture, got {len(labels)}")
+        if pipeline not in PIPELINES:
+            raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {pipeline!r}")
+        self._images, self._labels = images, np.asarray(labels)
+        self._batch_size = integer(batch_size, "batch_size", minimum=1)
+        if self._batch_size > len(images):
+            raise ValueError(f"batch_size must be at most {len(images)}, the pictures there are, got {batch_size}")
+        self._pipeline = PIPELINES[pipeline]
+        self._seed = integer(seed, "seed", minimum=0)
+        self._permutations: dict[int, NDArray[np.int64]] = {}
+        self.wait_seconds = 0.0
+        self._served = 0
+        self._queue: queue.Queue[tuple[Floats, Labels] | BaseException] = queue.Queue(
+            integer(ahead, "ahead", minimum=1)
+        )
+        self._closed = threading.Event()
+        self._thread = threading.Thread(
+            target=self._prepare, args=(integer(start, "start", minimum=0),), daemon=True
+        )
+        self._thread.start()
+
+    def batch(self, number: int) -> tuple[Floats, Labels]:
+        """Return batch `number` of the training, from 0; it depends on nothing but that and the seed."""
+        first = number * self._batch_size
+        places = np.arange(first, first + self._batch_size)
+        epochs, offsets = np.divmod(places, len(self._images))
+        index = np.empty(self._batch_size, np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            index[here] = self._permutation(int(epoch))[offsets[here]]
+        rng = np.random.default_rng([self._seed, 1, number])
+        return self._pipeline(self._images[index], rng), self._labels[index].astype(np.int64)
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._permutations:
+            for old in [e for e in self._permutations if e < epoch - 1]:
+                del self._permutations[old]
+            rng = np.random.default_rng([self._seed, 0, epoch])
+            self._permutations[epoch] = rng.permutation(len(self._images))
+        return self._permutations[epoch]
+
+    def _prepare(self, number: int) -> None:
+        while not self._closed.is_set():
+            item: tuple[Floats, Labels] | BaseException
+            try:
+                item = self.batch(number)
+            except BaseException as error:
+                item = error                    # raised again where the batch is asked for
+            while not self._closed.is_set():
+                try:
+                    self._queue.put(item, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(item, BaseException):
+                return
+            number += 1
+
+    def __next__(self) -> tuple[Floats, Labels]:
+        if self._closed.is_set():
+            raise RuntimeError("these batches are closed; make new ones with start=")
+        begin = time.perf_counter()
+        item = self._queue.get()
+        if self._served:
+            self.wait_seconds += time.perf_counter() - begin
+        self._served += 1
+        if isinstance(item, BaseException):
+            self.close()
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._closed.set()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def evaluation_batches(
+    images: Pictures, labels: NDArray[np.integer[Any]], *, batch_size: int = 256
+) -> Iterator[tuple[Floats, Labels]]:
+    """Yield all pictures once, in their order, through `inputs`; the last batch may be smaller.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, H, W, C), uint8
+        Pictures.
+    labels : ndarray, shape (N,)
+        Their classes.
+    batch_size : int
+        Pictures in a batch.
+
+    Yields
+    ------
+    x : ndarray, shape (B, 24, 24, C), float32
+    labels : ndarray, shape (B,), int64
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((5, 32, 32, 3), np.uint8), np.arange(5)
+    >>> [y.tolist() for _, y in nn.datasets.evaluation_batches(images, labels, batch_size=3)]
+    [[0, 1, 2], [3, 4]]
+    """
+    batch_size = integer(batch_size, "batch_size", minimum=1)
+    for first in range(0, len(images), batch_size):
+        part = slice(first, first + batch_size)
+        yield inputs(images[part]), np.asarray(labels[part]).astype(np.int64)
