@@ -24,7 +24,12 @@ FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapp
 VARIANTS = {
     "x86": {
         "avx512": [
-            "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma", "-mprefer-vector-width=512",
+            "-mavx512f",
+            "-mavx512vl",
+            "-mavx512bw",
+            "-mavx512dq",
+            "-mfma",
+            "-mprefer-vector-width=512",
         ],
         "avx2": ["-mavx2", "-mfma"],
         "sse2": ["-msse2"],
@@ -97,12 +102,8 @@ class BuildWithVariants(build_ext):
             source = Path(folder, "openmp.c")
             source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
             try:
-                objects = self.compiler.compile(
-                    [str(source)], output_dir=folder, extra_postargs=["-fopenmp"]
-                )
-                self.compiler.link_executable(
-                    objects, "openmp", output_dir=folder, extra_postargs=["-fopenmp"]
-                )
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=["-fopenmp"])
+                self.compiler.link_executable(objects, "openmp", output_dir=folder, extra_postargs=["-fopenmp"])
             except (CompileError, LinkError):
                 self.announce("no OpenMP: npcnn will compute in one thread", level=3)
                 return []

@@ -51,7 +51,10 @@ def start(peer, batch, threads):
     }
     process = subprocess.Popen(
         [sys.executable, __file__, "--serve", peer, "--batch", str(batch)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
         stderr=subprocess.DEVNULL if peer in ("tensorflow", "jax") else None,
     )
     hello = json.loads(process.stdout.readline() or '{"missing": "the process ended"}')
@@ -74,10 +77,7 @@ def measure(peers, batch, threads, rounds):
     """Return {peer: {"step": [ms per round], "forward": [...], "versions": ...}}."""
     processes = {peer: start(peer, batch, threads) for peer in peers}
     processes = {peer: process for peer, process in processes.items() if process}
-    results = {
-        peer: {"versions": process.versions, "step": [], "forward": []}
-        for peer, process in processes.items()
-    }
+    results = {peer: {"versions": process.versions, "step": [], "forward": []} for peer, process in processes.items()}
     for _ in range(rounds):
         for call in ("step", "forward"):
             for peer, process in processes.items():
@@ -125,13 +125,16 @@ def main():
         serve(options.serve, options.batch)
         return
     peers = ["npcnn", *(peer for peer in options.peers if peer != "npcnn")]
-    print(f"{cpu_name()}, {options.threads} threads, batch {options.batch}, float32, "
-          f"median of {options.rounds} interleaved rounds\n")
+    print(
+        f"{cpu_name()}, {options.threads} threads, batch {options.batch}, float32, "
+        f"median of {options.rounds} interleaved rounds\n"
+    )
     results = measure(peers, options.batch, options.threads, options.rounds)
     print("\n".join(table(results)))
     if options.json:
-        options.json.write_text(json.dumps({"cpu": cpu_name(), **vars(options), "results": results},
-                                           default=str, indent=1))
+        options.json.write_text(
+            json.dumps({"cpu": cpu_name(), **vars(options), "results": results}, default=str, indent=1)
+        )
 
 
 if __name__ == "__main__":

@@ -25,9 +25,7 @@ from npcnn.datasets.download import DownloadError
 
 def parse_arguments(arguments=None):
     """Return the options; argparse prints one line and exits with 2 when they are wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", choices=nn.models.MODELS, default="separable")
     parser.add_argument("--data", choices=nn.datasets.sources.NAMES, default="auto")
     parser.add_argument("--data-dir", type=Path, help="folder of the CIFAR-10 binary files")
@@ -99,9 +97,7 @@ class Display:
             speed = (result.step - self.last_step) * result.images / (result.seconds - self.last_seconds)
             self.last_seconds, self.last_step = result.seconds, result.step
             self.bar.set_postfix_str(f"{speed:.0f} images/s, loss {result.loss:.3f}")
-            self.write(
-                f"step {result.step:6d}  training accuracy {result.accuracy:.4f}  loss {result.loss:.4f}"
-            )
+            self.write(f"step {result.step:6d}  training accuracy {result.accuracy:.4f}  loss {result.loss:.4f}")
 
     def write(self, line):
         """Print a line above the bar."""
@@ -114,7 +110,7 @@ class Evaluation:
     def __init__(self, net, data, batch_size, metrics, display):
         self.net, self.data, self.metrics, self.display = net, data, metrics, display
         self.epoch_steps = max(len(data.train_images) // batch_size, 1)
-        self.last = None                # (step, test loss, test accuracy)
+        self.last = None  # (step, test loss, test accuracy)
 
     def __call__(self, result):
         """Evaluate when an epoch is over."""
@@ -190,8 +186,11 @@ def train(options):
     print(f"data: {data.name}, {len(data.train_images)} training and {len(data.test_images)} test pictures")
     print(f"network: {options.net}; results go to {out}\n\n{net.summary((24, 24, 3))}\n")
     batches = TrainingBatches(
-        data.train_images, data.train_labels,
-        batch_size=options.batch_size, pipeline=options.pipeline, seed=options.seed,
+        data.train_images,
+        data.train_labels,
+        batch_size=options.batch_size,
+        pipeline=options.pipeline,
+        seed=options.seed,
     )
     recent, ctrl_c = Recent(), CtrlC()
     with nn.train.MetricsCSV(out / "metrics.csv") as metrics, batches:
@@ -199,7 +198,10 @@ def train(options):
         evaluation = Evaluation(net, data, options.batch_size, metrics, display)
         begin = time.perf_counter()
         done = nn.train.fit(
-            net, batches, optimizer, steps=options.steps,
+            net,
+            batches,
+            optimizer,
+            steps=options.steps,
             callbacks=[recent, metrics, display, evaluation, ctrl_c],
         )
         seconds = time.perf_counter() - begin
@@ -208,15 +210,24 @@ def train(options):
         display.bar.close()
     drawn = save_curve(out)
 
-    print(f"\n{'ended by Ctrl-C after' if ctrl_c.pressed else 'done:'} {done} steps in {seconds:.0f} s, "
-          f"{done * options.batch_size / seconds:.0f} images/s with evaluation; "
-          f"waited {batches.wait_seconds:.2f} s for data")
+    print(
+        f"\n{'ended by Ctrl-C after' if ctrl_c.pressed else 'done:'} {done} steps in {seconds:.0f} s, "
+        f"{done * options.batch_size / seconds:.0f} images/s with evaluation; "
+        f"waited {batches.wait_seconds:.2f} s for data"
+    )
     print(f"training accuracy {np.mean(recent.accuracies):.4f} (mean of the last {len(recent.accuracies)} steps)")
     print(f"test accuracy     {accuracy:.4f} (all {len(data.test_images)} pictures) on {data.name}")
-    print(f"saved in {out}: weights.safetensors, metrics.csv, settings.json"
-          + (", curve.png" if drawn else " (install matplotlib for curve.png)"))
-    result = {"steps": done, "seconds": round(seconds, 1), "data_name": data.name, "test_accuracy": accuracy,
-              "training_accuracy_last_1000": float(np.mean(recent.accuracies))}
+    print(
+        f"saved in {out}: weights.safetensors, metrics.csv, settings.json"
+        + (", curve.png" if drawn else " (install matplotlib for curve.png)")
+    )
+    result = {
+        "steps": done,
+        "seconds": round(seconds, 1),
+        "data_name": data.name,
+        "test_accuracy": accuracy,
+        "training_accuracy_last_1000": float(np.mean(recent.accuracies)),
+    }
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     return accuracy
 

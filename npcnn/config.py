@@ -100,9 +100,7 @@ def _threads_from_environment() -> None:
     if not value:
         return
     if not value.isdecimal() or int(value) < 1:
-        raise ValueError(
-            f"NPCNN_NUM_THREADS must be an integer of at least 1, got {value!r}; correct or unset it"
-        )
+        raise ValueError(f"NPCNN_NUM_THREADS must be an integer of at least 1, got {value!r}; correct or unset it")
     core.set_num_threads(int(value))
 
 

@@ -17,13 +17,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-Initializer: TypeAlias = Callable[
-    [tuple[int, ...], np.random.Generator, DTypeLike], NDArray[np.floating[Any]]
-]
+Initializer: TypeAlias = Callable[[tuple[int, ...], np.random.Generator, DTypeLike], NDArray[np.floating[Any]]]
 
 
 def truncated_normal(sd: float, mean: float = 0.0) -> Initializer:
-    """Normal distribution, drawn again where a value falls outside mean +- 2 sd, as in TensorFlow.
+    """Make a normal distribution, drawn again where a value falls outside mean +- 2 sd, as in TensorFlow.
 
     Parameters
     ----------
@@ -60,7 +58,7 @@ def truncated_normal(sd: float, mean: float = 0.0) -> Initializer:
 
 
 def he_normal() -> Initializer:
-    """Normal distribution of variance 2 / fan_in, which keeps the variance of a signal through ReLUs.
+    """Make a normal distribution of variance 2 / fan_in, which keeps the variance of a signal through ReLUs.
 
     References
     ----------
@@ -81,7 +79,7 @@ def he_normal() -> Initializer:
 
 
 def glorot_uniform() -> Initializer:
-    """Uniform distribution of variance 2 / (fan_in + fan_out).
+    """Make a uniform distribution of variance 2 / (fan_in + fan_out).
 
     fan_out is the product of all axes but the second last.
 
@@ -106,7 +104,7 @@ def glorot_uniform() -> Initializer:
 
 
 def constant(value: float) -> Initializer:
-    """One value everywhere.
+    """Put one value everywhere.
 
     Examples
     --------

@@ -27,9 +27,7 @@ from npcnn.layers import (
 )
 
 
-def cifar_plain(
-    *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32
-) -> Sequential:
+def cifar_plain(*, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32) -> Sequential:
     """Return the network with a 5 x 5 convolution in second place.
 
     Parameters
@@ -49,9 +47,7 @@ def cifar_plain(
     return _cifar(second, 64, options)
 
 
-def cifar_separable(
-    *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32
-) -> Sequential:
+def cifar_separable(*, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32) -> Sequential:
     """Return the article's network: 5 x 1 then 1 x 5 in second place.
 
     Parameters
@@ -69,9 +65,7 @@ def cifar_separable(
     return _cifar(second, 64, options)
 
 
-def cifar_multichannel(
-    *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32
-) -> Sequential:
+def cifar_multichannel(*, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32) -> Sequential:
     """Return the network with kernels of four sizes side by side in second place.
 
     Parameters

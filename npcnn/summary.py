@@ -70,14 +70,12 @@ def summary(net: Any, input_shape: tuple[int, ...]) -> str:
 
 def summary_rows(net: Any, input_shape: tuple[int, ...], indent: str = "") -> list[SummaryRow]:
     """Return a row for each layer, in order; the layers inside a layer follow it, indented."""
-    net.output_shape(input_shape)       # an error names the layer's place
+    net.output_shape(input_shape)  # an error names the layer's place
     side_by_side = type(net).__name__ == "Concat"
     rows, shape = [], tuple(input_shape)
     for name, layer in net.children.items():
         output = layer.output_shape(shape)
-        rows.append(
-            SummaryRow(indent + name, output, count_parameters(layer), layer.multiplications(shape))
-        )
+        rows.append(SummaryRow(indent + name, output, count_parameters(layer), layer.multiplications(shape)))
         rows += summary_rows(layer, shape, indent + "  ")
         shape = shape if side_by_side else output
     return rows

@@ -55,9 +55,7 @@ class Transforms(NamedTuple):
     output: Matrix
 
 
-def transforms(
-    outputs: int, taps: int, points: tuple[int | Fraction, ...]
-) -> Transforms:
+def transforms(outputs: int, taps: int, points: tuple[int | Fraction, ...]) -> Transforms:
     """Return the transforms of F(outputs, taps) at the given points and infinity.
 
     Parameters
@@ -94,8 +92,7 @@ def transforms(
     exact = [Fraction(point) for point in points]
     if len(exact) != n - 1:
         raise ValueError(
-            f"points must be {n - 1} for {outputs} outputs and {taps} taps "
-            f"(infinity is added), got {len(exact)}"
+            f"points must be {n - 1} for {outputs} outputs and {taps} taps (infinity is added), got {len(exact)}"
         )
     if len(set(exact)) != len(exact):
         raise ValueError(f"points must differ, got {', '.join(map(str, points))}")

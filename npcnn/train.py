@@ -230,9 +230,7 @@ class MetricsCSV:
     def __init__(self, path: str | Path) -> None:
         self._file = Path(path).open("x", newline="", buffering=1)  # noqa: SIM115 (closed by close)
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow(
-            ["step", "seconds", "loss", "accuracy", "test_loss", "test_accuracy"]
-        )
+        self._writer.writerow(["step", "seconds", "loss", "accuracy", "test_loss", "test_accuracy"])
 
     def __call__(self, result: StepResult) -> None:
         """Write the line of one step."""

@@ -44,9 +44,14 @@ def conv2d_configuration(seed):
     """Return (x, w, b, options) in float64, for one drawn 2-D convolution."""
     rng = np.random.default_rng([2, seed])
     while True:
-        size, options = _pair(rng, 1, 6), {
-            "stride": _pair(rng, 1, 3), "padding": _padding(rng, 4), "dilation": _pair(rng, 1, 3),
-        }
+        size, options = (
+            _pair(rng, 1, 6),
+            {
+                "stride": _pair(rng, 1, 3),
+                "padding": _padding(rng, 4),
+                "dilation": _pair(rng, 1, 3),
+            },
+        )
         picture = rng.integers(1, 13, 2)
         if _fits(picture, size, options["padding"], options["dilation"]):
             break
@@ -65,13 +70,16 @@ def conv1d_configuration(seed):
         padding = _padding(rng, 4)
         padding = padding if isinstance(padding, str | int) else padding[0]
         options = {
-            "axis": axis, "stride": int(rng.integers(1, 4)), "padding": padding,
+            "axis": axis,
+            "stride": int(rng.integers(1, 4)),
+            "padding": padding,
             "dilation": int(rng.integers(1, 4)),
         }
         picture = rng.integers(1, 15, 2)
         along = picture[0 if axis == "height" else 1]
-        if _fits((along, along), size, padding if not isinstance(padding, tuple) else (padding, padding),
-                 options["dilation"]):
+        if _fits(
+            (along, along), size, padding if not isinstance(padding, tuple) else (padding, padding), options["dilation"]
+        ):
             break
     N = int(rng.choice([0, 1, 2, 3, 20], p=[0.05, 0.25, 0.3, 0.3, 0.1]))
     C_in, C_out = (int(c) for c in rng.choice([1, 2, 3, 4, 7, 8, 10, 16, 17, 33, 40, 64, 70], 2))
@@ -98,8 +106,10 @@ def pool_configuration(seed):
 def _fits(picture, size, padding, dilation):
     if padding == "same":
         return True
-    pads = (0, 0) if padding == "valid" else (
-        (2 * padding,) * 2 if isinstance(padding, int) else tuple(sum(side) for side in padding)
+    pads = (
+        (0, 0)
+        if padding == "valid"
+        else ((2 * padding,) * 2 if isinstance(padding, int) else tuple(sum(side) for side in padding))
     )
     spans = [(k - 1) * d + 1 for k, d in zip(_as_pair(size), _as_pair(dilation), strict=True)]
     return all(length + pad >= span for length, pad, span in zip(picture, pads, spans, strict=True))

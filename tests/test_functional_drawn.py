@@ -26,9 +26,7 @@ def test_conv2d(seed, dtype):
     x, w, b = cast(dtype, x, w, b)
     expected = reference.conv2d(*cast(np.float64, x, w, b), **options)
     assert_equal_arrays(functional.conv2d(x, w, b, **options), expected, dtype)
-    assert_equal_arrays(
-        functional.conv2d(x, w, b, relu=True, **options), np.maximum(expected, 0), dtype
-    )
+    assert_equal_arrays(functional.conv2d(x, w, b, relu=True, **options), np.maximum(expected, 0), dtype)
     without_bias = reference.conv2d(*cast(np.float64, x, w), **options)
     assert_equal_arrays(functional.conv2d(x, w, **options), without_bias, dtype)
 
@@ -36,7 +34,7 @@ def test_conv2d(seed, dtype):
 @pytest.mark.parametrize("dtype", REAL_TYPES)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_conv2d_backward(seed, dtype):
-    x, w, b, options = conv2d_configuration(seed)
+    x, w, _, options = conv2d_configuration(seed)
     x, w = cast(dtype, x, w)
     y = functional.conv2d(x, w, relu=True, **options)
     dy = np.random.default_rng(seed).standard_normal(y.shape).astype(dtype)
@@ -61,15 +59,13 @@ def test_conv1d(seed, dtype):
     x, w, b = cast(dtype, x, w, b)
     expected = reference.conv1d(*cast(np.float64, x, w, b), **options)
     assert_equal_arrays(functional.conv1d(x, w, b, **options), expected, dtype)
-    assert_equal_arrays(
-        functional.conv1d(x, w, b, relu=True, **options), np.maximum(expected, 0), dtype
-    )
+    assert_equal_arrays(functional.conv1d(x, w, b, relu=True, **options), np.maximum(expected, 0), dtype)
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_conv1d_backward(seed, dtype):
-    x, w, b, options = conv1d_configuration(seed)
+    x, w, _, options = conv1d_configuration(seed)
     x, w = cast(dtype, x, w)
     y = functional.conv1d(x, w, relu=True, **options)
     dy = np.random.default_rng(seed).standard_normal(y.shape).astype(dtype)
@@ -94,9 +90,7 @@ def test_max_pool2d(seed, dtype):
     np.testing.assert_array_equal(y, expected_y)
     np.testing.assert_array_equal(argmax, expected_argmax)
     dy = np.random.default_rng(seed).standard_normal(y.shape).astype(dtype)
-    expected = reference.max_pool2d_backward(
-        dy.astype(np.float64), expected_argmax, x.shape, size=size, **options
-    )
+    expected = reference.max_pool2d_backward(dy.astype(np.float64), expected_argmax, x.shape, size=size, **options)
     got = functional.max_pool2d_backward(dy, argmax, x.shape, size=size, **options)
     assert_equal_arrays(got, expected, dtype)
 
@@ -140,9 +134,7 @@ def read_only(array):
 def test_memory_layout_does_not_matter(seed, layout):
     x, w, b, options = conv2d_configuration(seed)
     expected = functional.conv2d(x, w, b, **options)
-    np.testing.assert_array_equal(
-        functional.conv2d(layout(x), layout(w), layout(b), **options), expected
-    )
+    np.testing.assert_array_equal(functional.conv2d(layout(x), layout(w), layout(b), **options), expected)
     dy = np.random.default_rng(seed).standard_normal(expected.shape)
     for got, plain in zip(
         functional.conv2d_backward(layout(dy), layout(x), layout(w), **options),

@@ -60,9 +60,7 @@ def test_convolution_with_all_its_arguments(rng):
 
 def test_a_tuple_counts_by_its_first_item(rng):
     x = rng.permutation(32).astype(float).reshape(1, 4, 4, 2)
-    report = gradcheck(
-        lambda x: reference.max_pool2d(x, 2), x, backward=max_pool2d_backward, tolerance=1e-7
-    )
+    report = gradcheck(lambda x: reference.max_pool2d(x, 2), x, backward=max_pool2d_backward, tolerance=1e-7)
     assert report.ok, report
 
 
@@ -162,9 +160,7 @@ def test_one_wrong_number_is_found_and_shown(name, index, factor, rng):
 def test_the_values_in_the_report_are_those_of_the_definition():
     # y = 3 x at x = [1, 2]; L = sum(y * dy) with dy drawn first from the seeded generator.
     dy = np.random.default_rng(4).standard_normal(2)
-    report = gradcheck(
-        lambda x: 3 * x, np.array([1.0, 2.0]), backward=lambda dy, x: [0, 1] * (3 * dy), seed=4
-    )
+    report = gradcheck(lambda x: 3 * x, np.array([1.0, 2.0]), backward=lambda dy, x: [0, 1] * (3 * dy), seed=4)
     assert report.worst.index == (0,)
     assert report.worst.analytic == 0
     assert report.worst.numeric == pytest.approx(3 * dy[0], rel=1e-10)
@@ -288,9 +284,7 @@ def test_only_kinks_proves_nothing():
 
 def test_noise_is_no_kink(rng):
     # A ripple too fine for every step looks like the rounding of a long computation.
-    report = gradcheck(
-        lambda x: x + 1e-10 * np.sin(1e12 * x), rng.standard_normal(300), backward=lambda dy, x: dy
-    )
+    report = gradcheck(lambda x: x + 1e-10 * np.sin(1e12 * x), rng.standard_normal(300), backward=lambda dy, x: dy)
     assert report.kinks == ()
 
 

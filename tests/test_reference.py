@@ -130,9 +130,7 @@ def test_same_padding_worked_by_hand(length, size, stride, dilation, expected):
 
 
 def test_same_padding_is_tensorflows():
-    for length, size, stride, dilation in itertools.product(
-        range(1, 12), range(1, 8), range(1, 5), range(1, 4)
-    ):
+    for length, size, stride, dilation in itertools.product(range(1, 12), range(1, 8), range(1, 5), range(1, 4)):
         windows = axis_windows(length, size, stride=stride, padding="same", dilation=dilation)
         assert (windows.before, windows.after) == tensorflow_same(length, size, stride, dilation)
         assert windows.output_length == int(np.ceil(length / stride))
@@ -169,9 +167,7 @@ def test_softmax_cross_entropy_worked_by_hand():
 def test_softmax_of_huge_logits(dtype):
     logits = np.array([[10000.0, 0.0], [-10000.0, -10000.0]], dtype)
     np.testing.assert_array_equal(reference.softmax(logits), [[1, 0], [0.5, 0.5]])
-    np.testing.assert_allclose(
-        reference.log_softmax(logits), [[0, -10000], [-np.log(2), -np.log(2)]], rtol=1e-3
-    )
+    np.testing.assert_allclose(reference.log_softmax(logits), [[0, -10000], [-np.log(2), -np.log(2)]], rtol=1e-3)
     loss, dlogits = reference.softmax_cross_entropy(logits, np.array([1, 0]))
     assert loss == pytest.approx((10000 + np.log(2)) / 2, rel=1e-3)
     np.testing.assert_array_equal(dlogits, [[0.5, -0.5], [-0.25, 0.25]])

@@ -110,9 +110,7 @@ def test_conv2d_backward_against_central_differences(options):
     def loss():
         return np.vdot(reference.conv2d(x, w, b, **options), dy)
 
-    for gradient, array in zip(
-        reference.conv2d_backward(dy, x, w, **options), (x, w, b), strict=True
-    ):
+    for gradient, array in zip(reference.conv2d_backward(dy, x, w, **options), (x, w, b), strict=True):
         np.testing.assert_allclose(gradient, central_difference(loss, array), atol=1e-8)
 
 
@@ -196,9 +194,7 @@ def test_conv1d_backward_against_central_differences(axis):
     def loss():
         return np.vdot(reference.conv1d(x, w, b, **options), dy)
 
-    for gradient, array in zip(
-        reference.conv1d_backward(dy, x, w, **options), (x, w, b), strict=True
-    ):
+    for gradient, array in zip(reference.conv1d_backward(dy, x, w, **options), (x, w, b), strict=True):
         np.testing.assert_allclose(gradient, central_difference(loss, array), atol=1e-8)
 
 

@@ -10,9 +10,9 @@ DIGITS = np.arange(1.0, 10.0).reshape(1, 3, 3, 1)
 
 
 def test_max_pool2d_worked_by_hand():
-    x = np.array(
-        [[1.0, 2.0, 5.0, 5.0], [4.0, 3.0, 5.0, 0.0], [-1.0, -2.0, 0.0, 0.0], [-3.0, -1.0, 0.0, 9.0]]
-    ).reshape(1, 4, 4, 1)
+    x = np.array([[1.0, 2.0, 5.0, 5.0], [4.0, 3.0, 5.0, 0.0], [-1.0, -2.0, 0.0, 0.0], [-3.0, -1.0, 0.0, 9.0]]).reshape(
+        1, 4, 4, 1
+    )
     y, argmax = reference.max_pool2d(x, 2)
     np.testing.assert_array_equal(y[0, :, :, 0], [[4, 5], [-1, 9]])
     np.testing.assert_array_equal(argmax[0, :, :, 0], [[2, 0], [0, 3]])  # ties: 5 5 5 and -1 -1
@@ -123,15 +123,11 @@ def test_pooling_backward_against_central_differences(size, options):
     y, argmax = reference.max_pool2d(x, size, **options)
     dy = rng.standard_normal(y.shape)
     dx = reference.max_pool2d_backward(dy, argmax, x.shape, size=size, **options)
-    numeric = central_difference(
-        lambda: np.vdot(reference.max_pool2d(x, size, **options)[0], dy), x, step=1e-2
-    )
+    numeric = central_difference(lambda: np.vdot(reference.max_pool2d(x, size, **options)[0], dy), x, step=1e-2)
     np.testing.assert_allclose(dx, numeric, atol=1e-10)
 
     for count_include_pad in (False, True):
         rest = {**options, "count_include_pad": count_include_pad}
         dx = reference.avg_pool2d_backward(dy, x.shape, size=size, **rest)
-        numeric = central_difference(
-            lambda rest=rest: np.vdot(reference.avg_pool2d(x, size, **rest), dy), x, step=1e-2
-        )
+        numeric = central_difference(lambda rest=rest: np.vdot(reference.avg_pool2d(x, size, **rest), dy), x, step=1e-2)
         np.testing.assert_allclose(dx, numeric, atol=1e-10)

@@ -11,9 +11,7 @@ from npcnn import functional, reference
 from npcnn.toom_cook import OUTPUTS, POINTS, header, multiplications, transforms
 
 F_OF = [
-    (outputs, taps, points)
-    for taps, points in POINTS.items()
-    for outputs, taps in ((OUTPUTS, taps), (taps, OUTPUTS))
+    (outputs, taps, points) for taps, points in POINTS.items() for outputs, taps in ((OUTPUTS, taps), (taps, OUTPUTS))
 ]
 
 
@@ -55,9 +53,7 @@ def test_multiplications_for_an_output():
     assert multiplications(4, 3) == Fraction(3, 2)
 
 
-@pytest.mark.parametrize(
-    ("points", "message"), [((0, 1), "points must be 3"), ((0, 1, 1), "points must differ")]
-)
+@pytest.mark.parametrize(("points", "message"), [((0, 1), "points must be 3"), ((0, 1, 1), "points must differ")])
 def test_wrong_points_are_refused(points, message):
     with pytest.raises(ValueError, match=message):
         transforms(2, 3, points)
@@ -71,7 +67,7 @@ def test_conv1d_and_gradients(seed, taps):
     w = rng.standard_normal((taps, *w.shape[1:]))
     padding = options["padding"] if options["padding"] != "valid" else (3, 1)
     if isinstance(padding, int | tuple):
-        padding = (np.max(padding) + 2, np.min(padding) + 3)    # room for the taps
+        padding = (np.max(padding) + 2, np.min(padding) + 3)  # room for the taps
     options = {"axis": options["axis"], "padding": padding}
     x, w, b = (array.astype(np.float32) for array in (x, w, b))
     exact = [array.astype(np.float64) for array in (x, w, b)]
@@ -86,9 +82,7 @@ def test_conv1d_and_gradients(seed, taps):
     for relu_output in (None, mask):
         masked = dy if relu_output is None else dy * (mask > 0)
         expected = reference.conv1d_backward(masked.astype(np.float64), *exact[:2], **options)
-        got = functional.conv1d_backward(
-            dy, x, w, relu_output=relu_output, algorithm="toom_cook", **options
-        )
+        got = functional.conv1d_backward(dy, x, w, relu_output=relu_output, algorithm="toom_cook", **options)
         for one, other in zip(got, expected, strict=True):
             assert_equal_arrays(one, other, np.float32)
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
 from peers.batch import random_batch
 
 
@@ -13,17 +14,13 @@ def build(batch):
     x, labels = jnp.asarray(pictures), jnp.asarray(classes)
     rng = np.random.default_rng(0)
     shapes = [(5, 5, 3, 64), (5, 1, 64, 64), (1, 5, 64, 64), (5, 5, 64, 10)]
-    params = [
-        (jnp.asarray(0.1 * rng.standard_normal(s), jnp.float32), jnp.full(s[-1], 0.1)) for s in shapes
-    ]
+    params = [(jnp.asarray(0.1 * rng.standard_normal(s), jnp.float32), jnp.full(s[-1], 0.1)) for s in shapes]
     zeros = jax.tree.map(jnp.zeros_like, params)
     state = [params, zeros, zeros, jnp.zeros(())]
 
     def convolution(y, layer):
         dims = ("NHWC", "HWIO", "NHWC")
-        return jax.nn.relu(
-            lax.conv_general_dilated(y, layer[0], (1, 1), "SAME", dimension_numbers=dims) + layer[1]
-        )
+        return jax.nn.relu(lax.conv_general_dilated(y, layer[0], (1, 1), "SAME", dimension_numbers=dims) + layer[1])
 
     def max_pool(y):
         return lax.reduce_window(y, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "SAME")

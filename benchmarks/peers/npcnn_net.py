@@ -1,9 +1,9 @@
 """The network of `npcnn.models.cifar_separable`, as a user trains it."""
 
 import numpy as np
-from peers.batch import random_batch
 
 import npcnn as nn
+from peers.batch import random_batch
 
 
 def build(batch):

@@ -6,6 +6,7 @@ into the im2col matrix, `@` does the rest.
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
 from peers.batch import random_batch
 
 
@@ -22,7 +23,7 @@ class Conv2D:
         kh, kw = self.kernel
         self.x_shape = x.shape
         padded = np.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)))
-        windows = sliding_window_view(padded, (kh, kw), axis=(1, 2))    # (N, H, W, C, KH, KW)
+        windows = sliding_window_view(padded, (kh, kw), axis=(1, 2))  # (N, H, W, C, KH, KW)
         self.columns = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, self.w.shape[0])
         y = self.columns @ self.w
         y += self.b
@@ -100,9 +101,13 @@ def build(batch):
     x, labels = random_batch(batch)
     rng = np.random.default_rng(0)
     layers = [
-        Conv2D((5, 5), 3, 64, rng), MaxPool2x2(),
-        Conv2D((5, 1), 64, 64, rng), Conv2D((1, 5), 64, 64, rng), MaxPool2x2(),
-        Conv2D((5, 5), 64, 10, rng), GlobalAvgPool(),
+        Conv2D((5, 5), 3, 64, rng),
+        MaxPool2x2(),
+        Conv2D((5, 1), 64, 64, rng),
+        Conv2D((1, 5), 64, 64, rng),
+        MaxPool2x2(),
+        Conv2D((5, 5), 64, 10, rng),
+        GlobalAvgPool(),
     ]
     optimizer = Adam(layers, 1e-4)
 

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
+
 from peers.batch import random_batch
 
 
@@ -17,9 +18,7 @@ def build(batch):
     x, labels = tf.constant(pictures), tf.constant(classes)
 
     def weights(*shape):
-        return tf.Variable(tf.random.truncated_normal(shape, stddev=0.1)), tf.Variable(
-            tf.fill([shape[-1]], 0.1)
-        )
+        return tf.Variable(tf.random.truncated_normal(shape, stddev=0.1)), tf.Variable(tf.fill([shape[-1]], 0.1))
 
     layers = [weights(5, 5, 3, 64), weights(5, 1, 64, 64), weights(1, 5, 64, 64), weights(5, 5, 64, 10)]
     variables = [variable for layer in layers for variable in layer]
@@ -38,9 +37,7 @@ def build(batch):
     @tf.function
     def train():
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits(x))
-            )
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits(x)))
         adam.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 

@@ -1,6 +1,7 @@
 """PyTorch eager with NHWC memory (channels_last) and fused Adam: its fastest eager form on a CPU."""
 
 import torch
+
 from peers import torch_net
 
 

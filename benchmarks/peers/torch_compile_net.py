@@ -1,6 +1,7 @@
 """PyTorch through torch.compile, channels_last."""
 
 import torch
+
 from peers import torch_net
 
 

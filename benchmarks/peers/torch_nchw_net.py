@@ -1,6 +1,7 @@
 """PyTorch eager with its default memory order (NCHW) and fused Adam."""
 
 import torch
+
 from peers import torch_net
 
 

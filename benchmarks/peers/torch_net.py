@@ -3,8 +3,9 @@
 import os
 
 import torch
-from peers.batch import random_batch
 from torch import nn
+
+from peers.batch import random_batch
 
 
 def build(batch, *, memory_format, compiled):
@@ -15,10 +16,18 @@ def build(batch, *, memory_format, compiled):
     x = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()).to(memory_format=memory_format)
     labels = torch.from_numpy(classes)
     net = nn.Sequential(
-        nn.Conv2d(3, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 64, (5, 1), padding=(2, 0)), nn.ReLU(),
-        nn.Conv2d(64, 64, (1, 5), padding=(0, 2)), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 10, 5, padding=2), nn.ReLU(), nn.AvgPool2d(6), nn.Flatten(),
+        nn.Conv2d(3, 64, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(64, 64, (5, 1), padding=(2, 0)),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, (1, 5), padding=(0, 2)),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(64, 10, 5, padding=2),
+        nn.ReLU(),
+        nn.AvgPool2d(6),
+        nn.Flatten(),
     ).to(memory_format=memory_format)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
     model = torch.compile(net) if compiled else net

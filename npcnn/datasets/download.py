@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
-import socket
 import tarfile
 import tempfile
 import threading
@@ -25,7 +24,7 @@ from npcnn.datasets.cifar10 import FOLDER
 from npcnn.errors import DataError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-MD5 = "c32a1d4ab5d03f1284b67883e8d87530"     # as published on the page of the data set
+MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as published on the page of the data set
 
 CONNECT_SECONDS = 8.0
 CHUNK = 1 << 16
@@ -37,9 +36,7 @@ class DownloadError(OSError):
     """The archive could not be fetched; what came is kept to resume from."""
 
 
-def download(
-    folder: str | Path, *, url: str = URL, md5: str = MD5, timeout: float = CONNECT_SECONDS
-) -> Path:
+def download(folder: str | Path, *, url: str = URL, md5: str = MD5, timeout: float = CONNECT_SECONDS) -> Path:
     """Download and unpack the archive into a folder, unless it is there already.
 
     Parameters
@@ -70,7 +67,7 @@ def download(
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / (FOLDER + ".tar.gz.part")
     with _locked(folder / (FOLDER + ".lock")):
-        if target.is_dir():             # another process was quicker
+        if target.is_dir():  # another process was quicker
             return target
         fetch(url, part, timeout=timeout)
         check_md5(part, md5)
@@ -91,7 +88,7 @@ def fetch(url: str, part: Path, *, timeout: float = CONNECT_SECONDS) -> None:
 
     have = part.stat().st_size if part.exists() else 0
     response = _open(url, have, timeout)
-    if response is None:                # the server has nothing beyond what is here
+    if response is None:  # the server has nothing beyond what is here
         return
     with response:
         resumed = response.status == 206
@@ -112,9 +109,7 @@ def fetch(url: str, part: Path, *, timeout: float = CONNECT_SECONDS) -> None:
             except (TimeoutError, ConnectionError, HTTPException) as error:
                 raise DownloadError(f"{url} broke off ({error!r}); run again to resume") from error
             if total is not None and file.tell() != total:
-                raise DownloadError(
-                    f"{url} broke off after {file.tell()} of {total} bytes; run again to resume"
-                )
+                raise DownloadError(f"{url} broke off after {file.tell()} of {total} bytes; run again to resume")
 
 
 def _open(url: str, have: int, timeout: float) -> HTTPResponse | None:
@@ -151,7 +146,7 @@ def _within(seconds: float, call: Callable[[], HTTPResponse]) -> HTTPResponse:
     thread.start()
     thread.join(seconds)
     if not outcome:
-        raise socket.timeout(f"no answer within {seconds} s")
+        raise TimeoutError(f"no answer within {seconds} s")
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]

@@ -99,18 +99,18 @@ def distorted_inputs(images: Pictures, rng: np.random.Generator) -> Floats:
     N, H, W, C = images.shape
     tops = rng.integers(0, H - CROP + 1, N)
     lefts = rng.integers(0, W - CROP + 1, N)
-    mirrored = rng.random(N) < 0.5
-    brightness = rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, N).astype(np.float32)
-    contrast = rng.uniform(*CONTRAST, N).astype(np.float32)
+    mirrored = rng.random(size=N) < 0.5
+    brightness = rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, size=(N, 1, 1, 1)).astype(np.float32)
+    contrast = rng.uniform(*CONTRAST, size=(N, 1, 1, 1)).astype(np.float32)
 
     x = np.empty((N, CROP, CROP, C), np.float32)
     for n in range(N):
         part = images[n, tops[n] : tops[n] + CROP, lefts[n] : lefts[n] + CROP]
         x[n] = part[:, ::-1] if mirrored[n] else part
-    x += brightness[:, None, None, None]
+    x += brightness
     means = x.mean(axis=(1, 2), keepdims=True)
     x -= means
-    x *= contrast[:, None, None, None]
+    x *= contrast
     x += means
     return standardise(x)
 
@@ -228,9 +228,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
             integer(ahead, "ahead", minimum=1)
         )
         self._closed = threading.Event()
-        self._thread = threading.Thread(
-            target=self._prepare, args=(integer(start, "start", minimum=0),), daemon=True
-        )
+        self._thread = threading.Thread(target=self._prepare, args=(integer(start, "start", minimum=0),), daemon=True)
         self._thread.start()
 
     def batch(self, number: int) -> tuple[Floats, Labels]:
@@ -259,7 +257,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
             try:
                 item = self.batch(number)
             except BaseException as error:
-                item = error                    # raised again where the batch is asked for
+                item = error  # raised again where the batch is asked for
             while not self._closed.is_set():
                 try:
                     self._queue.put(item, timeout=0.1)

@@ -33,7 +33,7 @@ from npcnn.functional.checks import integer
 
 SEED = 1
 RECORDS_PER_FILE = 4_000
-VERSION = "synthetic-1"         # changes when the pictures do, so that an old cache is not taken for them
+VERSION = "synthetic-1"  # changes when the pictures do, so that an old cache is not taken for them
 
 Floats: TypeAlias = NDArray[Any]
 
@@ -107,7 +107,7 @@ def draw(labels: NDArray[np.integer[Any]], rng: np.random.Generator) -> NDArray[
     background = rng.uniform(80, 175, (N, 1, 1, 3)) + slope[..., None] * rng.uniform(-1.5, 1.5, (N, 1, 1, 3))
     contrast = rng.uniform(25, 70, (N, 1, 1, 3)) * rng.choice([-1, 1], (N, 1, 1, 1))
     pictures = background + inside[..., None] * contrast + rng.normal(0, 18, (N, SIZE, SIZE, 3))
-    return np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(pictures), 0, 255), dtype=np.uint8)
 
 
 def write(folder: str | Path, *, records_per_file: int = RECORDS_PER_FILE, seed: int = SEED) -> Path:
@@ -150,7 +150,7 @@ def write(folder: str | Path, *, records_per_file: int = RECORDS_PER_FILE, seed:
         try:
             temporary.rename(target)
         except OSError:
-            if not target.is_dir():     # unless another process was quicker
+            if not target.is_dir():  # unless another process was quicker
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -52,9 +52,7 @@ def chosen_algorithm(
     >>> chosen_algorithm("auto", taps=5, stride=1, dilation=1, channels=64, dtype=np.dtype("f8"))
     'im2col'
     """
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm must be 'auto', 'im2col' or 'toom_cook', got {algorithm!r}")
-    if algorithm == "im2col":
+    if checked_algorithm(algorithm) == "im2col":
         return "im2col"
     exists = taps in POINTS and stride == 1 and dilation == 1 and dtype == np.float32
     if algorithm == "toom_cook":
@@ -66,6 +64,13 @@ def chosen_algorithm(
             )
         return "toom_cook"
     return "toom_cook" if exists and channels >= AUTO_LEAST_CHANNELS else "im2col"
+
+
+def checked_algorithm(algorithm: Any) -> Any:
+    """Return `algorithm` if it is one of `ALGORITHMS`; else raise ValueError."""
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm must be 'auto', 'im2col' or 'toom_cook', got {algorithm!r}")
+    return algorithm
 
 
 def weights_at_points(w: NDArray[Any]) -> NDArray[Any]:

@@ -52,19 +52,15 @@ def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
     """
     if not isinstance(value, np.ndarray):
         wanted = f"numpy.ndarray with axes ({axes})" if axes else "numpy.ndarray"
-        raise TypeError(
-            f"{name} must be a {wanted}, got {type(value).__name__}; convert it with numpy.asarray"
-        )
+        raise TypeError(f"{name} must be a {wanted}, got {type(value).__name__}; convert it with numpy.asarray")
     if value.dtype not in FLOAT_DTYPES:
         raise DTypeError(
-            f"{name} must be float32 or float64, got {value.dtype}; "
-            f"convert it with {name}.astype(numpy.float32)"
+            f"{name} must be float32 or float64, got {value.dtype}; convert it with {name}.astype(numpy.float32)"
         )
     rank = axes.count(",") + 1 if axes else value.ndim
     if value.ndim != rank:
         raise ShapeError(
-            f"{name} must have {rank} axes ({axes}), got shape {value.shape}; "
-            "reshape it or add the missing axis"
+            f"{name} must have {rank} axes ({axes}), got shape {value.shape}; reshape it or add the missing axis"
         )
     return np.ascontiguousarray(value)
 
@@ -88,8 +84,7 @@ def positive_axes(value: NDArray[Any], name: str, axes: str, *, first: int = 1) 
     """Raise `ShapeError` if an axis from number `first` on is empty; an empty batch is fine."""
     if 0 in value.shape[first:]:
         raise ShapeError(
-            f"{name} has an empty axis: shape {value.shape} for axes ({axes}); "
-            "only the batch axis N may be 0"
+            f"{name} has an empty axis: shape {value.shape} for axes ({axes}); only the batch axis N may be 0"
         )
 
 
@@ -113,9 +108,7 @@ def integer(value: Any, name: str, *, minimum: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(
-            f"{name} must be an integer of at least {minimum}, got {value!r}"
-        ) from None
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}") from None
     if number < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {number}")
     return number
@@ -133,9 +126,7 @@ def pair(value: Any, name: str, *, minimum: int) -> tuple[int, int]:
     """
     if isinstance(value, tuple | list):
         if len(value) != 2:
-            raise ValueError(
-                f"{name} must be an integer or a pair (height, width), got {value!r}"
-            )
+            raise ValueError(f"{name} must be an integer or a pair (height, width), got {value!r}")
         return (
             integer(value[0], f"{name}[0]", minimum=minimum),
             integer(value[1], f"{name}[1]", minimum=minimum),
@@ -175,9 +166,7 @@ def output_array(
     if out.shape != shape:
         raise ShapeError(f"{name} must have shape {shape}, got {out.shape}")
     if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
-        raise ValueError(
-            f"{name} must be C-contiguous, aligned and writeable; pass numpy.empty({shape})"
-        )
+        raise ValueError(f"{name} must be C-contiguous, aligned and writeable; pass numpy.empty({shape})")
     if any(np.may_share_memory(out, array) for array in inputs):
         raise ValueError(f"{name} must not share memory with an input; pass numpy.empty({shape})")
     return out

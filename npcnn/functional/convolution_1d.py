@@ -105,11 +105,8 @@ def conv1d(
     """
     x, w = checked_pictures(x), checked_weights(w, "K, C_in, C_out", x)
     b = checked_bias(b, w)
-    geometry = line_geometry(
-        x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation
-    )
-    K, C_in, C_out = w.shape
-    y = output_array(out, "out", (x.shape[0], *geometry.output, C_out), x.dtype, inputs=(x, w))
+    geometry = line_geometry(x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation)
+    y = output_array(out, "out", (x.shape[0], *geometry.output, w.shape[2]), x.dtype, inputs=(x, w))
     if _algorithm(algorithm, x, w, stride, dilation) == "toom_cook":
         u = _rows_of_vectors(weights_at_points(w))
         toom_cook_kernels.conv1d(x, u, b, axis == "height", _pad_before(geometry, axis), relu, y)
@@ -175,9 +172,7 @@ def conv1d_backward(
     array([2., 3., 3., 2.])
     """
     x, w = checked_pictures(x), checked_weights(w, "K, C_in, C_out", x)
-    geometry = line_geometry(
-        x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation
-    )
+    geometry = line_geometry(x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation)
     K, C_in, C_out = w.shape
     dy = checked_gradient(dy, "dy", x, geometry, C_out)
     if relu_output is not None:
@@ -241,9 +236,7 @@ def line_geometry(
     stride = integer(stride, "stride", minimum=1)
     dilation = integer(dilation, "dilation", minimum=1)
     if axis == "height":
-        return window_geometry(
-            picture, (taps, 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1)
-        )
+        return window_geometry(picture, (taps, 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1))
     return window_geometry(picture, (1, taps), stride=(1, stride), padding=sides, dilation=(1, dilation))
 
 
@@ -251,9 +244,7 @@ def _padding_pair(padding: Any) -> tuple[int, int]:
     """Return the padding of a 1-D convolution as (before, after)."""
     if isinstance(padding, tuple | list):
         if len(padding) != 2:
-            raise ValueError(
-                f"padding must be 'same', 'valid', an integer or (before, after), got {padding!r}"
-            )
+            raise ValueError(f"padding must be 'same', 'valid', an integer or (before, after), got {padding!r}")
         before, after = padding
     else:
         before = after = padding

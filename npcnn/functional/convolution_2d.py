@@ -86,9 +86,7 @@ def conv2d(
     """
     x, w = checked_pictures(x), checked_weights(w, "KH, KW, C_in, C_out", x)
     b = checked_bias(b, w)
-    geometry = window_geometry(
-        x.shape[1:3], w.shape[:2], stride=stride, padding=padding, dilation=dilation
-    )
+    geometry = window_geometry(x.shape[1:3], w.shape[:2], stride=stride, padding=padding, dilation=dilation)
     KH, KW, C_in, C_out = w.shape
     y = output_array(out, "out", (x.shape[0], *geometry.output, C_out), x.dtype, inputs=(x, w))
     w_rows = padded_to_vectors(w.reshape(KH * KW * C_in, C_out))
@@ -151,9 +149,7 @@ def conv2d_backward(
     9.0
     """
     x, w = checked_pictures(x), checked_weights(w, "KH, KW, C_in, C_out", x)
-    geometry = window_geometry(
-        x.shape[1:3], w.shape[:2], stride=stride, padding=padding, dilation=dilation
-    )
+    geometry = window_geometry(x.shape[1:3], w.shape[:2], stride=stride, padding=padding, dilation=dilation)
     KH, KW, C_in, C_out = w.shape
     dy = checked_gradient(dy, "dy", x, geometry, C_out)
     if relu_output is not None:

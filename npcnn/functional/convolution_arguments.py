@@ -15,12 +15,14 @@ Array: TypeAlias = NDArray[Any]
 
 
 def checked_pictures(x: Array) -> Array:
+    """Return `x` as contiguous pictures (N, H, W, C), no axis but N empty."""
     x = float_array(x, "x", "N, H, W, C")
     positive_axes(x, "x", "N, H, W, C")
     return x
 
 
 def checked_weights(w: Array, axes: str, x: Array) -> Array:
+    """Return `w` contiguous, with the named axes, for the channels and the dtype of `x`."""
     w = float_array(w, "w", axes)
     same_dtype(w, "w", x, "x")
     positive_axes(w, "w", axes, first=0)
@@ -30,6 +32,7 @@ def checked_weights(w: Array, axes: str, x: Array) -> Array:
 
 
 def checked_bias(b: Array | None, w: Array) -> Array | None:
+    """Return `b`, one number for each output channel of `w`, or None."""
     if b is None:
         return None
     b = float_array(b, "b", "C_out")
@@ -39,6 +42,7 @@ def checked_bias(b: Array | None, w: Array) -> Array | None:
 
 
 def checked_gradient(value: Array, name: str, x: Array, geometry: WindowGeometry, C_out: int) -> Array:
+    """Return `value` contiguous, in the shape and dtype of the convolution's result."""
     value = float_array(value, name, "N, OH, OW, C_out")
     same_dtype(value, name, x, "x")
     exact_shape(value, name, (x.shape[0], *geometry.output, C_out), "the shape of the forward result y")
@@ -53,13 +57,12 @@ def gradient_arrays(
     inputs: tuple[Array, ...],
 ) -> tuple[Array | None, Array, Array]:
     """Return (dx, dw, db) to write into: those of `out` where given, dx None when not needed."""
-    if out is None:
-        out = (None, None, None)  # type: ignore[assignment]
-    elif not isinstance(out, tuple) or len(out) != 3:
+    given: tuple[Array | None, Array | None, Array | None] = (None, None, None) if out is None else out
+    if not isinstance(given, tuple) or len(given) != 3:
         raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {out!r:.80}")
-    dx = output_array(out[0], "out[0] (dx)", x.shape, x.dtype, inputs=inputs) if need_dx else None
-    dw = output_array(out[1], "out[1] (dw)", w.shape, w.dtype, inputs=inputs)
-    db = output_array(out[2], "out[2] (db)", w.shape[-1:], w.dtype, inputs=inputs)
+    dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=inputs) if need_dx else None
+    dw = output_array(given[1], "out[1] (dw)", w.shape, w.dtype, inputs=inputs)
+    db = output_array(given[2], "out[2] (db)", w.shape[-1:], w.dtype, inputs=inputs)
     return dx, dw, db
 
 

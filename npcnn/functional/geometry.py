@@ -133,9 +133,7 @@ def _padding_pairs(
         if padding == "valid":
             return (0, 0), (0, 0)
     elif isinstance(padding, tuple | list):
-        if len(padding) == 2 and all(
-            isinstance(side, tuple | list) and len(side) == 2 for side in padding
-        ):
+        if len(padding) == 2 and all(isinstance(side, tuple | list) and len(side) == 2 for side in padding):
             return (
                 pair(padding[0], "padding[0]", minimum=0),
                 pair(padding[1], "padding[1]", minimum=0),
@@ -143,10 +141,7 @@ def _padding_pairs(
     else:
         both = integer(padding, "padding", minimum=0)
         return (both, both), (both, both)
-    raise ValueError(
-        f"padding must be 'same', 'valid', an integer or ((top, bottom), (left, right)), "
-        f"got {padding!r}"
-    )
+    raise ValueError(f"padding must be 'same', 'valid', an integer or ((top, bottom), (left, right)), got {padding!r}")
 
 
 def _same_padding(length: int, span: int, stride: int) -> tuple[int, int]:

@@ -11,9 +11,7 @@ from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.activations import log_softmax
 
 
-def softmax_cross_entropy(
-    logits: NDArray[Any], labels: NDArray[Any]
-) -> tuple[float, NDArray[Any]]:
+def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[float, NDArray[Any]]:
     """Mean cross-entropy of softmax(logits) against labels, and its gradient.
 
     loss = mean over n of -log(softmax(logits[n])[labels[n]]),
@@ -78,13 +76,10 @@ def _checked_labels(labels: Any, count: int, classes: int) -> NDArray[np.integer
             "convert one-hot rows with labels.argmax(axis=1)"
         )
     if labels.shape != (count,):
-        raise ShapeError(
-            f"labels must have shape ({count},), one for each row of logits, got {labels.shape}"
-        )
-    if count and not (0 <= labels.min() and labels.max() < classes):
+        raise ShapeError(f"labels must have shape ({count},), one for each row of logits, got {labels.shape}")
+    if count and not (labels.min() >= 0 and labels.max() < classes):
         wrong = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
         raise ValueError(
-            f"labels must be 0 to {classes - 1}, the columns of logits, got labels[{wrong}] = "
-            f"{labels[wrong]}"
+            f"labels must be 0 to {classes - 1}, the columns of logits, got labels[{wrong}] = {labels[wrong]}"
         )
     return labels

@@ -135,10 +135,16 @@ def max_pool2d_backward(
         came = argmax.dtype if isinstance(argmax, np.ndarray) else type(argmax).__name__
         raise DTypeError(f"argmax must be the int32 array that max_pool2d returned, got {came}")
     exact_shape(argmax, "argmax", dy.shape, "the shape of dy")
+    argmax = np.ascontiguousarray(argmax)
+    # Read as unsigned, negative numbers are large ones: one pass finds both.
+    last_tap = geometry.size[0] * geometry.size[1] - 1
+    if argmax.size and argmax.view(np.uint32).max() > last_tap:
+        raise ValueError(
+            f"argmax must lie between 0 and {last_tap}, the taps of a window of {geometry.size}, got "
+            f"{argmax.min()} to {argmax.max()}; pass what max_pool2d returned for the same size"
+        )
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy,))
-    pool_kernels.max_pool2d_backward(
-        dy, np.ascontiguousarray(argmax), geometry.kernel_windows(x_shape), dx
-    )
+    pool_kernels.max_pool2d_backward(dy, argmax, geometry.kernel_windows(x_shape), dx)
     return dx
 
 
@@ -260,9 +266,7 @@ def pool_geometry(
     >>> pool_geometry((24, 24), 2, None, "valid").stride
     (2, 2)
     """
-    geometry = window_geometry(
-        picture, size, stride=size if stride is None else stride, padding=padding
-    )
+    geometry = window_geometry(picture, size, stride=size if stride is None else stride, padding=padding)
     for axis, name in enumerate(("height", "width")):
         if padding != "same" and max(geometry.padding[axis]) >= geometry.size[axis]:
             raise ValueError(

@@ -54,7 +54,8 @@ def adam_step(
     >>> p, m, v
     (array([-1.]), array([0.5]), array([0.25]))
     """
-    param = output_array(param, "param", getattr(param, "shape", ()), getattr(param, "dtype", None))
+    checked = float_array(param, "param", None)
+    param = output_array(param, "param", checked.shape, checked.dtype)
     grad = float_array(grad, "grad", None)
     same_dtype(grad, "grad", param, "param")
     exact_shape(grad, "grad", param.shape, "the shape of param")

@@ -155,10 +155,7 @@ class GradcheckReport:
         """Lay the findings out as a table, one line an array, and the first few kinks below."""
         table = [_COLUMNS, *(_cells(check) for check in self.arrays)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            f"gradient check of {self.target}: {'ok' if self.ok else 'FAILED'} "
-            f"(tolerance {self.tolerance:g})"
-        ]
+        lines = [f"gradient check of {self.target}: {'ok' if self.ok else 'FAILED'} (tolerance {self.tolerance:g})"]
         for row in table:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             lines.append("  ".join(cells).rstrip())

@@ -21,14 +21,10 @@ from npcnn.gradcheck.differences import Array
 class FunctionSubject:
     """A function of arrays with its gradient."""
 
-    def __init__(
-        self, function: Callable[..., Any], inputs: tuple[Any, ...], backward: Callable[..., Any]
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], inputs: tuple[Any, ...], backward: Callable[..., Any]) -> None:
         self.function, self.backward = function, backward
         self.names = _argument_names(function, len(inputs))
-        self.arrays = [
-            _checked(value, name).copy() for value, name in zip(inputs, self.names, strict=True)
-        ]
+        self.arrays = [_checked(value, name).copy() for value, name in zip(inputs, self.names, strict=True)]
 
     def output(self) -> Array:
         """Return the output at the present values, as a new array."""
@@ -49,8 +45,7 @@ class FunctionSubject:
             raise TypeError("backward returned None for every input: there is nothing to check")
         triples = zip(result, self.arrays, self.names, strict=True)
         return [
-            None if gradient is None else _checked_gradient(gradient, array, name)
-            for gradient, array, name in triples
+            None if gradient is None else _checked_gradient(gradient, array, name) for gradient, array, name in triples
         ]
 
     def restore(self) -> None:
@@ -67,11 +62,7 @@ class LayerSubject:
         self.arrays += [_checked(array, name) for name, array in layer.params.items()]
         self.generators = list(_generators(layer, set()))
         self.states = [copy.deepcopy(g.bit_generator.state) for g in self.generators]
-        self.kept_grads = {
-            name: array.copy()
-            for name, array in layer.grads.items()
-            if isinstance(array, np.ndarray)
-        }
+        self.kept_grads = {name: array.copy() for name, array in layer.grads.items() if isinstance(array, np.ndarray)}
 
     def output(self) -> Array:
         """Return the output at the present values, as a new array."""
@@ -87,8 +78,7 @@ class LayerSubject:
         for name in self.names[1:]:
             if name not in grads:
                 raise TypeError(
-                    f"grads has no {name!r} but params has; backward must write a gradient for "
-                    "every parameter"
+                    f"grads has no {name!r} but params has; backward must write a gradient for every parameter"
                 )
             found.append(grads[name])
         triples = zip(found, self.arrays, self.names, strict=True)
@@ -123,8 +113,7 @@ def subject_of(
         return LayerSubject(target, inputs[0])
     if not callable(target):
         raise TypeError(
-            f"target must be a layer (forward, backward, params, grads) or a function, got "
-            f"{type(target).__name__}"
+            f"target must be a layer (forward, backward, params, grads) or a function, got {type(target).__name__}"
         )
     if backward is None:
         raise TypeError("a function needs backward=g with g(dy, *inputs) returning its gradients")
@@ -153,10 +142,7 @@ def _generators(value: Any, seen: set[int]) -> Iterator[np.random.Generator]:
 def _checked(value: Any, name: str) -> Array:
     """Return a float64 array as it is, or say why it will not do."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(
-            f"{name} must be a numpy.ndarray, got {type(value).__name__}; convert it with "
-            "numpy.asarray"
-        )
+        raise TypeError(f"{name} must be a numpy.ndarray, got {type(value).__name__}; convert it with numpy.asarray")
     if value.dtype != np.float64:
         raise DTypeError(
             f"{name} must be float64, got {value.dtype}: float32 rounds to one part in 1e7, which "
@@ -185,10 +171,7 @@ def _checked_gradient(gradient: Any, array: Array, name: str) -> Array:
     """Return a copy of a gradient that fits its array."""
     result = np.array(gradient, dtype=np.float64)
     if result.shape != array.shape:
-        raise ShapeError(
-            f"the gradient of {name} must have the shape of {name}, {array.shape}, got "
-            f"{result.shape}"
-        )
+        raise ShapeError(f"the gradient of {name} must have the shape of {name}, {array.shape}, got {result.shape}")
     return result
 
 

@@ -155,13 +155,21 @@ def picture_shape(input_shape: Shape, layer: Layer, channels: int | None = None)
     """Return `input_shape` if it is (H, W, C), with the given number of channels; else raise ShapeError."""
     if len(input_shape) != 3:
         raise ShapeError(
-            f"{layer!r} takes pictures of shape (H, W, C), got {tuple(input_shape)}; "
-            "leave out the batch axis"
+            f"{layer!r} takes pictures of shape (H, W, C), got {tuple(input_shape)}; leave out the batch axis"
         )
     H, W, C = (integer(length, f"input_shape[{i}]", minimum=1) for i, length in enumerate(input_shape))
-    if channels is not None and C != channels:
+    if channels is not None and channels != C:
         raise ShapeError(f"{layer!r} takes {channels} channels, got {C} (shape {tuple(input_shape)})")
     return H, W, C
+
+
+def batch_shape(x: Array) -> tuple[int, Shape]:
+    """Return the length of the batch and the shape of one input; TypeError or ShapeError if `x` has none."""
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"x must be a numpy.ndarray, got {type(x).__name__}; convert it with numpy.asarray")
+    if x.ndim == 0:
+        raise ShapeError("x must have a batch axis, got an array of no axes")
+    return len(x), x.shape[1:]
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:

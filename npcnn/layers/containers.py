@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npcnn.errors import ShapeError
-from npcnn.layers.base import Array, Layer, Shape, snake_case
+from npcnn.layers.base import Array, Layer, Shape, batch_shape, snake_case
 from npcnn.summary import summary
 
 
@@ -44,9 +44,7 @@ class Sequential(Layer):
         super().__init__()
         _check_layers(layers, "layers")
         self.layers = layers
-        self.children = {
-            f"{i}_{snake_case(type(layer).__name__)}": layer for i, layer in enumerate(layers)
-        }
+        self.children = {f"{i}_{snake_case(type(layer).__name__)}": layer for i, layer in enumerate(layers)}
         self._check_channels()
 
     def __repr__(self) -> str:
@@ -54,7 +52,7 @@ class Sequential(Layer):
         return f"Sequential(\n    {lines},\n)"
 
     def _check_channels(self) -> None:
-        source: tuple[int, int] | None = None       # (place of the layer, channels out of it)
+        source: tuple[int, int] | None = None  # (place of the layer, channels out of it)
         for i, layer in enumerate(self.layers):
             if source and layer.in_channels not in (None, source[1]):
                 raise ShapeError(
@@ -144,9 +142,7 @@ class Concat(Layer):
         super().__init__()
         _check_layers(branches, "branches")
         self.branches = branches
-        self.children = {
-            f"{i}_{snake_case(type(branch).__name__)}": branch for i, branch in enumerate(branches)
-        }
+        self.children = {f"{i}_{snake_case(type(branch).__name__)}": branch for i, branch in enumerate(branches)}
         wanted = {branch.in_channels for branch in branches} - {None}
         if len(wanted) > 1:
             raise ShapeError(
@@ -170,11 +166,12 @@ class Concat(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the outputs of all branches, one behind the other along the channels."""
-        shape = self.output_shape(getattr(x, "shape", ())[1:])
+        N, input_shape = batch_shape(x)
+        shape = (N, *self.output_shape(input_shape))
         outputs = [branch.forward(x, training) for branch in self.branches]
         if training:
             self._kept = np.cumsum([output.shape[-1] for output in outputs])[:-1]
-        y = self._buffer("y", (len(x), *shape), x.dtype)
+        y = self._buffer("y", shape, x.dtype)
         return np.concatenate(outputs, axis=-1, out=y)
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn import functional
-from npcnn.functional.algorithms import Algorithm
+from npcnn.functional.algorithms import Algorithm, checked_algorithm
 from npcnn.functional.checks import integer, pair
 from npcnn.functional.convolution_1d import Axis, Padding1D, line_geometry
 from npcnn.functional.geometry import IntOrPair, Padding, window_geometry
@@ -18,6 +18,7 @@ from npcnn.layers.base import (
     Layer,
     Shape,
     activation_name,
+    batch_shape,
     call,
     float_dtype,
     picture_shape,
@@ -69,8 +70,8 @@ class _Convolution(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""
-        shape = self.output_shape(getattr(x, "shape", ())[1:])
-        out = self._buffer("y", (len(x), *shape), self.dtype)
+        N, shape = batch_shape(x)
+        out = self._buffer("y", (N, *self.output_shape(shape)), self.dtype)
         y = self._call_forward(x, out, self.activation == "relu")
         if training:
             self._kept = x, y if self.activation else None
@@ -146,9 +147,7 @@ class Conv2D(_Convolution):
         bias_init: Initializer | None = None,
     ) -> None:
         self.kernel_size = kernel_size
-        self.window: dict[str, Any] = {
-            "stride": stride, "padding": padding, "dilation": dilation
-        }
+        self.window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
         # A wrong stride, padding or dilation is found here, not in the first forward pass.
         window_geometry((2**30, 2**30), kernel_size, **self.window)
         super().__init__(
@@ -183,9 +182,7 @@ class Conv2D(_Convolution):
         return (*geometry.output, self.out_channels)
 
     def _call_forward(self, x: Array, out: Array, relu: bool) -> Array:
-        return functional.conv2d(
-            x, self._params["w"], self._params.get("b"), relu=relu, out=out, **self.window
-        )
+        return functional.conv2d(x, self._params["w"], self._params.get("b"), relu=relu, out=out, **self.window)
 
     def _call_backward(self, dy: Array, x: Array, **options: Any) -> tuple[Array | None, Array, Array]:
         return functional.conv2d_backward(dy, x, self._params["w"], **self.window, **options)
@@ -243,10 +240,8 @@ class Conv1D(_Convolution):
     ) -> None:
         self.kernel_size = integer(kernel_size, "kernel_size", minimum=1)
         self.axis = axis
-        self.algorithm = algorithm
-        self.window: dict[str, Any] = {
-            "axis": axis, "stride": stride, "padding": padding, "dilation": dilation
-        }
+        self.algorithm = checked_algorithm(algorithm)
+        self.window: dict[str, Any] = {"axis": axis, "stride": stride, "padding": padding, "dilation": dilation}
         line_geometry((2**30, 2**30), self.kernel_size, **self.window)
         super().__init__(
             in_channels,
@@ -287,9 +282,7 @@ class Conv1D(_Convolution):
         )  # fmt: skip
 
     def _call_backward(self, dy: Array, x: Array, **options: Any) -> tuple[Array | None, Array, Array]:
-        return functional.conv1d_backward(
-            dy, x, self._params["w"], algorithm=self.algorithm, **self.window, **options
-        )
+        return functional.conv1d_backward(dy, x, self._params["w"], algorithm=self.algorithm, **self.window, **options)
 
 
 class SpatiallySeparableConv2D(Layer):

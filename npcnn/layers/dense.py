@@ -119,7 +119,7 @@ class Flatten(Layer):
         """Return `dy` in the shape of the input."""
         dy, x_shape = float_array(dy, "dy", "N, features"), self._take_kept()
         exact_shape(dy, "dy", (x_shape[0], math.prod(x_shape[1:])), "the shape of the output")
-        return dy.reshape(x_shape)
+        return np.reshape(dy, x_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the product of the axes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npcnn import functional
-from npcnn.layers.base import Array, Layer, Shape
+from npcnn.layers.base import Array, Layer, Shape, batch_shape
 
 
 class ReLU(Layer):
@@ -22,8 +22,8 @@ class ReLU(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return max(x, 0)."""
-        out = self._buffer("y", x.shape, x.dtype) if hasattr(x, "shape") else None
-        y = functional.relu(x, out=out)
+        batch_shape(x)
+        y = functional.relu(x, out=self._buffer("y", x.shape, x.dtype))
         if training:
             self._kept = y
         return y

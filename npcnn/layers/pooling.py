@@ -9,7 +9,7 @@ import numpy as np
 from npcnn import functional
 from npcnn.functional.geometry import IntOrPair, Padding
 from npcnn.functional.pooling import pool_geometry
-from npcnn.layers.base import Array, Layer, Shape, call, picture_shape
+from npcnn.layers.base import Array, Layer, Shape, batch_shape, call, picture_shape
 
 
 class _Pooling(Layer):
@@ -19,7 +19,7 @@ class _Pooling(Layer):
         super().__init__()
         self.size = size
         self.window: dict[str, Any] = {"stride": stride, "padding": padding}
-        pool_geometry((2**30, 2**30), size, stride, padding)    # a wrong argument is found here
+        pool_geometry((2**30, 2**30), size, stride, padding)  # a wrong argument is found here
 
     def __repr__(self) -> str:
         return call(
@@ -55,14 +55,13 @@ class MaxPool2D(_Pooling):
     (12, 12, 64)
     """
 
-    def __init__(
-        self, size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = "valid"
-    ) -> None:
+    def __init__(self, size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = "valid") -> None:
         super().__init__(size, stride, padding)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the maxima, and remember where they were."""
-        shape = (len(x), *self.output_shape(getattr(x, "shape", ())[1:]))
+        N, input_shape = batch_shape(x)
+        shape = (N, *self.output_shape(input_shape))
         out = (self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32))
         y, argmax = functional.max_pool2d(x, self.size, out=out, **self.window)
         if training:
@@ -73,9 +72,7 @@ class MaxPool2D(_Pooling):
         """Return dy, each at the pixel that was the largest."""
         argmax, x_shape = self._take_kept()
         out = self._buffer("dx", x_shape, dy.dtype)
-        return functional.max_pool2d_backward(
-            dy, argmax, x_shape, size=self.size, out=out, **self.window
-        )
+        return functional.max_pool2d_backward(dy, argmax, x_shape, size=self.size, out=out, **self.window)
 
 
 class AvgPool2D(_Pooling):
@@ -106,7 +103,8 @@ class AvgPool2D(_Pooling):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means."""
-        shape = (len(x), *self.output_shape(getattr(x, "shape", ())[1:]))
+        N, input_shape = batch_shape(x)
+        shape = (N, *self.output_shape(input_shape))
         y = functional.avg_pool2d(x, self.size, out=self._buffer("y", shape, x.dtype), **self.window)
         if training:
             self._kept = x.shape
@@ -133,8 +131,9 @@ class GlobalAvgPool2D(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means, shape (N, C)."""
-        N, C = len(x), *self.output_shape(getattr(x, "shape", ())[1:])
-        y = functional.avg_pool2d(x, x.shape[1:3]).reshape(N, C)
+        N, input_shape = batch_shape(x)
+        output_shape = self.output_shape(input_shape)
+        y = functional.avg_pool2d(x, x.shape[1:3]).reshape(N, *output_shape)
         if training:
             self._kept = x.shape
         return y

@@ -116,9 +116,7 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
     return log_p
 
 
-def softmax_cross_entropy(
-    logits: NDArray[Any], labels: NDArray[np.integer]
-) -> tuple[float, NDArray[Any]]:
+def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.integer]) -> tuple[float, NDArray[Any]]:
     """Mean cross-entropy of the softmax of `logits`, and its gradient.
 
     loss          = mean over n of -log p[n, labels[n]]

@@ -78,9 +78,7 @@ def conv2d(
     """
     N, H, W, _ = x.shape
     KH, KW, _, C_out = w.shape
-    rows, cols = picture_windows(
-        (H, W), (KH, KW), stride=stride, padding=padding, dilation=dilation
-    )
+    rows, cols = picture_windows((H, W), (KH, KW), stride=stride, padding=padding, dilation=dilation)
     y = np.zeros((N, rows.output_length, cols.output_length, C_out), x.dtype)
     for i, kh, row in rows.taps():
         for j, kw, col in cols.taps():
@@ -139,9 +137,7 @@ def conv2d_backward(
     """
     _, H, W, _ = x.shape
     KH, KW, _, _ = w.shape
-    rows, cols = picture_windows(
-        (H, W), (KH, KW), stride=stride, padding=padding, dilation=dilation
-    )
+    rows, cols = picture_windows((H, W), (KH, KW), stride=stride, padding=padding, dilation=dilation)
     dx, dw = np.zeros_like(x), np.zeros_like(w)
     for i, kh, row in rows.taps():
         for j, kw, col in cols.taps():

@@ -242,9 +242,7 @@ def avg_pool2d_backward(
     return dx
 
 
-def _pixels_per_window(
-    rows: AxisWindows, cols: AxisWindows, count_include_pad: bool
-) -> NDArray[np.int64]:
+def _pixels_per_window(rows: AxisWindows, cols: AxisWindows, count_include_pad: bool) -> NDArray[np.int64]:
     """By what the sum of window (i, j) is divided, shape (OH, OW)."""
     count = np.zeros((rows.output_length, cols.output_length), np.int64)
     if count_include_pad:

@@ -1,0 +1,121 @@
+"""The same operations in PyTorch: values and autograd's gradients, over drawn configurations.
+
+Optional: runs where PyTorch is installed (``pip install torch``).  PyTorch knows no lopsided padding, so
+pictures are padded here, with zeros for convolution and -inf for max pooling, by the amounts that
+`npcnn.functional.window_geometry` gives.
+"""
+
+import numpy as np
+import pytest
+from drawn import assert_equal_arrays, conv1d_configuration, conv2d_configuration, pool_configuration
+
+from npcnn import functional
+from npcnn.functional.convolution_1d import line_geometry
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+
+def to_torch(x):
+    """(N, H, W, C) as a tensor (N, C, H, W) that collects gradients."""
+    return torch.tensor(x.transpose(0, 3, 1, 2).copy(), requires_grad=True)
+
+
+def to_numpy(tensor):
+    return tensor.detach().numpy().transpose(0, 2, 3, 1)
+
+
+def padded(x, geometry, value=0.0):
+    (top, bottom), (left, right) = geometry.padding
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+def check_convolution(x, w, b, geometry, y, gradients):
+    """Compare y and (dx, dw, db) for the drawn dy with PyTorch; `w` is (KH, KW, C_in, C_out)."""
+    tx, tb = to_torch(x), torch.tensor(b, requires_grad=True)
+    tw = torch.tensor(w.transpose(3, 2, 0, 1).copy(), requires_grad=True)
+    ty = F.conv2d(padded(tx, geometry), tw, tb, stride=geometry.stride, dilation=geometry.dilation)
+    assert_equal_arrays(y, to_numpy(ty), y.dtype)
+    dy, (dx, dw, db) = gradients
+    ty.backward(torch.tensor(dy.transpose(0, 3, 1, 2).copy()))
+    assert_equal_arrays(dx, to_numpy(tx.grad), y.dtype)
+    assert_equal_arrays(dw, tw.grad.numpy().transpose(2, 3, 1, 0), y.dtype)
+    assert_equal_arrays(db, tb.grad.numpy(), y.dtype)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1220))
+def test_conv2d(seed):
+    x, w, b, options = conv2d_configuration(seed)
+    if len(x) == 0:
+        x = np.ones((1, *x.shape[1:]))
+    geometry = functional.window_geometry(x.shape[1:3], w.shape[:2], **options)
+    y = functional.conv2d(x, w, b, **options)
+    dy = np.random.default_rng(seed).standard_normal(y.shape)
+    gradients = dy, functional.conv2d_backward(dy, x, w, **options)
+    check_convolution(x, w, b, geometry, y, gradients)
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "auto"])
+@pytest.mark.parametrize("seed", range(1000, 1220))
+def test_conv1d(seed, algorithm):
+    x, w, b, options = conv1d_configuration(seed)
+    if len(x) == 0:
+        x = np.ones((1, *x.shape[1:]))
+    geometry = line_geometry(x.shape[1:3], len(w), **options)
+    dtype = np.float64 if algorithm == "im2col" else np.float32
+    typed = [array.astype(dtype) for array in (x, w, b)]
+    y = functional.conv1d(*typed, algorithm=algorithm, **options)
+    dy = np.random.default_rng(seed).standard_normal(y.shape).astype(dtype)
+    dx, dw, db = functional.conv1d_backward(dy, *typed[:2], algorithm=algorithm, **options)
+    axis = 1 if options["axis"] == "height" else 0
+    # PyTorch computes the truth in float64 from the numbers that npcnn was given.
+    exact = [array.astype(np.float64) for array in typed]
+    check_convolution(
+        exact[0], np.expand_dims(exact[1], axis), exact[2], geometry, y,
+        (dy.astype(np.float64), (dx, np.expand_dims(dw, axis), db)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(1000, 1220))
+def test_max_pool2d(seed):
+    x, size, options = pool_configuration(seed)
+    if len(x) == 0:
+        x = np.ones((1, *x.shape[1:]))
+    stride = size if options["stride"] is None else options["stride"]
+    geometry = functional.window_geometry(x.shape[1:3], size, stride=stride, padding=options["padding"])
+    y, argmax = functional.max_pool2d(x, size, **options)
+    tx = to_torch(x)
+    ty = F.max_pool2d(padded(tx, geometry, -np.inf), geometry.size, geometry.stride)
+    np.testing.assert_array_equal(y, to_numpy(ty))
+    dy = np.random.default_rng(seed).standard_normal(y.shape)
+    ty.backward(torch.tensor(dy.transpose(0, 3, 1, 2).copy()))
+    dx = functional.max_pool2d_backward(dy, argmax, x.shape, size=size, **options)
+    # Drawn from seven whole numbers, nearly every window has a tie: PyTorch, too, takes the first.
+    assert_equal_arrays(dx, to_numpy(tx.grad), np.float64)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1220))
+def test_avg_pool2d_with_padding_counted(seed):
+    x, size, options = pool_configuration(seed)
+    if len(x) == 0:
+        x = np.ones((1, *x.shape[1:]))
+    stride = size if options["stride"] is None else options["stride"]
+    geometry = functional.window_geometry(x.shape[1:3], size, stride=stride, padding=options["padding"])
+    y = functional.avg_pool2d(x, size, count_include_pad=True, **options)
+    tx = to_torch(x)
+    ty = F.avg_pool2d(padded(tx, geometry), geometry.size, geometry.stride)
+    assert_equal_arrays(y, to_numpy(ty), np.float64)
+    dy = np.random.default_rng(seed).standard_normal(y.shape)
+    ty.backward(torch.tensor(dy.transpose(0, 3, 1, 2).copy()))
+    dx = functional.avg_pool2d_backward(dy, x.shape, size=size, count_include_pad=True, **options)
+    assert_equal_arrays(dx, to_numpy(tx.grad), np.float64)
+
+
+def test_softmax_cross_entropy(rng):
+    logits, labels = 5 * rng.standard_normal((40, 10)), rng.integers(0, 10, 40)
+    loss, dlogits = functional.softmax_cross_entropy(logits, labels)
+    tensor = torch.tensor(logits, requires_grad=True)
+    expected = F.cross_entropy(tensor, torch.tensor(labels))
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-13)
+    np.testing.assert_allclose(dlogits, tensor.grad.numpy(), rtol=0, atol=1e-15)
