@@ -25,7 +25,7 @@ test: $(VENV)/built
 lint: $(VENV)/built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint npcnn/kernels
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint npcnn/kernels
 	$(BIN)/mypy
 
 # The only step that needs the network.  The build tools go in first, so that every later build is done offline.

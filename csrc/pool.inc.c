@@ -30,9 +30,9 @@ static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_
                 const int32_t tap = (int32_t)(kh * g->size_w + kw);
                 const REAL *pixel = x + ((top + kh) * g->width + left + kw) * C;
                 for (ptrdiff_t c = 0; c < C; c++) {
-                    /* Strictly greater: of equal values the first stays.  NaN (v != v) always wins. */
+                    /* Strictly greater: of equal values the first stays.  The first NaN (v != v) wins. */
                     const REAL v = pixel[c], best = y[c];
-                    const int wins = (v > best) | (v != v);
+                    const int wins = (v > best) | ((v != v) & (best == best));
                     y[c] = wins ? v : best;
                     argmax[c] = wins ? tap : argmax[c];
                 }

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -92,22 +93,31 @@ def shortened(text: str, width: int) -> str:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="for weights, inputs and the sample")
+    parser.add_argument(
+        "--seed",
+        type=at_least(0),
+        default=0,
+        help="for weights, inputs and the choice of elements (default: %(default)s)",
+    )
     parser.add_argument(
         "--elements",
-        type=positive,
+        type=at_least(1),
         default=30,
         help="how many elements of each array to check (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
 
-def positive(text: str) -> int:
-    """Read an integer of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
+def at_least(minimum: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers of at least `minimum`."""
+
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < minimum:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum}, got {number}")
+        return number
+
+    return whole_number
 
 
 if __name__ == "__main__":

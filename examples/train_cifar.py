@@ -172,64 +172,70 @@ def save_curve(out):
 
 
 def train(options):
-    """Train, evaluate, save; return the test accuracy."""
+    """Load the data, train, evaluate, save."""
     if options.threads:
         nn.set_num_threads(options.threads)
     data = nn.datasets.load(options.data, options.data_dir)
-    out = make_out_folder(options, data.name)
-    net = nn.models.MODELS[options.net](rng=np.random.default_rng(options.seed))
-    optimizer = nn.Adam(net, lr=options.lr)
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
-    settings |= {"out": str(out), "data_name": data.name, "data_sha256": data.checksum()}
-    (out / "settings.json").write_text(json.dumps(settings | {"config": nn.config.config()}, indent=1) + "\n")
-
-    print(f"data: {data.name}, {len(data.train_images)} training and {len(data.test_images)} test pictures")
-    print(f"network: {options.net}; results go to {out}\n\n{net.summary((24, 24, 3))}\n")
-    batches = TrainingBatches(
+    with TrainingBatches(
         data.train_images,
         data.train_labels,
         batch_size=options.batch_size,
         pipeline=options.pipeline,
         seed=options.seed,
-    )
+    ) as batches:
+        out = make_out_folder(options, data.name)
+        save_settings(out, options, data)
+        net = nn.models.MODELS[options.net](rng=np.random.default_rng(options.seed))
+        print(f"data: {data.name}, {len(data.train_images)} training and {len(data.test_images)} test pictures")
+        print(f"network: {options.net}; results go to {out}\n\n{net.summary((24, 24, 3))}\n", flush=True)
+        result = run(options, net, data, batches, out)
+    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    names = ["weights.safetensors", "metrics.csv", "settings.json", "result.json"]
+    names.append("curve.png" if save_curve(out) else "no curve.png (matplotlib is not installed)")
+    print(f"in {out}: {', '.join(names)}")
+
+
+def save_settings(out, options, data):
+    """Write what this run was started with."""
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+    settings |= {"out": str(out), "data_name": data.name, "data_sha256": data.checksum()}
+    (out / "settings.json").write_text(json.dumps(settings | {"config": nn.config.config()}, indent=1) + "\n")
+
+
+def run(options, net, data, batches, out):
+    """Train, save the weights, evaluate; print and return the result."""
     recent, ctrl_c = Recent(), CtrlC()
-    with nn.train.MetricsCSV(out / "metrics.csv") as metrics, batches:
+    with nn.train.MetricsCSV(out / "metrics.csv") as metrics:
         display = Display(options.steps, options.display_step)
         evaluation = Evaluation(net, data, options.batch_size, metrics, display)
         begin = time.perf_counter()
         done = nn.train.fit(
             net,
             batches,
-            optimizer,
+            nn.Adam(net, lr=options.lr),
             steps=options.steps,
             callbacks=[recent, metrics, display, evaluation, ctrl_c],
         )
         seconds = time.perf_counter() - begin
         net.save(out / "weights.safetensors")
-        accuracy = evaluation.evaluate(done, recent.seconds)
+        test_accuracy = evaluation.evaluate(done, recent.seconds)
         display.bar.close()
-    drawn = save_curve(out)
-
+    training_accuracy = float(np.mean(recent.accuracies))
     print(
         f"\n{'ended by Ctrl-C after' if ctrl_c.pressed else 'done:'} {done} steps in {seconds:.0f} s, "
         f"{done * options.batch_size / seconds:.0f} images/s with evaluation; "
         f"waited {batches.wait_seconds:.2f} s for data"
     )
-    print(f"training accuracy {np.mean(recent.accuracies):.4f} (mean of the last {len(recent.accuracies)} steps)")
-    print(f"test accuracy     {accuracy:.4f} (all {len(data.test_images)} pictures) on {data.name}")
-    print(
-        f"saved in {out}: weights.safetensors, metrics.csv, settings.json"
-        + (", curve.png" if drawn else " (install matplotlib for curve.png)")
-    )
-    result = {
+    print(f"training accuracy {training_accuracy:.4f} (mean of the last {len(recent.accuracies)} steps)")
+    print(f"test accuracy     {test_accuracy:.4f} (all {len(data.test_images)} pictures) on {data.name}")
+    return {
         "steps": done,
         "seconds": round(seconds, 1),
+        "data_wait_seconds": round(batches.wait_seconds, 3),
         "data_name": data.name,
-        "test_accuracy": accuracy,
-        "training_accuracy_last_1000": float(np.mean(recent.accuracies)),
+        "test_accuracy": test_accuracy,
+        "training_accuracy_last_1000": training_accuracy,
     }
-    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    return accuracy
 
 
 def main(arguments=None):

@@ -26,13 +26,14 @@ from npcnn import (
     plot,
     reference,
     schedules,
+    summary,
     toom_cook,
     train,
     weights,
 )
 from npcnn.config import get_num_threads, set_num_threads, show_config
 from npcnn.errors import DataError, DTypeError, ShapeError, WeightsError
-from npcnn.gradcheck import GradcheckReport, gradcheck
+from npcnn.gradcheck import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
     AvgPool2D,
     Concat,
@@ -66,6 +67,8 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2D",
     "GradcheckReport",
+    "GradientError",
+    "KinkWarning",
     "Layer",
     "MaxPool2D",
     "ReLU",
@@ -87,6 +90,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "summary",
     "toom_cook",
     "train",
     "weights",

@@ -87,8 +87,11 @@ def conv1d_configuration(seed):
     return x, rng.standard_normal((size, C_in, C_out)), rng.standard_normal(C_out), options
 
 
-def pool_configuration(seed):
-    """Return (x, size, options) in float64, for one drawn pooling; whole numbers, so that ties occur."""
+def pool_configuration(seed, nan=False):
+    """Return (x, size, options) in float64, for one drawn pooling; whole numbers, so that ties occur.
+
+    With `nan`, a fifth of the numbers are NaN.
+    """
     rng = np.random.default_rng([3, seed])
     while True:
         size, padding = _pair(rng, 1, 4), _padding(rng, 2)
@@ -100,7 +103,10 @@ def pool_configuration(seed):
             break
     N = int(rng.choice([0, 1, 2, 5], p=[0.05, 0.3, 0.4, 0.25]))
     C = int(rng.choice([1, 2, 3, 5, 8, 16, 19, 33, 64]))
-    return rng.integers(-3, 4, (N, *picture, C)).astype(float), size, options
+    x = rng.integers(-3, 4, (N, *picture, C)).astype(float)
+    if nan:
+        x[rng.random(x.shape) < 0.2] = np.nan
+    return x, size, options
 
 
 def _fits(picture, size, padding, dilation):

@@ -96,6 +96,17 @@ def test_max_pool2d(seed, dtype):
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
+@pytest.mark.parametrize("seed", range(50))
+def test_max_pool2d_of_several_nans(seed, dtype):
+    x, size, options = pool_configuration(seed, nan=True)
+    x = x.astype(dtype)
+    for got, expected in zip(
+        functional.max_pool2d(x, size, **options), reference.max_pool2d(x, size, **options), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", REAL_TYPES)
 @pytest.mark.parametrize("count_include_pad", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_avg_pool2d(seed, count_include_pad, dtype):

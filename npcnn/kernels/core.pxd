@@ -27,19 +27,19 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct KernelsF32 "npcnn_kernels_f32":
         Py_ssize_t vector_length
         void (*gemm)(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, Py_ssize_t taps,
-                  const float* a, Py_ssize_t a_row, Py_ssize_t a_depth, Py_ssize_t a_tap,
-                  const float* b, Py_ssize_t b_depth, Py_ssize_t b_tap,
-                  float* c, Py_ssize_t c_row, int accumulate, const float* bias, int relu) noexcept nogil
+                     const float* a, Py_ssize_t a_row, Py_ssize_t a_depth, Py_ssize_t a_tap,
+                     const float* b, Py_ssize_t b_depth, Py_ssize_t b_tap,
+                     float* c, Py_ssize_t c_row, int accumulate, const float* bias, int relu) noexcept nogil
         void (*im2col_row)(const float* x, const Windows* g, Py_ssize_t out_row, float* columns) noexcept nogil
         void (*col2im_row)(const float* columns, const Windows* g, Py_ssize_t out_row, float* dx) noexcept nogil
         void (*max_pool2d_row)(const float* x, const Windows* g, Py_ssize_t out_row,
-                            float* y, int32_t* argmax) noexcept nogil
+                               float* y, int32_t* argmax) noexcept nogil
         void (*max_pool2d_backward_row)(const float* dy, const int32_t* argmax, const Windows* g,
-                                     Py_ssize_t out_row, float* dx) noexcept nogil
+                                        Py_ssize_t out_row, float* dx) noexcept nogil
         void (*avg_pool2d_row)(const float* x, const Windows* g, Py_ssize_t out_row,
-                            int count_include_pad, float* y) noexcept nogil
+                               int count_include_pad, float* y) noexcept nogil
         void (*avg_pool2d_backward_row)(const float* dy, const Windows* g, Py_ssize_t out_row,
-                                     int count_include_pad, float* dx) noexcept nogil
+                                        int count_include_pad, float* dx) noexcept nogil
         void (*toom_cook_input)(int taps, const float* x, Py_ssize_t x_step, Py_ssize_t begin, Py_ssize_t end,
                                 Py_ssize_t count, float* v, Py_ssize_t v_step) noexcept nogil
         void (*toom_cook_gradient)(int taps, const float* dy, Py_ssize_t dy_step, Py_ssize_t end,
@@ -50,26 +50,27 @@ cdef extern from "kernels.h" nogil:
         void (*relu)(const float* x, float* y, Py_ssize_t count) noexcept nogil
         void (*relu_backward)(const float* dy, const float* y, float* dx, Py_ssize_t count) noexcept nogil
         void (*add)(const float* x, float* total, Py_ssize_t count) noexcept nogil
-        void (*add_rows)(const float* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row, float* total) noexcept nogil
+        void (*add_rows)(const float* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row,
+                         float* total) noexcept nogil
         void (*adam_step)(float* p, const float* grad, float* m, float* v, Py_ssize_t count,
-                       float step_size, float beta1, float beta2, float eps) noexcept nogil
+                          float step_size, float beta1, float beta2, float eps) noexcept nogil
 
     ctypedef struct KernelsF64 "npcnn_kernels_f64":
         Py_ssize_t vector_length
         void (*gemm)(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, Py_ssize_t taps,
-                  const double* a, Py_ssize_t a_row, Py_ssize_t a_depth, Py_ssize_t a_tap,
-                  const double* b, Py_ssize_t b_depth, Py_ssize_t b_tap,
-                  double* c, Py_ssize_t c_row, int accumulate, const double* bias, int relu) noexcept nogil
+                     const double* a, Py_ssize_t a_row, Py_ssize_t a_depth, Py_ssize_t a_tap,
+                     const double* b, Py_ssize_t b_depth, Py_ssize_t b_tap,
+                     double* c, Py_ssize_t c_row, int accumulate, const double* bias, int relu) noexcept nogil
         void (*im2col_row)(const double* x, const Windows* g, Py_ssize_t out_row, double* columns) noexcept nogil
         void (*col2im_row)(const double* columns, const Windows* g, Py_ssize_t out_row, double* dx) noexcept nogil
         void (*max_pool2d_row)(const double* x, const Windows* g, Py_ssize_t out_row,
-                            double* y, int32_t* argmax) noexcept nogil
+                               double* y, int32_t* argmax) noexcept nogil
         void (*max_pool2d_backward_row)(const double* dy, const int32_t* argmax, const Windows* g,
-                                     Py_ssize_t out_row, double* dx) noexcept nogil
+                                        Py_ssize_t out_row, double* dx) noexcept nogil
         void (*avg_pool2d_row)(const double* x, const Windows* g, Py_ssize_t out_row,
-                            int count_include_pad, double* y) noexcept nogil
+                               int count_include_pad, double* y) noexcept nogil
         void (*avg_pool2d_backward_row)(const double* dy, const Windows* g, Py_ssize_t out_row,
-                                     int count_include_pad, double* dx) noexcept nogil
+                                        int count_include_pad, double* dx) noexcept nogil
         void (*toom_cook_input)(int taps, const double* x, Py_ssize_t x_step, Py_ssize_t begin, Py_ssize_t end,
                                 Py_ssize_t count, double* v, Py_ssize_t v_step) noexcept nogil
         void (*toom_cook_gradient)(int taps, const double* dy, Py_ssize_t dy_step, Py_ssize_t end,
@@ -80,9 +81,10 @@ cdef extern from "kernels.h" nogil:
         void (*relu)(const double* x, double* y, Py_ssize_t count) noexcept nogil
         void (*relu_backward)(const double* dy, const double* y, double* dx, Py_ssize_t count) noexcept nogil
         void (*add)(const double* x, double* total, Py_ssize_t count) noexcept nogil
-        void (*add_rows)(const double* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row, double* total) noexcept nogil
+        void (*add_rows)(const double* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row,
+                         double* total) noexcept nogil
         void (*adam_step)(double* p, const double* grad, double* m, double* v, Py_ssize_t count,
-                       double step_size, double beta1, double beta2, double eps) noexcept nogil
+                          double step_size, double beta1, double beta2, double eps) noexcept nogil
 
     ctypedef struct Kernels "npcnn_kernels":
         const char* name

@@ -18,8 +18,8 @@ cdef struct Lines:
 
 
 cdef inline Lines lines_of(bint along_height, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t OH, Py_ssize_t OW,
-                    Py_ssize_t out_row, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation,
-                    Py_ssize_t pad) noexcept nogil:
+                           Py_ssize_t out_row, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation,
+                           Py_ssize_t pad) noexcept nogil:
     """The two ways through a picture; `out_row` is the distance of two output pixels."""
     cdef Lines g
     g.taps, g.stride, g.dilation, g.pad = taps, stride, dilation, pad

@@ -117,7 +117,8 @@ class Flatten(Layer):
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return `dy` in the shape of the input."""
-        dy, x_shape = float_array(dy, "dy", "N, features"), self._take_kept()
+        dy = float_array(dy, "dy", "N, features")
+        x_shape: Shape = self._take_kept()
         exact_shape(dy, "dy", (x_shape[0], math.prod(x_shape[1:])), "the shape of the output")
         return np.reshape(dy, x_shape)
 
@@ -165,7 +166,8 @@ class Dropout(Layer):
             return x
         keep = self.rng.random(x.shape, dtype=np.float32) >= self.rate
         self._kept = keep.astype(x.dtype) / x.dtype.type(1 - self.rate)
-        return x * self._kept
+        y: Array = x * self._kept
+        return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return `dy` where the forward pass kept the number, scaled likewise."""

@@ -1,0 +1,166 @@
+"""Threads, instruction sets and processes: settings, same bits, forks, several Python threads."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import npcnn as nn
+from npcnn.kernels import core
+
+
+@pytest.fixture(autouse=True)
+def settings_restored():
+    """Put threads and instruction set back after each test."""
+    threads, isa = nn.get_num_threads(), core.isa()
+    yield
+    nn.set_num_threads(threads)
+    core.use_isa(isa)
+
+
+def python(code, **environment):
+    """Run a program in a fresh interpreter."""
+    return subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def training_bytes(steps=2):
+    """Return all parameters after a few steps of a small net that uses every kind of layer."""
+    rng = np.random.default_rng(0)
+    net = nn.Sequential(
+        nn.Conv2D(3, 20, 5, activation="relu", rng=rng),
+        nn.MaxPool2D(2),
+        nn.SpatiallySeparableConv2D(20, 20, 5, rng=rng),
+        nn.ReLU(),
+        nn.AvgPool2D(2),
+        nn.Concat(nn.Conv2D(20, 10, 3, rng=rng), nn.Conv1D(20, 5, 3, axis="width", stride=1, rng=rng)),
+        nn.GlobalAvgPool2D(),
+    )
+    optimizer = nn.Adam(net, lr=1e-3)
+    x = rng.standard_normal((37, 12, 12, 3)).astype(np.float32)
+    labels = rng.integers(0, 10, 37)
+    for _ in range(steps):
+        _, dlogits = nn.functional.softmax_cross_entropy(net.forward(x, training=True), labels)
+        net.backward(dlogits)
+        optimizer.step()
+    return b"".join(array.tobytes() for array in net.params.values())
+
+
+needs_openmp = pytest.mark.skipif(not core.has_openmp(), reason="this build has one thread")
+
+
+@needs_openmp
+def test_same_bits_at_any_number_of_threads():
+    results = []
+    for threads in (1, 2, 3, 8):
+        nn.set_num_threads(threads)
+        assert nn.get_num_threads() == threads
+        results.append(training_bytes())
+    assert results[0] == results[1] == results[2] == results[3]
+
+
+@pytest.mark.parametrize("isa", core.supported_isas())
+def test_every_instruction_set_gives_nearly_the_same(isa):
+    expected = np.frombuffer(training_bytes(), np.float32)
+    core.use_isa(isa)
+    assert core.isa() == isa
+    np.testing.assert_allclose(np.frombuffer(training_bytes(), np.float32), expected, atol=1e-4)
+
+
+def test_isa_from_the_environment():
+    result = python("import npcnn; print(npcnn.config.config()['isa'])", NPCNN_ISA="plain")
+    assert result.stdout == "plain\n"
+    result = python("import npcnn", NPCNN_ISA="mmx")
+    assert result.returncode == 1
+    assert "ValueError" in result.stderr
+    assert "'mmx'" in result.stderr
+    assert ", ".join(core.supported_isas()) in result.stderr
+
+
+@needs_openmp
+def test_threads_from_the_environment():
+    code = "import npcnn; print(npcnn.get_num_threads())"
+    assert python(code, NPCNN_NUM_THREADS="3").stdout == "3\n"
+    assert python(code, OMP_NUM_THREADS="3").stdout == "3\n"
+    result = python(code, NPCNN_NUM_THREADS="two")
+    assert result.returncode == 1
+    assert "NPCNN_NUM_THREADS must be" in result.stderr
+
+
+@needs_openmp
+def test_threadpoolctl_limits_the_threads():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    nn.set_num_threads(4)
+    with threadpoolctl.threadpool_limits(limits=1, user_api="openmp"):
+        assert nn.get_num_threads() == 1
+    assert nn.get_num_threads() == 4
+
+
+def test_several_python_threads_at_once():
+    expected = training_bytes()
+    results = [None] * 4
+
+    def work(i):
+        results[i] = training_bytes()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 4
+
+
+def _child(queue):
+    queue.put((nn.get_num_threads(), training_bytes(steps=1)))
+
+
+def test_a_fork_after_use_computes_the_same_and_does_not_hang():
+    nn.set_num_threads(2)
+    expected = training_bytes(steps=1)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    children = [context.Process(target=_child, args=(queue,)) for _ in range(2)]
+    for child in children:
+        child.start()
+    results = [queue.get(timeout=60) for _ in children]
+    for child in children:
+        child.join(timeout=60)
+        assert child.exitcode == 0
+    assert results == [(1, expected)] * 2
+
+
+def test_prefork_server_workers_answer():
+    # As gunicorn does with preload_app: the application computes once, then forks its workers with os.fork.
+    code = """
+import os, sys, npcnn as nn, numpy as np
+net = nn.models.cifar_separable(rng=np.random.default_rng(0))
+x = np.ones((2, 24, 24, 3), np.float32)
+expected = net.forward(x)
+pids = []
+for _ in range(2):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if np.array_equal(net.forward(x), expected) else 1)
+    pids.append(pid)
+sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids))
+"""
+    assert python(code).returncode == 0
+
+
+def test_show_config_names_what_is_in_use(capsys):
+    nn.show_config()
+    printed = capsys.readouterr().out
+    for name in ("npcnn", "numpy", "isa", "threads", "openmp", "compiler"):
+        assert f"\n{name} " in "\n" + printed
+    assert core.isa() in printed
+
+
+def test_importing_npcnn_leaves_heavy_modules_alone():
+    code = "import sys, npcnn; print([m for m in ('matplotlib', 'tqdm', 'safetensors', 'PIL') if m in sys.modules])"
+    assert python(code).stdout == "[]\n"
