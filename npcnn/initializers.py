@@ -17,6 +17,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from npcnn.errors import ShapeError
+from npcnn.functional.checks import number
+
 Initializer: TypeAlias = Callable[[tuple[int, ...], np.random.Generator, DTypeLike], NDArray[np.floating[Any]]]
 
 
@@ -45,8 +48,7 @@ def truncated_normal(sd: float, mean: float = 0.0) -> Initializer:
     >>> w.shape, bool(abs(w).max() <= 0.2)
     ((3, 3, 1, 64), True)
     """
-    if not (math.isfinite(sd) and sd >= 0 and math.isfinite(mean)):
-        raise ValueError(f"sd must be finite and at least 0, mean finite, got sd={sd}, mean={mean}")
+    sd, mean = number(sd, "sd", minimum=0), number(mean, "mean")
 
     def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> NDArray[Any]:
         values = rng.standard_normal(shape)
@@ -72,6 +74,7 @@ def he_normal() -> Initializer:
     """
 
     def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> NDArray[Any]:
+        _check_weights("he_normal", shape)
         fan_in = math.prod(shape[:-1])
         return (math.sqrt(2 / fan_in) * rng.standard_normal(shape)).astype(dtype)
 
@@ -96,6 +99,7 @@ def glorot_uniform() -> Initializer:
     """
 
     def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> NDArray[Any]:
+        _check_weights("glorot_uniform", shape)
         taps = math.prod(shape[:-2])
         limit = math.sqrt(6 / (taps * (shape[-2] + shape[-1])))
         return rng.uniform(-limit, limit, shape).astype(dtype)
@@ -111,8 +115,18 @@ def constant(value: float) -> Initializer:
     >>> nn.initializers.constant(0.1)((2,), np.random.default_rng(0), np.float64)
     array([0.1, 0.1])
     """
+    if not math.isfinite(value):
+        raise ValueError(f"value must be finite, got {value}")
 
     def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> NDArray[Any]:
         return np.full(shape, value, dtype)
 
     return draw
+
+
+def _check_weights(name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) < 2 or 0 in shape:
+        raise ShapeError(
+            f"{name} is for weights of shape (..., C_in, C_out) without empty axes, got {shape}; "
+            "use constant for biases"
+        )

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn import functional
+from npcnn import functional, weights
+from npcnn.functional.checks import number
 from npcnn.schedules import Constant, Schedule
 
 
@@ -58,6 +59,37 @@ class Optimizer:
         self.steps += 1
         for name, param in self.params.items():
             self._update(name, param, self.grads[name], lr)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return copies of what the next step depends on besides parameters and gradients.
+
+        `npcnn.weights.save` writes it to a file.
+
+        Examples
+        --------
+        >>> net = nn.Dense(1, 1)
+        >>> list(nn.Adam(net).state())
+        ['steps', 'm.w', 'm.b', 'v.w', 'v.b']
+        """
+        steps = np.array([self.steps], np.int64)
+        return {"steps": steps} | {name: array.copy() for name, array in self._averages().items()}
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from what `state` returned: the next step is the one that would have followed.
+
+        Learning rate and constants are not part of it; give them to the constructor again.
+
+        Raises
+        ------
+        WeightsError
+            If names, shapes or dtypes are not those of this optimizer; nothing is changed then.
+        """
+        steps = np.zeros(1, np.int64)
+        weights.assign({"steps": steps} | self._averages(), state, "the state does not fit this optimizer")
+        self.steps = int(steps[0])
+
+    def _averages(self) -> dict[str, NDArray[Any]]:
+        return {}
 
     def _update(self, name: str, param: NDArray[Any], grad: NDArray[Any], lr: float) -> None:
         raise NotImplementedError(f"{type(self).__name__} does not define _update")
@@ -111,13 +143,17 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(net, lr)
-        for name, value in (("beta1", beta1), ("beta2", beta2)):
-            if not 0 <= value < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
-        if not (math.isfinite(eps) and eps >= 0):
-            raise ValueError(f"eps must be finite and at least 0, got {eps}")
-        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        self.beta1 = number(beta1, "beta1", minimum=0, below=1)
+        self.beta2 = number(beta2, "beta2", minimum=0, below=1)
+        self.eps = number(eps, "eps", minimum=0)
         self.m, self.v = self._zeros(), self._zeros()
+
+    def __repr__(self) -> str:
+        return f"Adam(lr={self.schedule!r}, beta1={self.beta1}, beta2={self.beta2}, eps={self.eps}, steps={self.steps})"
+
+    def _averages(self) -> dict[str, NDArray[Any]]:
+        first = {f"m.{name}": array for name, array in self.m.items()}
+        return first | {f"v.{name}": array for name, array in self.v.items()}
 
     def _update(self, name: str, param: NDArray[Any], grad: NDArray[Any], lr: float) -> None:
         corrected = lr * math.sqrt(1 - self.beta2**self.steps) / (1 - self.beta1**self.steps)
@@ -174,14 +210,21 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(net, lr)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1, got {momentum}")
+        self.momentum = number(momentum, "momentum", minimum=0, below=1)
+        self.weight_decay = number(weight_decay, "weight_decay", minimum=0)
         if nesterov and momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, got 0")
-        if not (math.isfinite(weight_decay) and weight_decay >= 0):
-            raise ValueError(f"weight_decay must be finite and at least 0, got {weight_decay}")
-        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+        self.nesterov = nesterov
         self.velocity = self._zeros() if momentum else {}
+
+    def __repr__(self) -> str:
+        return (
+            f"SGD(lr={self.schedule!r}, momentum={self.momentum}, nesterov={self.nesterov}, "
+            f"weight_decay={self.weight_decay}, steps={self.steps})"
+        )
+
+    def _averages(self) -> dict[str, NDArray[Any]]:
+        return {f"velocity.{name}": array for name, array in self.velocity.items()}
 
     def _update(self, name: str, param: NDArray[Any], grad: NDArray[Any], lr: float) -> None:
         direction = grad + self.weight_decay * param if self.weight_decay else grad

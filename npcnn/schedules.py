@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from npcnn.functional.checks import integer
 
 Schedule: TypeAlias = Callable[[int], float]
@@ -17,7 +19,7 @@ Schedule: TypeAlias = Callable[[int], float]
 
 def positive(value: float, name: str) -> float:
     """Return `value` if it is a finite number above 0; else raise ValueError or TypeError."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
         raise TypeError(f"{name} must be a number above 0, got {value!r}")
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number above 0, got {value}")

@@ -55,7 +55,7 @@ def summary(net: Any, input_shape: tuple[int, ...]) -> str:
     -----------------------------------------------------------------------------
     total                                                     6                60
     """
-    rows = summary_rows(net, input_shape)
+    rows = summary_rows(net, input_shape) or [_row(type(net).__name__, net, input_shape)]
     width = max(20, max(len(row.name) for row in rows) + 3)
     lines = [f"{'layer':<{width}} {'output shape':<16} {'parameters':>10} {'multiplications':>17}"]
     rule = "-" * len(lines[0])
@@ -71,14 +71,17 @@ def summary(net: Any, input_shape: tuple[int, ...]) -> str:
 def summary_rows(net: Any, input_shape: tuple[int, ...], indent: str = "") -> list[SummaryRow]:
     """Return a row for each layer, in order; the layers inside a layer follow it, indented."""
     net.output_shape(input_shape)  # an error names the layer's place
-    side_by_side = type(net).__name__ == "Concat"
     rows, shape = [], tuple(input_shape)
     for name, layer in net.children.items():
-        output = layer.output_shape(shape)
-        rows.append(SummaryRow(indent + name, output, count_parameters(layer), layer.multiplications(shape)))
+        rows.append(_row(indent + name, layer, shape))
         rows += summary_rows(layer, shape, indent + "  ")
-        shape = shape if side_by_side else output
+        if not net.side_by_side:
+            shape = layer.output_shape(shape)
     return rows
+
+
+def _row(name: str, layer: Any, shape: tuple[int, ...]) -> SummaryRow:
+    return SummaryRow(name, layer.output_shape(shape), count_parameters(layer), layer.multiplications(shape))
 
 
 def count_parameters(layer: Any) -> int:

@@ -74,6 +74,17 @@ def load(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
     except (SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(f"{path} is not a complete safetensors file ({error})") from error
 
+    assign(params, stored, f"{path} does not fit this network")
+
+
+def assign(params: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]], message: str) -> None:
+    """Copy `stored` into `params` if all names, shapes and dtypes fit; else change nothing.
+
+    Raises
+    ------
+    WeightsError
+        `message`, and what does not fit.
+    """
     problems = [f"{name} is missing" for name in params if name not in stored]
     problems += [f"{name} is not a parameter of this network" for name in stored if name not in params]
     for name, array in params.items():
@@ -82,10 +93,7 @@ def load(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
                 f"{name} is {stored[name].dtype} {stored[name].shape}, expected {array.dtype} {array.shape}"
             )
     if problems:
-        raise WeightsError(
-            f"{path} does not fit this network: {'; '.join(problems)}. "
-            "Build the network that was saved; nothing was changed"
-        )
+        raise WeightsError(f"{message}: {'; '.join(problems)}. Build what was saved; nothing was changed")
     for name, array in params.items():
         array[...] = stored[name]
 

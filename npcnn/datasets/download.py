@@ -1,8 +1,10 @@
 """Downloading the CIFAR-10 archive: resumed when broken off, checked before it is unpacked.
 
-What is on disk at any moment is one of: nothing, a ``.part`` file to resume, or the complete data set.  The
-archive goes into the .part file; when its MD5 is right it is unpacked into a temporary folder, which is renamed
-into place.  A lock file keeps two processes from writing one .part file.
+What a user finds on disk is one of: nothing, a ``.part`` file to resume, or the complete data set.  The
+archive goes into the .part file; when its MD5 is right it is unpacked into a hidden folder, which is renamed
+into place.  An empty lock file, which stays, keeps two processes from doing this at once.
+
+The network modules are imported where they are used: most programs find their data on disk.
 """
 
 from __future__ import annotations
@@ -10,18 +12,19 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
-import tarfile
-import tempfile
+import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from npcnn.datasets.cifar10 import FOLDER
 from npcnn.errors import DataError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from http.client import HTTPResponse
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as published on the page of the data set
@@ -58,7 +61,9 @@ def download(folder: str | Path, *, url: str = URL, md5: str = MD5, timeout: flo
     DownloadError
         If the server cannot be reached or breaks off; call again to resume.
     DataError
-        If the archive's MD5 is wrong (it is deleted), or it holds anything but the plain files of the data set.
+        If the archive's MD5 is wrong or it holds anything but the plain files of the data set; it is deleted.
+    OSError
+        If the files cannot be written.
     """
     folder = Path(folder)
     target = folder / FOLDER
@@ -71,7 +76,11 @@ def download(folder: str | Path, *, url: str = URL, md5: str = MD5, timeout: flo
             return target
         fetch(url, part, timeout=timeout)
         check_md5(part, md5)
-        unpack(part, target)
+        try:
+            unpack(part, target)
+        except DataError:
+            part.unlink()
+            raise
         part.unlink()
     return target
 
@@ -83,6 +92,8 @@ def fetch(url: str, part: Path, *, timeout: float = CONNECT_SECONDS) -> None:
     ------
     DownloadError
         As `download`.
+    DataError
+        If the file is far too large to be the archive; what came of it is deleted.
     """
     from tqdm import tqdm
 
@@ -91,29 +102,42 @@ def fetch(url: str, part: Path, *, timeout: float = CONNECT_SECONDS) -> None:
     if response is None:  # the server has nothing beyond what is here
         return
     with response:
-        resumed = response.status == 206
+        resumed = have > 0 and response.status == 206
         length = response.headers.get("Content-Length")
         total = (have if resumed else 0) + int(length) if length and length.isdecimal() else None
         if total is not None and total > MOST_BYTES:
-            raise DownloadError(f"{url} announces {total} bytes, more than {MOST_BYTES}; it is not the archive")
+            raise DataError(f"{url} announces {total} bytes, more than {MOST_BYTES}; it is not the archive")
         with (
             part.open("ab" if resumed else "wb") as file,
             tqdm(desc="CIFAR-10", total=total, initial=have if resumed else 0, unit="B", unit_scale=True) as bar,
         ):
-            try:
-                while chunk := response.read(CHUNK):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-                    if file.tell() > MOST_BYTES:
-                        raise DownloadError(f"{url} sent more than {MOST_BYTES} bytes; it is not the archive")
-            except (TimeoutError, ConnectionError, HTTPException) as error:
-                raise DownloadError(f"{url} broke off ({error!r}); run again to resume") from error
+            for chunk in _chunks(response, url):
+                file.write(chunk)
+                bar.update(len(chunk))
+                if file.tell() > MOST_BYTES:
+                    part.unlink()
+                    raise DataError(f"{url} sent more than {MOST_BYTES} bytes; it is not the archive")
             if total is not None and file.tell() != total:
                 raise DownloadError(f"{url} broke off after {file.tell()} of {total} bytes; run again to resume")
 
 
+def _chunks(response: HTTPResponse, url: str) -> Iterator[bytes]:
+    """Yield what the server sends, as it comes; only its failures become DownloadError, not a full disk's."""
+    from http.client import HTTPException
+
+    try:
+        while chunk := response.read1(CHUNK):
+            yield chunk
+    except (OSError, HTTPException) as error:
+        raise DownloadError(f"{url} broke off ({error!r}); run again to resume") from error
+
+
 def _open(url: str, have: int, timeout: float) -> HTTPResponse | None:
-    """Ask for the file from byte `have` on; None if there is nothing more."""
+    """Ask for the file from byte `have` on; None if there is nothing more.  The server may send all of it."""
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
 
     def connect() -> HTTPResponse:
@@ -121,35 +145,47 @@ def _open(url: str, have: int, timeout: float) -> HTTPResponse | None:
         return response
 
     try:
-        return _within(timeout, connect)
+        response = _within(timeout, connect)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416 and have:
                 return None
             raise DownloadError(f"{url} answered {error.code} {error.reason}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
+    except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise DownloadError(f"{url} cannot be reached ({reason})") from error
+    came_from = response.headers.get("Content-Range", "")
+    if have and response.status == 206 and not came_from.startswith(f"bytes {have}-"):
+        response.close()  # another part than the one asked for: better all of it
+        return _open(url, 0, timeout)
+    return response
 
 
 def _within(seconds: float, call: Callable[[], HTTPResponse]) -> HTTPResponse:
     """Return what `call` returns, or raise TimeoutError: a hanging name server obeys no socket timeout."""
-    outcome: list[HTTPResponse | BaseException] = []
+    from concurrent.futures import Future
+
+    outcome: Future[HTTPResponse] = Future()
 
     def run() -> None:
         try:
-            outcome.append(call())
+            outcome.set_result(call())
         except BaseException as error:
-            outcome.append(error)
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
-        raise TimeoutError(f"no answer within {seconds} s")
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]
+    # Not an executor: at exit Python would wait for its thread, and so for the name server.
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return outcome.result(seconds)
+    except TimeoutError:
+        outcome.add_done_callback(_close)
+        raise TimeoutError(f"no answer within {seconds} s") from None
+
+
+def _close(outcome: Future[HTTPResponse]) -> None:
+    """Close an answer that came too late."""
+    if outcome.exception() is None:
+        outcome.result().close()
 
 
 def check_md5(part: Path, md5: str) -> None:
@@ -165,14 +201,20 @@ def check_md5(part: Path, md5: str) -> None:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack the plain files of one folder, then rename that folder into place.
+    """Unpack the plain files of one folder, then rename that folder into place.  The caller holds the lock.
 
     Raises
     ------
     DataError
         If a member is not a plain file directly in the folder ``cifar-10-batches-bin``; nothing is left.
     """
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    import tarfile
+    import zlib
+    from gzip import BadGzipFile
+
+    temporary = target.with_name(f".{target.name}.unpacking")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+    temporary.mkdir()
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
@@ -189,9 +231,8 @@ def unpack(archive: Path, target: Path) -> None:
                     raise DataError(f"the archive's {member.name!r} cannot be read")
                 with source, (temporary / parts[1]).open("wb") as file:
                     shutil.copyfileobj(source, file)
-        temporary.chmod(0o755)
         temporary.rename(target)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"the archive cannot be unpacked ({error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -201,5 +242,9 @@ def unpack(archive: Path, target: Path) -> None:
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; wait for another process that does.  The system frees a dead one's lock."""
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another process that is downloading CIFAR-10", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

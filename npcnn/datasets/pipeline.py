@@ -159,12 +159,12 @@ def _check_pictures(images: Any) -> None:
 
 
 def _checked_labels(labels: Any, count: int) -> Labels:
-    labels = np.asarray(labels)
-    if labels.shape != (count,):
-        raise ShapeError(f"labels must have shape ({count},), one for each picture, got {labels.shape}")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DTypeError(f"labels must be integers, the numbers of the classes, got {labels.dtype}")
-    return labels.astype(np.int64)
+    array: NDArray[Any] = np.asarray(labels)
+    if array.shape != (count,):
+        raise ShapeError(f"labels must have shape ({count},), one for each picture, got {array.shape}")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise DTypeError(f"labels must be integers, the numbers of the classes, got {array.dtype}")
+    return array.astype(np.int64)
 
 
 PIPELINES: dict[str, Pipeline] = {"inputs": inputs, "distorted": distorted_inputs}

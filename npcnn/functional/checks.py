@@ -8,6 +8,8 @@ trust every shape and pointer.
 
 from __future__ import annotations
 
+import math
+import numbers
 import operator
 from typing import Any
 
@@ -112,6 +114,34 @@ def integer(value: Any, name: str, *, minimum: int) -> int:
     if number < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {number}")
     return number
+
+
+def number(value: Any, name: str, *, minimum: float = -math.inf, below: float = math.inf) -> float:
+    """Return `value` as a finite float from `minimum` to less than `below`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number (a bool is not one here).
+    ValueError
+        If it is not finite or out of range.
+
+    Examples
+    --------
+    >>> number(np.float32(0.5), "rate", minimum=0, below=1)
+    0.5
+    """
+    limits = "a finite number"
+    if minimum > -math.inf:
+        limits += f" of at least {minimum:g}"
+    if below < math.inf:
+        limits += f" and below {below:g}"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be {limits}, got {value!r}")
+    converted = float(value)
+    if not (math.isfinite(converted) and minimum <= converted < below):
+        raise ValueError(f"{name} must be {limits}, got {value}")
+    return converted
 
 
 def pair(value: Any, name: str, *, minimum: int) -> tuple[int, int]:

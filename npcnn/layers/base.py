@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.checks import FLOAT_DTYPES, integer
+from npcnn.initializers import Initializer
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -30,7 +31,11 @@ class Layer:
     ----------
     children : dict of Layer
         The layers it is made of, by name, in the order of the forward pass.
+    side_by_side : bool
+        Whether every child gets the layer's own input, instead of the output of the one before.
     """
+
+    side_by_side = False
 
     def __init__(self) -> None:
         self.children: dict[str, Layer] = {}
@@ -85,12 +90,20 @@ class Layer:
 
     @property
     def in_channels(self) -> int | None:
-        """Channels of input it takes; None if any."""
+        """Length of the last axis of the input it takes; None if any."""
         return None
 
-    @property
-    def out_channels(self) -> int | None:
-        """Channels of its output, None if as many as came in."""
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return the length of the last axis after the layer, from that before it; None if unknown.
+
+        It needs no picture size, so a network is checked by it while it is put together.  A layer
+        that does not say is taken to give anything.
+
+        Raises
+        ------
+        ShapeError
+            If the layer cannot take that many.
+        """
         return None
 
     def save(self, path: str | Path) -> None:
@@ -108,7 +121,22 @@ class Layer:
                 arrays[f"{child_name}.{name}"] = array
         return arrays
 
-    def _add_parameter(self, name: str, value: Array) -> None:
+    def _add_parameter(
+        self,
+        name: str,
+        shape: Shape,
+        dtype: np.dtype[Any],
+        init: Initializer,
+        rng: np.random.Generator,
+    ) -> None:
+        if not callable(init):
+            raise TypeError(f"the initializer of {name} must be a function (shape, rng, dtype), got {init!r}")
+        # A copy: an initializer may hand out one array twice, and optimizers write in place.
+        value = np.array(init(shape, rng, dtype), order="C")
+        if value.shape != shape:
+            raise ShapeError(f"the initializer of {name} must return shape {shape}, got {value.shape}")
+        if value.dtype != dtype:
+            raise DTypeError(f"the initializer of {name} must return {dtype}, got {value.dtype}")
         self._params[name] = value
         self._grads[name] = np.zeros_like(value)
 
@@ -119,12 +147,12 @@ class Layer:
         step costs more than some layers do.  Whoever still holds last step's result keeps it, because then
         the reference count says so and a new array is made.
         """
-        kept = self._buffers.pop(name, None)
-        # Two references: `kept` and the argument of getrefcount.  A view of the array would be a third.
-        if kept is None or kept.shape != shape or kept.dtype != dtype or sys.getrefcount(kept) > 2:
-            kept = np.empty(shape, dtype)
-        self._buffers[name] = kept
-        return kept
+        kept = self._buffers.get(name)
+        fits = kept is not None and kept.shape == shape and kept.dtype == dtype
+        del kept  # it would count as somebody who holds the array
+        if not fits or _references(self._buffers, name) > _ONLY_THE_DICTIONARY:
+            self._buffers[name] = np.empty(shape, dtype)
+        return self._buffers[name]
 
     def _take_kept(self) -> Any:
         """Return what the forward pass kept, and forget it."""
@@ -135,6 +163,16 @@ class Layer:
             )
         kept, self._kept = self._kept, None
         return kept
+
+
+def _references(arrays: dict[str, Array], name: str) -> int:
+    return sys.getrefcount(arrays[name])
+
+
+# What getrefcount says of an array that only a dictionary holds.  It is measured, by the very function
+# that is asked later, because it depends on the interpreter: from Python 3.14 on, some references of
+# the running function go uncounted.
+_ONLY_THE_DICTIONARY = _references({"probe": np.empty(1)}, "probe")
 
 
 def snake_case(name: str) -> str:
@@ -155,7 +193,8 @@ def picture_shape(input_shape: Shape, layer: Layer, channels: int | None = None)
     """Return `input_shape` if it is (H, W, C), with the given number of channels; else raise ShapeError."""
     if len(input_shape) != 3:
         raise ShapeError(
-            f"{layer!r} takes pictures of shape (H, W, C), got {tuple(input_shape)}; leave out the batch axis"
+            f"{layer!r} takes pictures of shape (H, W, C), got {tuple(input_shape)} not counting the batch axis; "
+            "forward needs (N, H, W, C), output_shape and summary (H, W, C)"
         )
     H, W, C = (integer(length, f"input_shape[{i}]", minimum=1) for i, length in enumerate(input_shape))
     if channels is not None and channels != C:
@@ -170,6 +209,24 @@ def batch_shape(x: Array) -> tuple[int, Shape]:
     if x.ndim == 0:
         raise ShapeError("x must have a batch axis, got an array of no axes")
     return len(x), x.shape[1:]
+
+
+def check_channels(layer: Layer, wanted: int, channels: int | None, what: str = "channels") -> None:
+    """Raise ShapeError unless `channels` is as many as the layer wants, or unknown."""
+    if channels not in (None, wanted):
+        raise ShapeError(f"{layer!r} takes {wanted} {what}, but {channels} come in")
+
+
+def generator(rng: np.random.Generator | None) -> np.random.Generator:
+    """Return `rng`, or an unpredictable one for None; else raise TypeError."""
+    if rng is None:
+        return np.random.default_rng()
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"rng must be a numpy.random.Generator or None, got {rng!r}; "
+            "make one of a seed with numpy.random.default_rng(seed)"
+        )
+    return rng
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npcnn.errors import ShapeError
+from npcnn.errors import DTypeError, ShapeError
 from npcnn.layers.base import Array, Layer, Shape, batch_shape, snake_case
 from npcnn.summary import summary
 
@@ -37,7 +37,7 @@ class Sequential(Layer):
     >>> nn.Sequential(nn.Conv2D(3, 8, 3), nn.Conv2D(4, 8, 3))
     Traceback (most recent call last):
         ...
-    npcnn.errors.ShapeError: layer 1, Conv2D(4, 8, 3), takes 4 channels, but 8 come out of layer 0, Conv2D(3, 8, 3)
+    npcnn.errors.ShapeError: layer 1, Conv2D(4, 8, 3) takes 4 channels, but 8 come in after layer 0
     """
 
     def __init__(self, *layers: Layer) -> None:
@@ -45,40 +45,35 @@ class Sequential(Layer):
         _check_layers(layers, "layers")
         self.layers = layers
         self.children = {f"{i}_{snake_case(type(layer).__name__)}": layer for i, layer in enumerate(layers)}
-        self._check_channels()
+        self.channels_after(self.in_channels)
 
     def __repr__(self) -> str:
         lines = ",\n    ".join(repr(layer).replace("\n", "\n    ") for layer in self.layers)
         return f"Sequential(\n    {lines},\n)"
 
-    def _check_channels(self) -> None:
-        source: tuple[int, int] | None = None  # (place of the layer, channels out of it)
-        for i, layer in enumerate(self.layers):
-            if source and layer.in_channels not in (None, source[1]):
-                raise ShapeError(
-                    f"layer {i}, {layer!r}, takes {layer.in_channels} channels, but {source[1]} come out of "
-                    f"layer {source[0]}, {self.layers[source[0]]!r}"
-                )
-            if layer.out_channels is not None:
-                source = i, layer.out_channels
-
     @property
     def in_channels(self) -> int | None:
-        """Channels of input of the first layer that names any."""
-        return next((layer.in_channels for layer in self.layers if layer.in_channels), None)
+        """Channels of input of the first layer; None if any."""
+        return self.layers[0].in_channels
 
-    @property
-    def out_channels(self) -> int | None:
-        """Channels of output of the last layer that names any."""
-        return next((layer.out_channels for layer in self.layers[::-1] if layer.out_channels), None)
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return the channels after the last layer."""
+        for i, layer in enumerate(self.layers):
+            try:
+                channels = layer.channels_after(channels)
+            except ShapeError as error:
+                after = f" after layer {i - 1}" if i else ""
+                raise ShapeError(f"layer {i}, {error}{after}") from error
+        return channels
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the output of the last layer."""
         for i, layer in enumerate(self.layers):
             try:
                 x = layer.forward(x, training)
-            except ShapeError as error:
-                raise ShapeError(f"layer {i}, {snake_case(type(layer).__name__)}: {error}") from error
+            except (ShapeError, DTypeError) as error:
+                place = f"layer {i}, {snake_case(type(layer).__name__)}"
+                raise type(error)(f"{place}: {error}") from error
         return x
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
@@ -138,16 +133,14 @@ class Concat(Layer):
     (6, 6, 12)
     """
 
+    side_by_side = True
+
     def __init__(self, *branches: Layer) -> None:
         super().__init__()
         _check_layers(branches, "branches")
         self.branches = branches
         self.children = {f"{i}_{snake_case(type(branch).__name__)}": branch for i, branch in enumerate(branches)}
-        wanted = {branch.in_channels for branch in branches} - {None}
-        if len(wanted) > 1:
-            raise ShapeError(
-                f"all branches of a Concat get the same input, but they take {sorted(map(str, wanted))} channels"
-            )
+        self.channels_after(self.in_channels)
 
     def __repr__(self) -> str:
         lines = ",\n    ".join(repr(branch).replace("\n", "\n    ") for branch in self.branches)
@@ -158,11 +151,16 @@ class Concat(Layer):
         """Channels of input."""
         return next((branch.in_channels for branch in self.branches if branch.in_channels), None)
 
-    @property
-    def out_channels(self) -> int | None:
-        """Sum over the branches."""
-        channels = [branch.out_channels for branch in self.branches]
-        return None if None in channels else sum(c for c in channels if c is not None)
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return the sum over the branches."""
+        after: list[int | None] = []
+        for i, branch in enumerate(self.branches):
+            try:
+                after.append(branch.channels_after(channels))
+            except ShapeError as error:
+                raise ShapeError(f"branch {i}, {error}; all branches of a Concat get the same input") from error
+        known = [count for count in after if count is not None]
+        return sum(known) if len(known) == len(after) else None
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the outputs of all branches, one behind the other along the channels."""
@@ -208,8 +206,18 @@ class Concat(Layer):
 def _check_layers(layers: tuple[Layer, ...], name: str) -> None:
     if not layers:
         raise ValueError(f"{name} must be at least one layer, got none")
+    seen: set[int] = set()
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"{name}[{i}] must be a Layer, got {layer!r}")
-        if any(layer is other for other in layers[:i]):
-            raise ValueError(f"{name}[{i}] is given twice; a layer keeps the state of one place in the network")
+        inside = {id(part) for part in _parts(layer)}
+        if inside & seen:
+            raise ValueError(
+                f"{name}[{i}], or a layer inside it, is given twice; "
+                "a layer keeps the state of one place in the network"
+            )
+        seen |= inside
+
+
+def _parts(layer: Layer) -> list[Layer]:
+    return [layer, *(part for child in layer.children.values() for part in _parts(child))]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn import functional
-from npcnn.functional.algorithms import Algorithm, checked_algorithm
-from npcnn.functional.checks import integer, pair
+from npcnn.functional.algorithms import Algorithm, checked_algorithm, chosen_algorithm
+from npcnn.functional.checks import integer, pair, same_dtype
 from npcnn.functional.convolution_1d import Axis, Padding1D, line_geometry
 from npcnn.functional.geometry import IntOrPair, Padding, window_geometry
 from npcnn.initializers import Initializer, constant, truncated_normal
@@ -20,7 +20,9 @@ from npcnn.layers.base import (
     activation_name,
     batch_shape,
     call,
+    check_channels,
     float_dtype,
+    generator,
     picture_shape,
 )
 
@@ -46,11 +48,13 @@ class _Convolution(Layer):
         self._out_channels = integer(out_channels, "out_channels", minimum=1)
         self.activation = activation_name(activation)
         self.dtype = float_dtype(dtype)
-        rng = np.random.default_rng() if rng is None else rng
-        shape = (*taps, in_channels, out_channels)
-        self._add_parameter("w", (weight_init or truncated_normal(0.1))(shape, rng, self.dtype))
+        rng = generator(rng)
+        shape = (*taps, self.in_channels, self.out_channels)
+        weight_init = truncated_normal(0.1) if weight_init is None else weight_init
+        bias_init = constant(0.1) if bias_init is None else bias_init
+        self._add_parameter("w", shape, self.dtype, weight_init, rng)
         if bias:
-            self._add_parameter("b", (bias_init or constant(0.1))((out_channels,), rng, self.dtype))
+            self._add_parameter("b", shape[-1:], self.dtype, bias_init, rng)
 
     @property
     def in_channels(self) -> int:
@@ -62,6 +66,11 @@ class _Convolution(Layer):
         """Channels of output."""
         return self._out_channels
 
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return `out_channels`."""
+        check_channels(self, self.in_channels, channels)
+        return self.out_channels
+
     def _call_forward(self, x: Array, out: Array, relu: bool) -> Array:
         raise NotImplementedError
 
@@ -71,6 +80,7 @@ class _Convolution(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""
         N, shape = batch_shape(x)
+        same_dtype(x, "x", self._params["w"], "w")
         out = self._buffer("y", (N, *self.output_shape(shape)), self.dtype)
         y = self._call_forward(x, out, self.activation == "relu")
         if training:
@@ -139,13 +149,14 @@ class Conv2D(_Convolution):
         padding: Padding = "same",
         dilation: IntOrPair = 1,
         bias: bool = True,
-        activation: str | None = None,
         *,
+        activation: str | None = None,
         rng: np.random.Generator | None = None,
         dtype: DTypeLike = np.float32,
         weight_init: Initializer | None = None,
         bias_init: Initializer | None = None,
     ) -> None:
+        taps = pair(kernel_size, "kernel_size", minimum=1)
         self.kernel_size = kernel_size
         self.window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
         # A wrong stride, padding or dilation is found here, not in the first forward pass.
@@ -153,7 +164,7 @@ class Conv2D(_Convolution):
         super().__init__(
             in_channels,
             out_channels,
-            pair(kernel_size, "kernel_size", minimum=1),
+            taps,
             bias=bias,
             activation=activation,
             rng=rng,
@@ -243,6 +254,14 @@ class Conv1D(_Convolution):
         self.algorithm = checked_algorithm(algorithm)
         self.window: dict[str, Any] = {"axis": axis, "stride": stride, "padding": padding, "dilation": dilation}
         line_geometry((2**30, 2**30), self.kernel_size, **self.window)
+        chosen_algorithm(
+            algorithm,
+            taps=self.kernel_size,
+            stride=stride,
+            dilation=dilation,
+            channels=1,
+            dtype=float_dtype(dtype),
+        )
         super().__init__(
             in_channels,
             out_channels,
@@ -371,6 +390,11 @@ class SpatiallySeparableConv2D(Layer):
     def out_channels(self) -> int:
         """Channels of output."""
         return self.horizontal.out_channels
+
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return `out_channels`."""
+        check_channels(self, self.in_channels, channels)
+        return self.out_channels
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the 1 x k convolution of the k x 1 convolution of `x`."""

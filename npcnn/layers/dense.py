@@ -8,9 +8,17 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import exact_shape, float_array, integer, same_dtype
+from npcnn.functional.checks import exact_shape, float_array, integer, number, same_dtype
 from npcnn.initializers import Initializer, constant, glorot_uniform
-from npcnn.layers.base import Array, Layer, Shape, call, float_dtype
+from npcnn.layers.base import (
+    Array,
+    Layer,
+    Shape,
+    call,
+    check_channels,
+    float_dtype,
+    generator,
+)
 
 
 class Dense(Layer):
@@ -48,14 +56,26 @@ class Dense(Layer):
         self.in_features = integer(in_features, "in_features", minimum=1)
         self.out_features = integer(out_features, "out_features", minimum=1)
         self.dtype = float_dtype(dtype)
-        rng = np.random.default_rng() if rng is None else rng
-        shape = (in_features, out_features)
-        self._add_parameter("w", (weight_init or glorot_uniform())(shape, rng, self.dtype))
+        rng = generator(rng)
+        shape = (self.in_features, self.out_features)
+        weight_init = glorot_uniform() if weight_init is None else weight_init
+        bias_init = constant(0.0) if bias_init is None else bias_init
+        self._add_parameter("w", shape, self.dtype, weight_init, rng)
         if bias:
-            self._add_parameter("b", (bias_init or constant(0.0))((out_features,), rng, self.dtype))
+            self._add_parameter("b", shape[-1:], self.dtype, bias_init, rng)
 
     def __repr__(self) -> str:
         return call(self, self.in_features, self.out_features, bias=("b" in self._params, True))
+
+    @property
+    def in_channels(self) -> int:
+        """`in_features`."""
+        return self.in_features
+
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return `out_features`."""
+        check_channels(self, self.in_features, channels, "features")
+        return self.out_features
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return x @ w + b for `x` of shape (N, in_features)."""
@@ -72,6 +92,7 @@ class Dense(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dw = x^T @ dy and db = sum of dy; return dx = dy @ w^T."""
         dy = float_array(dy, "dy", "N, features")
+        same_dtype(dy, "dy", self._params["w"], "w")
         x = self._take_kept()
         exact_shape(dy, "dy", (len(x), self.out_features), "the shape of the output")
         np.matmul(x.T, dy, out=self._grads["w"])
@@ -151,13 +172,15 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, *, rng: np.random.Generator | None = None) -> None:
         super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate must be at least 0 and below 1, got {rate}")
-        self.rate = rate
-        self.rng = np.random.default_rng() if rng is None else rng
+        self.rate = number(rate, "rate", minimum=0, below=1)
+        self.rng = generator(rng)
 
     def __repr__(self) -> str:
         return call(self, self.rate)
+
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return `channels`."""
+        return channels
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return `x` with some numbers zeroed in training, `x` itself otherwise."""
@@ -172,6 +195,7 @@ class Dropout(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return `dy` where the forward pass kept the number, scaled likewise."""
         dy, scale = float_array(dy, "dy", None), self._take_kept()
+        same_dtype(dy, "dy", scale, "x")
         exact_shape(dy, "dy", scale.shape, "the shape of the output")
         return np.asarray(dy * scale)
 

@@ -20,6 +20,10 @@ class ReLU(Layer):
     def __repr__(self) -> str:
         return "ReLU()"
 
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return `channels`."""
+        return channels
+
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return max(x, 0)."""
         batch_shape(x)

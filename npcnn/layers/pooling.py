@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from npcnn import functional
+from npcnn.functional.checks import float_array
 from npcnn.functional.geometry import IntOrPair, Padding
 from npcnn.functional.pooling import pool_geometry
 from npcnn.layers.base import Array, Layer, Shape, batch_shape, call, picture_shape
@@ -29,6 +30,10 @@ class _Pooling(Layer):
             padding=(self.window["padding"], "valid"),
             count_include_pad=(self.window.get("count_include_pad", False), False),
         )
+
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return `channels`."""
+        return channels
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, C)."""
@@ -70,6 +75,7 @@ class MaxPool2D(_Pooling):
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return dy, each at the pixel that was the largest."""
+        dy = float_array(dy, "dy", "N, OH, OW, C")
         argmax, x_shape = self._take_kept()
         out = self._buffer("dx", x_shape, dy.dtype)
         return functional.max_pool2d_backward(dy, argmax, x_shape, size=self.size, out=out, **self.window)
@@ -112,6 +118,7 @@ class AvgPool2D(_Pooling):
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return dy, shared out over each window."""
+        dy = float_array(dy, "dy", "N, OH, OW, C")
         x_shape = self._take_kept()
         out = self._buffer("dx", x_shape, dy.dtype)
         return functional.avg_pool2d_backward(dy, x_shape, size=self.size, out=out, **self.window)
@@ -129,6 +136,10 @@ class GlobalAvgPool2D(Layer):
     def __repr__(self) -> str:
         return "GlobalAvgPool2D()"
 
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return `channels`."""
+        return channels
+
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means, shape (N, C)."""
         N, input_shape = batch_shape(x)
@@ -140,11 +151,10 @@ class GlobalAvgPool2D(Layer):
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return dy / (H * W) at every pixel."""
+        dy = float_array(dy, "dy", "N, C")
         x_shape = self._take_kept()
         out = self._buffer("dx", x_shape, dy.dtype)
-        return functional.avg_pool2d_backward(
-            np.asarray(dy)[:, np.newaxis, np.newaxis], x_shape, size=x_shape[1:3], out=out
-        )
+        return functional.avg_pool2d_backward(dy[:, np.newaxis, np.newaxis], x_shape, size=x_shape[1:3], out=out)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (C,)."""

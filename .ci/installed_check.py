@@ -1,6 +1,6 @@
 """Run by CI with an installed npcnn, outside the repository: the API's face, and a short training.
 
-    python tests/installed_check.py
+    python .ci/installed_check.py
 
 It needs the core dependencies only, and must not find the source tree.
 """
