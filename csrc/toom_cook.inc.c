@@ -22,20 +22,28 @@
             sum += (REAL)(coefficient) * (v);                                                         \
     } while (0)
 
+/* The terms with even (first = 0) or odd (first = 1) powers of one row of a table. */
+ALWAYS_INLINE vec NAME(every_second)(const int first, const int terms, const double *row, const vec *term)
+{
+    vec sum = {0};
+    UNROLL for (int k = first; k < terms; k += 2)
+        ADD_TERM(sum, row[k], term[k]);
+    return sum;
+}
+
 /* values = table @ terms: from pixels to points. */
 ALWAYS_INLINE void NAME(to_points)(const int points, const int terms, const double *table,
                                    const vec *term, vec *value)
 {
-    UNROLL for (int p = 0; p < points; p += p == 0 ? 1 : 2) {
-        vec even = {0}, odd = {0};
-        UNROLL for (int k = 0; k < terms; k += 2)
-            ADD_TERM(even, table[p * terms + k], term[k]);
-        UNROLL for (int k = 1; k < terms; k += 2)
-            ADD_TERM(odd, table[p * terms + k], term[k]);
+    const double *infinity = table + (points - 1) * terms;
+    value[0] = NAME(every_second)(0, terms, table, term) + NAME(every_second)(1, terms, table, term);
+    UNROLL for (int p = 1; p < points - 1; p += 2) {
+        const vec even = NAME(every_second)(0, terms, table + p * terms, term);
+        const vec odd = NAME(every_second)(1, terms, table + p * terms, term);
         value[p] = even + odd;
-        if (p > 0 && p < points - 1)
-            value[p + 1] = even - odd;
+        value[p + 1] = even - odd;
     }
+    value[points - 1] = NAME(every_second)(0, terms, infinity, term) + NAME(every_second)(1, terms, infinity, term);
 }
 
 /* outputs = table @ values: from points to pixels. */
