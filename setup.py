@@ -1,6 +1,6 @@
 """Builds the extension modules; everything else about the package is in pyproject.toml.
 
-The four kernels are Cython.  `npcnn.kernels.core` is Cython too, and carries the C core of csrc/: variant.c is
+The kernels are Cython.  One of them, `npcnn.kernels.core`, carries the C core of csrc/: variant.c is
 compiled once for each instruction set the target architecture may have, and csrc/dispatch.c chooses among them
 when the library is loaded, so one build runs on any machine of the architecture.
 
@@ -10,12 +10,13 @@ Environment variables: NPCNN_OPENMP=0 builds without OpenMP (one thread).
 import os
 import platform
 import tempfile
-from distutils.errors import CompileError, LinkError
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+from setuptools.modified import newer_group
 
 CSRC = "csrc"
 # -ffp-contract=fast lets a*b+c become one fused instruction.  The other two only say that nobody reads errno
@@ -72,9 +73,11 @@ class BuildWithVariants(build_ext):
         super().build_extensions()
 
     def build_extension(self, ext):
-        """Compile csrc/ before `core`, which is linked with it."""
+        """Compile csrc/ before `core`, which is linked with it, unless it is up to date."""
         if ext.name == "npcnn.kernels.core":
-            ext.extra_objects = self.compile_core()
+            built = self.get_ext_fullpath(ext.name)
+            if self.force or newer_group([*ext.sources, *ext.depends], built, "newer"):
+                ext.extra_objects = self.compile_core()
         super().build_extension(ext)
 
     def compile_core(self):

@@ -131,6 +131,8 @@ def test_distortions_are_spread_over_their_ranges(distortions):
         counts = np.bincount(np.rint(offsets).astype(int))
         assert len(counts) == 9
         assert counts.min() > 20  # of 44 expected
+    assert brightness.min() < -61
+    assert brightness.max() > 61
     assert np.abs(brightness).max() <= 63
     assert np.histogram(brightness, 4, (-63, 63))[0].min() > 65  # of 100 expected
     assert contrast.min() >= 0.2 - 1e-5

@@ -58,6 +58,22 @@ def test_the_figure_lies_in_the_middle_24_pixels(monkeypatch):
         assert not inside.any(), name
 
 
+def test_half_the_figures_are_lighter_than_the_background_and_half_darker(monkeypatch):
+    covered = []
+
+    def watched(u, v):
+        covered.append(np.hypot(u, v) < 1)
+        return covered[-1]
+
+    monkeypatch.setitem(FIGURES, "disc", watched)
+    pictures = draw(np.zeros(400, int), np.random.default_rng(0)).mean(axis=-1)
+    difference = [
+        picture[disc].mean() - picture[~disc].mean() for picture, disc in zip(pictures, *covered, strict=True)
+    ]
+    assert 150 < np.sum(np.array(difference) > 10) < 250
+    assert 150 < np.sum(np.array(difference) < -10) < 250
+
+
 def test_pictures_of_one_class_differ():
     pictures = draw(np.zeros(50, int), np.random.default_rng(0))
     assert pictures.shape == (50, 32, 32, 3)
@@ -79,6 +95,21 @@ def test_files_are_the_binary_format_and_read_by_its_reader(tmp_path):
         assert record[0] == data.test_labels[place]
         for y, x, channel in ((0, 0, 0), (3, 5, 1), (31, 31, 2)):
             assert record[1 + channel * 1024 + y * 32 + x] == data.test_images[place, y, x, channel]
+
+
+def test_what_was_drawn_is_what_is_read(tmp_path, monkeypatch):
+    drawn = []
+
+    def remembered(labels, rng):
+        drawn.append((labels, draw(labels, rng)))
+        return drawn[-1][1]
+
+    monkeypatch.setattr(synthetic, "draw", remembered)
+    data = synthetic.read_dataset(write(tmp_path, records_per_file=20), records_per_file=20)
+    np.testing.assert_array_equal(data.train_images, np.concatenate([pictures for _, pictures in drawn[:5]]))
+    np.testing.assert_array_equal(data.train_labels, np.concatenate([labels for labels, _ in drawn[:5]]))
+    np.testing.assert_array_equal(data.test_images, drawn[5][1])
+    np.testing.assert_array_equal(data.test_labels, drawn[5][0])
 
 
 def test_a_seed_is_one_data_set(tmp_path):

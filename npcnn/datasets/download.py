@@ -106,6 +106,7 @@ def fetch(url: str, part: Path, *, timeout: float = CONNECT_SECONDS) -> None:
         length = response.headers.get("Content-Length")
         total = (have if resumed else 0) + int(length) if length and length.isdecimal() else None
         if total is not None and total > MOST_BYTES:
+            part.unlink(missing_ok=True)
             raise DataError(f"{url} announces {total} bytes, more than {MOST_BYTES}; it is not the archive")
         with (
             part.open("ab" if resumed else "wb") as file,
