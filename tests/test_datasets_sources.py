@@ -125,3 +125,12 @@ def test_another_name_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match="auto, cifar10, synthetic, got 'mnist'"):
         load("mnist")
     assert sources.NAMES == ("auto", "cifar10", "synthetic")
+
+
+@pytest.mark.parametrize(("name", "folder"), [("cifar10", FOLDER), ("synthetic", f"{synthetic.VERSION}/{FOLDER}")])
+def test_a_damaged_cache_says_how_to_get_new_files(tmp_path, name, folder):
+    data_in(tmp_path / "cache/npcnn" / FOLDER)
+    load(name)
+    (tmp_path / "cache/npcnn" / folder / "test_batch.bin").write_bytes(b"short")
+    with pytest.raises(nn.DataError, match="test_batch.bin.*delete its folder and run again"):
+        load(name)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from npcnn.datasets import cifar10, download, synthetic
 from npcnn.datasets.cifar10 import Dataset
+from npcnn.errors import DataError
 
 NAMES = ("auto", "cifar10", "synthetic")
 
@@ -44,7 +46,7 @@ def load(name: str = "auto", data_dir: str | Path | None = None) -> Dataset:
     if name == "synthetic":
         if data_dir is not None:
             raise ValueError(f"data_dir is for CIFAR-10; the synthetic data takes none, got {str(data_dir)!r}")
-        return synthetic.load(cache_folder())
+        return _from_cache(lambda: synthetic.load(cache_folder()))
     given = data_dir if data_dir is not None else os.environ.get("NPCNN_DATA") or None
     if given is not None:
         return cifar10.read_dataset(given)
@@ -54,8 +56,16 @@ def load(name: str = "auto", data_dir: str | Path | None = None) -> Dataset:
         if name == "cifar10":
             raise
         _announce_synthetic(str(error))
-        return synthetic.load(cache_folder())
-    return cifar10.read_dataset(folder)
+        return _from_cache(lambda: synthetic.load(cache_folder()))
+    return _from_cache(lambda: cifar10.read_dataset(folder))
+
+
+def _from_cache(read: Callable[[], Dataset]) -> Dataset:
+    """Return the data set; if its cached files are damaged, say that deleting them brings new ones."""
+    try:
+        return read()
+    except (DataError, FileNotFoundError) as error:
+        raise DataError(f"{error}. This is the copy npcnn keeps: delete its folder and run again") from error
 
 
 def cache_folder() -> Path:
