@@ -132,5 +132,5 @@ def test_a_damaged_cache_says_how_to_get_new_files(tmp_path, name, folder):
     data_in(tmp_path / "cache/npcnn" / FOLDER)
     load(name)
     (tmp_path / "cache/npcnn" / folder / "test_batch.bin").write_bytes(b"short")
-    with pytest.raises(nn.DataError, match="test_batch.bin.*delete its folder and run again"):
+    with pytest.raises(nn.DataError, match=r"test_batch.bin.*delete its folder and run again"):
         load(name)
