@@ -33,7 +33,7 @@ $(VENV)/installed: pyproject.toml
 	@echo "npcnn: setting up $(VENV) (once; this downloads NumPy and the tools, and compiles the kernels)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" "cython>=3.0"
-	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
 	touch $@
 
 $(VENV)/built: $(VENV)/installed $(SOURCES)

@@ -1,4 +1,7 @@
-/* Loops over flat arrays: ReLU, sums, and the Adam update.  The compiler turns each into vectors. */
+/* Loops over flat arrays: ReLU, sums, and the Adam update.  The compiler turns each into vectors.
+ *
+ * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
+ */
 
 static void NAME(relu)(const REAL *x, REAL *y, ptrdiff_t count)
 {
@@ -13,19 +16,19 @@ static void NAME(relu_backward)(const REAL *dy, const REAL *y, REAL *dx, ptrdiff
         dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-static void NAME(add)(const REAL *restrict x, REAL *restrict sum, ptrdiff_t count)
+static void NAME(add)(const REAL *restrict x, REAL *restrict total, ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++)
-        sum[i] += x[i];
+        total[i] += x[i];
 }
 
-/* sum[j] += sum over the rows r of x[r, j]: the gradient of a bias. */
+/* total[j] += sum over the rows r of x[r, j]: the gradient of a bias. */
 static void NAME(add_rows)(const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row,
-                           REAL *restrict sum)
+                           REAL *restrict total)
 {
     for (ptrdiff_t r = 0; r < rows; r++, x += x_row)
         for (ptrdiff_t j = 0; j < cols; j++)
-            sum[j] += x[j];
+            total[j] += x[j];
 }
 
 /* Kingma & Ba, "Adam", 2015, algorithm 1 in the efficient order of section 2: the bias corrections of

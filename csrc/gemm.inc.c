@@ -13,9 +13,11 @@
  *
  * B is read in whole vectors: its rows must be readable up to the next multiple of the vector
  * length.  C is written only where it exists.
+ *
+ * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
-/* Rows of B that are worked through at a time: 256 x two vectors of them stay in the L1 cache. */
+/* Rows of B that are worked through at a time: a panel of two vectors is then 32 KB (256 rows with AVX-512). */
 #undef DEPTH_BLOCK
 #define DEPTH_BLOCK (32768 / (2 * VECTOR_LENGTH * (ptrdiff_t)sizeof(REAL)))
 

@@ -7,6 +7,8 @@
  *
  * In NHWC the KW x C numbers under one kernel row lie side by side when the dilation is 1: they are
  * copied as one run.  With a dilation the runs are one tap (C numbers) long.
+ *
+ * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
 /* The part of `taps` runs, the first at pixel `first`, that lies inside a line of `length` pixels. */

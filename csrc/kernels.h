@@ -49,8 +49,8 @@ typedef struct {
     /* elementwise.inc.c */                                                                            \
     void (*relu)(const REAL *x, REAL *y, ptrdiff_t count);                                             \
     void (*relu_backward)(const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count);                   \
-    void (*add)(const REAL *x, REAL *sum, ptrdiff_t count);                                            \
-    void (*add_rows)(const REAL *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row, REAL *sum);       \
+    void (*add)(const REAL *x, REAL *total, ptrdiff_t count);                                          \
+    void (*add_rows)(const REAL *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row, REAL *total);     \
     void (*adam_step)(REAL *p, const REAL *grad, REAL *m, REAL *v, ptrdiff_t count,                    \
                       REAL step_size, REAL beta1, REAL beta2, REAL eps);
 

@@ -3,6 +3,8 @@
  * NHWC puts the channels of a pixel side by side, so every loop over c below is one the compiler
  * turns into vectors: a window is a handful of pixels that are compared or added channel by channel.
  * Pixels of the padding take no part.
+ *
+ * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
 /* Position of the first tap inside the picture, and of the first behind it, for a window that starts at `first`. */

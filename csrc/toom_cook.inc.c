@@ -7,6 +7,8 @@
  * The points come in pairs +-a.  The rows of their tables differ only in the sign of the odd
  * coefficients, so a pair costs one sum over the even and one over the odd.  The compiler knows every
  * coefficient: multiplications by 1 and terms with 0 vanish.
+ *
+ * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
 #define TOOM_COOK_OUTPUTS 4

@@ -22,6 +22,17 @@ INPUT_SHAPE = (24, 24, 3)
 TIMED_ROUNDS = 7
 
 
+def at_least(minimum):
+    """Return a converter for argparse: a whole number of at least `minimum`."""
+
+    def convert(text):
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
+        return int(text)
+
+    return convert
+
+
 def step_times(nets, batch):
     """Return the median milliseconds of a training step for each network, timed in turns."""
     x, labels = batch
@@ -51,24 +62,26 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=nn.datasets.sources.NAMES, default="auto")
     parser.add_argument("--data-dir", type=Path, help="folder of the CIFAR-10 binary files")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=at_least(0), default=400, help="default: %(default)s")
     parser.add_argument("--lr", type=float, default=1e-3, help="default 1e-3, to see something after few steps")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0, help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
         nn.schedules.positive(options.lr, "--lr")
-        nn.functional.checks.integer(options.steps, "--steps", minimum=0)
-        nn.functional.checks.integer(options.seed, "--seed", minimum=0)
         data = nn.datasets.load(options.data, options.data_dir)
     except (ValueError, OSError) as error:
-        print(f"compare_kernels.py: error: {error}", file=sys.stderr)
+        print(f"compare_kernels.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ncompare_kernels.py: interrupted", file=sys.stderr)
+        return 130
 
     nets = {name: make(rng=np.random.default_rng(0)) for name, make in nn.models.MODELS.items()}
     with TrainingBatches(data.train_images, data.train_labels, batch_size=128) as batches:
         times = step_times(nets, next(batches))
     config = nn.config.config()
     print(f"{data.name}; batch 128, float32, {config['threads']} threads, {config['isa']}\n")
+    print("multiplications: one picture, forward, by the definition; step: forward, backward and Adam\n")
     print(f"{'network':14} {'multiplications':>16} {'parameters':>11} {'step ms':>8}  test accuracy")
     for name, net in nets.items():
         multiplications, parameters = net.multiplications(INPUT_SHAPE), nn.summary.count_parameters(net)
@@ -78,7 +91,6 @@ def main(arguments=None):
             f"{accuracy:.4f} after {options.steps} steps",
             flush=True,
         )
-    print("\nmultiplications: one picture, forward, by the definition; step: forward, backward and Adam")
     return 0
 
 

@@ -4,8 +4,8 @@
     python examples/train_cifar.py --net plain --steps 2000
     python examples/train_cifar.py --data-dir path/to/cifar-10-batches-bin --pipeline distorted
 
-Everything a run leaves is in one folder: weights.safetensors, metrics.csv, settings.json and, when matplotlib
-is installed, curve.png.  Ctrl-C ends it after the current step, with what was learnt saved.
+Everything a run leaves is in one folder: weights.safetensors, metrics.csv, settings.json, result.json
+and, when matplotlib is installed, curve.png.  Ctrl-C ends it after the current step, with what was learnt saved.
 """
 
 import argparse
@@ -26,17 +26,23 @@ from npcnn.datasets.download import DownloadError
 def parse_arguments(arguments=None):
     """Return the options; argparse prints one line and exits with 2 when they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--net", choices=nn.models.MODELS, default="separable")
-    parser.add_argument("--data", choices=nn.datasets.sources.NAMES, default="auto")
-    parser.add_argument("--data-dir", type=Path, help="folder of the CIFAR-10 binary files")
-    parser.add_argument("--pipeline", choices=nn.datasets.pipeline.PIPELINES, default="inputs")
-    parser.add_argument("--steps", type=at_least(1), default=15_000)
-    parser.add_argument("--batch-size", type=at_least(1), default=128)
-    parser.add_argument("--lr", type=learning_rate, default=1e-4)
-    parser.add_argument("--display-step", type=at_least(1), default=200)
-    parser.add_argument("--seed", type=at_least(0), default=0)
-    parser.add_argument("--threads", type=at_least(1), help="default: all cores")
-    parser.add_argument("--out", type=Path, help="folder for the results; default: runs/NAME, numbered")
+    add = parser.add_argument
+    add("--net", choices=nn.models.MODELS, default="separable", help="default: %(default)s, the article's")
+    add("--data", choices=nn.datasets.sources.NAMES, default="auto", help="auto: CIFAR-10 if it can be had")
+    add("--data-dir", type=Path, help="folder of the CIFAR-10 binary files; default: $NPCNN_DATA, or downloaded")
+    add(
+        "--pipeline",
+        choices=nn.datasets.pipeline.PIPELINES,
+        default="inputs",
+        help="inputs: the middle; distorted: drawn crop, mirroring, brightness, contrast (default: %(default)s)",
+    )
+    add("--steps", type=at_least(1), default=15_000, help="default: %(default)s")
+    add("--batch-size", type=at_least(1), default=128, help="default: %(default)s")
+    add("--lr", type=learning_rate, default=1e-4, help="learning rate of Adam; default: %(default)s")
+    add("--display-step", type=at_least(1), default=200, help="steps between lines; default: %(default)s")
+    add("--seed", type=at_least(0), default=0, help="of weights, order and distortions; default: %(default)s")
+    add("--threads", type=at_least(1), help="default: all cores")
+    add("--out", type=Path, help="empty or new folder for the results; default: runs/NAME, numbered")
     return parser.parse_args(arguments)
 
 
@@ -44,13 +50,9 @@ def at_least(minimum):
     """Return a converter for argparse: a whole number of at least `minimum`."""
 
     def convert(text):
-        try:
-            number = int(text)
-        except ValueError:
-            number = minimum - 1
-        if number < minimum:
+        if not text.isdecimal() or int(text) < minimum:
             raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
-        return number
+        return int(text)
 
     return convert
 
@@ -130,11 +132,18 @@ class Evaluation:
 
 
 class CtrlC:
-    """Callback: ends the training after the step in which Ctrl-C was pressed; pressed again, at once."""
+    """Callback: ends the training after the step in which Ctrl-C was pressed; pressed again, everything at once.
 
-    def __init__(self):
+    As a context manager it catches Ctrl-C between enter and exit only.
+    """
+
+    def __enter__(self):
         self.pressed = False
         self.before = signal.signal(signal.SIGINT, self.press)
+        return self
+
+    def __exit__(self, *_error):
+        signal.signal(signal.SIGINT, self.before)
 
     def press(self, _number, _frame):
         """Remember it, and let the next one through."""
@@ -204,26 +213,27 @@ def save_settings(out, options, data):
 
 def run(options, net, data, batches, out):
     """Train, save the weights, evaluate; print and return the result."""
-    recent, ctrl_c = Recent(), CtrlC()
+    recent = Recent()
+    begin = time.perf_counter()
     with nn.train.MetricsCSV(out / "metrics.csv") as metrics:
         display = Display(options.steps, options.display_step)
         evaluation = Evaluation(net, data, options.batch_size, metrics, display)
-        begin = time.perf_counter()
-        done = nn.train.fit(
-            net,
-            batches,
-            nn.Adam(net, lr=options.lr),
-            steps=options.steps,
-            callbacks=[recent, metrics, display, evaluation, ctrl_c],
-        )
-        seconds = time.perf_counter() - begin
+        with CtrlC() as ctrl_c:
+            done = nn.train.fit(
+                net,
+                batches,
+                nn.Adam(net, lr=options.lr),
+                steps=options.steps,
+                callbacks=[recent, metrics, display, evaluation, ctrl_c],
+            )
         net.save(out / "weights.safetensors")
         test_accuracy = evaluation.evaluate(done, recent.seconds)
         display.bar.close()
+    seconds = time.perf_counter() - begin
     training_accuracy = float(np.mean(recent.accuracies))
     print(
         f"\n{'ended by Ctrl-C after' if ctrl_c.pressed else 'done:'} {done} steps in {seconds:.0f} s, "
-        f"{done * options.batch_size / seconds:.0f} images/s with evaluation; "
+        f"{done * options.batch_size / seconds:.0f} images/s, evaluation included; "
         f"waited {batches.wait_seconds:.2f} s for data"
     )
     print(f"training accuracy {training_accuracy:.4f} (mean of the last {len(recent.accuracies)} steps)")
@@ -234,7 +244,8 @@ def run(options, net, data, batches, out):
         "data_wait_seconds": round(batches.wait_seconds, 3),
         "data_name": data.name,
         "test_accuracy": test_accuracy,
-        "training_accuracy_last_1000": training_accuracy,
+        "training_accuracy": training_accuracy,
+        "training_accuracy_steps": len(recent.accuracies),
     }
 
 
@@ -246,6 +257,9 @@ def main(arguments=None):
     except (ValueError, OSError, DownloadError, nn.train.NonFiniteLossError) as error:
         print(f"train_cifar.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ntrain_cifar.py: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

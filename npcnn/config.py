@@ -19,6 +19,9 @@ import numpy as np
 from npcnn.functional.checks import integer
 from npcnn.kernels import core
 
+# The OpenMP runtime ends the process when the system refuses it a thread, which tens of thousands bring about.
+MOST_THREADS = 1024
+
 
 def set_num_threads(n: int) -> None:
     """Use `n` threads in every kernel from now on.
@@ -30,12 +33,12 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1.  More than the machine has cores is allowed, and slower.
+        From 1 to 1024.  More than the machine has cores is allowed, and slower.
 
     Raises
     ------
     TypeError, ValueError
-        If `n` is not an integer of at least 1.
+        If `n` is not an integer from 1 to 1024.
 
     Examples
     --------
@@ -45,7 +48,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> nn.set_num_threads(before)
     """
-    core.set_num_threads(integer(n, "n", minimum=1))
+    core.set_num_threads(integer(n, "n", minimum=1, maximum=MOST_THREADS))
 
 
 def get_num_threads() -> int:
@@ -99,9 +102,9 @@ def _threads_from_environment() -> None:
     value = os.environ.get("NPCNN_NUM_THREADS")
     if not value:
         return
-    if not value.isdecimal() or int(value) < 1:
-        raise ValueError(f"NPCNN_NUM_THREADS must be an integer of at least 1, got {value!r}; correct or unset it")
-    core.set_num_threads(int(value))
+    if not value.isdecimal():
+        raise ValueError(f"NPCNN_NUM_THREADS must be an integer, got {value!r}; correct or unset it")
+    core.set_num_threads(integer(int(value), "NPCNN_NUM_THREADS", minimum=1, maximum=MOST_THREADS))
 
 
 _threads_from_environment()

@@ -1,4 +1,4 @@
-"""Networks by name: the article's, and the two it is compared with.
+"""Networks by name: the one of the article (README.md) and the two it is compared with.
 
 All three classify 24 x 24 colour pictures into ten classes and differ in the second convolution:
 

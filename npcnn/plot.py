@@ -22,7 +22,7 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
     ax : matplotlib.axes.Axes, optional
         Where to draw.
     smooth : int
-        Steps over which the training accuracy is averaged.
+        Steps over which the training accuracy is averaged, at most a fifth of all steps.
 
     Returns
     -------
@@ -47,13 +47,14 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
         ax = Figure(figsize=(8, 4.5), layout="constrained").subplots()
 
     steps, accuracy = np.array(training).T
-    window = min(smooth, len(steps))
+    window = max(1, min(smooth, len(steps) // 5))
     means = np.convolve(accuracy, np.full(window, 1 / window), mode="valid")
     ax.plot(steps[window - 1 :], means, label=f"training batch, mean of {window} steps")
     if test:
         ax.plot(*np.array(test).T, marker="o", markersize=3, label=f"test, last {test[-1][1]:.4f}")
     ax.set_xlabel("step")
     ax.set_ylabel("accuracy")
+    ax.set_xlim(0, steps[-1] * 1.02)
     ax.set_ylim(0, 1)
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right")

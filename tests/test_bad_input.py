@@ -149,6 +149,11 @@ CASES = [
     # threads
     (lambda: nn.set_num_threads(0), ValueError, "n must be"),
     (lambda: nn.set_num_threads(2.0), TypeError, "n must be"),
+    (lambda: nn.set_num_threads(100_000), ValueError, "at most 1024, got 100000"),
+    (lambda: nn.set_num_threads(2**40), ValueError, "n must be"),
+    (lambda: F.avg_pool2d(X, 2, count_include_pad="no"), TypeError, "count_include_pad must be"),
+    (lambda: nn.AvgPool2D(2, count_include_pad=2), TypeError, "count_include_pad must be"),
+    (lambda: F.conv1d(X, W1, axis="width", padding=((1, 1), (0, 0))), ValueError, r"got \(\(1, 1\), \(0, 0\)\)"),
     # training
     (lambda: nn.train.fit(None, iter([]), None, steps=-1), ValueError, "steps must be"),
     (lambda: nn.train.fit(None, iter([]), None, steps="all"), TypeError, "steps must be"),

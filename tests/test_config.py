@@ -90,6 +90,7 @@ def test_threads_from_the_environment():
     result = python(code, NPCNN_NUM_THREADS="two")
     assert result.returncode == 1
     assert "NPCNN_NUM_THREADS must be" in result.stderr
+    assert "at most 1024" in python(code, NPCNN_NUM_THREADS="99999").stderr
 
 
 @needs_openmp

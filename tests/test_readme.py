@@ -25,6 +25,10 @@ def test_sessions_print_what_they_say():
     assert doctest.DocTestRunner().run(parsed).failed == 0
 
 
+def test_no_placeholder_is_left():
+    assert not re.search(r"@[A-Z]+@", README)
+
+
 def test_links_lead_somewhere():
     root = Path(__file__).parent.parent
     for target in re.findall(r"\]\(([^)#]+)\)", README):

@@ -79,7 +79,7 @@ def _announce_synthetic(reason: str) -> None:
     print(
         f"{line}\n*** CIFAR-10 was not found and could not be downloaded:\n*** {reason}\n"
         "*** Training on SYNTHETIC pictures instead. The results say nothing about CIFAR-10.\n"
-        "*** To use the real data, unpack cifar-10-binary.tar.gz and give --data-dir.\n"
+        "*** To use the real data: --data-dir FOLDER, the cifar-10-batches-bin of its binary version.\n"
         f"{line}",
         file=sys.stderr,
         flush=True,

@@ -1,4 +1,4 @@
-"""The operations of a convolutional network as pure functions, each with its gradient beside it.
+"""The operations of a convolutional network as pure functions, gradients beside what they are gradients of.
 
 NumPy arrays in, NumPy arrays out: pictures are (N, H, W, C), float32 or
 float64, and nothing here has a state.  Every function checks its arguments,

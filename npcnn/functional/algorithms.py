@@ -1,9 +1,10 @@
 """Which algorithm a convolution runs on, and the weights as Toom-Cook needs them.
 
-"im2col" multiplies as often as the definition says: a matrix product over im2col tiles in two dimensions,
-over lines of the picture in one.  "toom_cook" multiplies about half as often (`npcnn.toom_cook` explains how)
-for some rounding: its largest error stays under 1e-5 of the largest output, where im2col's is about 1e-6.
-"auto" takes it where it is faster, and never in float64, so that gradient checks see the exact algorithm.
+"im2col" multiplies as often as the definition says: a matrix product over im2col tiles in two dimensions; in
+one dimension, where the name is kept so that the choice is alike, over lines of the picture, without any im2col
+matrix.  "toom_cook" multiplies about half as often (`npcnn.toom_cook` explains how) for some rounding: its largest
+error stays under 1e-5 of the largest output, where im2col's is about 1e-6.  "auto" takes it where it is faster, and
+never in float64, so that gradient checks see the exact algorithm.
 """
 
 from __future__ import annotations

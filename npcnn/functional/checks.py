@@ -72,7 +72,7 @@ def same_dtype(value: NDArray[Any], name: str, other: NDArray[Any], other_name: 
     if value.dtype != other.dtype:
         raise DTypeError(
             f"{name} must have the dtype of {other_name}, {other.dtype}, got {value.dtype}; "
-            f"convert it with {name}.astype({other_name}.dtype)"
+            f"convert it with {name}.astype(numpy.{other.dtype})"
         )
 
 
@@ -90,30 +90,31 @@ def positive_axes(value: NDArray[Any], name: str, axes: str, *, first: int = 1) 
         )
 
 
-def integer(value: Any, name: str, *, minimum: int) -> int:
-    """Return `value` as an int of at least `minimum`.
+def integer(value: Any, name: str, *, minimum: int, maximum: int | None = None) -> int:
+    """Return `value` as an int of at least `minimum` and, if that is given, at most `maximum`.
 
     Raises
     ------
     TypeError
         If `value` is not an integer (a bool is not one here).
     ValueError
-        If it is smaller than `minimum`.
+        If it is out of range.
 
     Examples
     --------
     >>> integer(np.int64(3), "stride", minimum=1)
     3
     """
+    wanted = f"an integer of at least {minimum}" + (f" and at most {maximum}" if maximum is not None else "")
     if isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+        raise TypeError(f"{name} must be {wanted}, got {value!r}")
     try:
-        number = operator.index(value)
+        converted = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}") from None
-    if number < minimum:
-        raise ValueError(f"{name} must be an integer of at least {minimum}, got {number}")
-    return number
+        raise TypeError(f"{name} must be {wanted}, got {value!r}") from None
+    if converted < minimum or (maximum is not None and converted > maximum):
+        raise ValueError(f"{name} must be {wanted}, got {converted}")
+    return converted
 
 
 def number(value: Any, name: str, *, minimum: float = -math.inf, below: float = math.inf) -> float:
@@ -142,6 +143,13 @@ def number(value: Any, name: str, *, minimum: float = -math.inf, below: float = 
     if not (math.isfinite(converted) and minimum <= converted < below):
         raise ValueError(f"{name} must be {limits}, got {value}")
     return converted
+
+
+def boolean(value: Any, name: str) -> bool:
+    """Return `value` if it is True or False; else raise `TypeError`."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def pair(value: Any, name: str, *, minimum: int) -> tuple[int, int]:

@@ -243,7 +243,7 @@ def line_geometry(
 def _padding_pair(padding: Any) -> tuple[int, int]:
     """Return the padding of a 1-D convolution as (before, after)."""
     if isinstance(padding, tuple | list):
-        if len(padding) != 2:
+        if len(padding) != 2 or any(isinstance(side, tuple | list) for side in padding):
             raise ValueError(f"padding must be 'same', 'valid', an integer or (before, after), got {padding!r}")
         before, after = padding
     else:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import exact_shape, float_array, integer, output_array, positive_axes
+from npcnn.functional.checks import boolean, exact_shape, float_array, integer, output_array, positive_axes
 from npcnn.functional.geometry import IntOrPair, Padding, WindowGeometry, window_geometry
 from npcnn.kernels import pool as pool_kernels
 
@@ -197,6 +197,7 @@ def avg_pool2d(
     geometry = pool_geometry(x.shape[1:3], size, stride, padding)
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y = output_array(out, "out", shape, x.dtype, inputs=(x,))
+    count_include_pad = boolean(count_include_pad, "count_include_pad")
     pool_kernels.avg_pool2d(x, geometry.kernel_windows(x.shape), count_include_pad, y)
     return y
 
@@ -246,6 +247,7 @@ def avg_pool2d_backward(
     geometry = pool_geometry(x_shape[1:3], size, stride, padding)
     dy = _checked_gradient(dy, x_shape, geometry)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy,))
+    count_include_pad = boolean(count_include_pad, "count_include_pad")
     pool_kernels.avg_pool2d_backward(dy, geometry.kernel_windows(x_shape), count_include_pad, dx)
     return dx
 

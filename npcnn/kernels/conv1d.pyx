@@ -5,6 +5,8 @@
 Here x[i] is the i-th line *across* the axis of the convolution: a row of the picture when it runs along
 the height, a column when it runs along the width (see lines.pxd).
 
+(t, s, d and p here are k, stride, dilation and before in npcnn.reference: the matrix product below has a k of its own.)
+
 A tap that falls outside the picture is left out of the sum: that is what padding with zeros means.  The
 gradients follow term by term:
 
@@ -50,26 +52,30 @@ cdef void line_forward(const real* x, const real* w, Py_ssize_t w_row, const rea
          y + i * g.y_along, g.y_across, False, bias, relu)
 
 
-cdef void tap_backward(const real* dy, Py_ssize_t dy_row, const real* x, const real* w_transposed, Py_ssize_t w_row,
-                       Py_ssize_t Cin, Py_ssize_t Cout, const Lines* g, Py_ssize_t t,
-                       real* dx, real* dw) noexcept nogil:
-    """Add what one picture gives to dw[t], whose rows are as long as those of dy; and, unless dx is NULL, to dx."""
+cdef void tap_weight_gradient(const real* dy, Py_ssize_t dy_row, const real* x, Py_ssize_t Cin, const Lines* g,
+                              Py_ssize_t t, real* dw) noexcept nogil:
+    """dw[t] += sum_i x[i*s + t*d - p]^T @ dy[i] of one picture; the rows of dw are as long as those of dy."""
     cdef Py_ssize_t i, i_end, line
     lines_inside(g, t, &i, &i_end)
     line = i * g.stride + t * g.dilation - g.pad
-    gemm(Cin, dy_row, i_end - i, g.pixels,                      # dw[t] += sum_i x[...]^T @ dy[i]
+    gemm(Cin, dy_row, i_end - i, g.pixels,
          x + line * g.x_along, 1, g.stride * g.x_along, g.x_across,
          dy + i * g.y_along, g.y_along, g.y_across,
          dw + t * Cin * dy_row, dy_row, True, <const real*>NULL, False)
-    if dx == NULL:
-        return
-    while i < i_end:                                            # dx[...] += dy[i] @ w[t]^T
+
+
+cdef void tap_input_gradient(const real* dy, const real* w_transposed, Py_ssize_t w_row, Py_ssize_t Cin,
+                             Py_ssize_t Cout, const Lines* g, Py_ssize_t t, real* dx) noexcept nogil:
+    """dx[i*s + t*d - p] += dy[i] @ w[t]^T of one picture."""
+    cdef Py_ssize_t i, i_end
+    lines_inside(g, t, &i, &i_end)
+    while i < i_end:
         gemm(g.pixels, Cin, Cout, 1,
              dy + i * g.y_along, g.y_across, 1, 0,
              w_transposed + t * Cout * w_row, w_row, 0,
-             dx + line * g.x_along, g.x_across, True, <const real*>NULL, False)
+             dx + (i * g.stride + t * g.dilation - g.pad) * g.x_along, g.x_across,
+             True, <const real*>NULL, False)
         i += 1
-        line += g.stride
 
 
 def conv1d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] w_transposed,
@@ -94,7 +100,6 @@ def conv1d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
         real* scratch
         real* partial
         real* dw_part
-        real* dx_picture
         const real* dy_picture
     dw[:, :, :] = 0
     db[:] = 0
@@ -111,12 +116,13 @@ def conv1d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
                     &dy[n, 0, 0, 0], &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
                     pixels, Cout, dy_row, scratch + threadid() * thread_size)
                 add_rows(dy_picture, pixels, Cout, dy_row, dw_part + K * Cin * dy_row)
-                dx_picture = &dx[n, 0, 0, 0] if need_dx else NULL
-                if need_dx:
-                    zero_run(dx_picture, picture_size)
                 for t in range(K):
-                    tap_backward(dy_picture, dy_row, &x[n, 0, 0, 0], &w_transposed[0, 0, 0], w_transposed.shape[2],
-                                 Cin, Cout, &g, t, dx_picture, dw_part)
+                    tap_weight_gradient(dy_picture, dy_row, &x[n, 0, 0, 0], Cin, &g, t, dw_part)
+                if need_dx:
+                    zero_run(&dx[n, 0, 0, 0], picture_size)
+                    for t in range(K):
+                        tap_input_gradient(dy_picture, &w_transposed[0, 0, 0], w_transposed.shape[2], Cin, Cout,
+                                           &g, t, &dx[n, 0, 0, 0])
         add_parts(partial, parts, part_size, dy_row, K * Cin, Cout, &dw[0, 0, 0])
         add_parts(partial + K * Cin * dy_row, parts, part_size, dy_row, 1, Cout, &db[0])
     free_buffer(scratch)

@@ -11,26 +11,26 @@ inside a line, the same loops serve both:
 
 
 cdef struct Lines:
-    # One axis of a 1-D convolution: lengths in lines or pixels, the two strides of each picture in numbers.
+    # One axis of a 1-D convolution: lengths in lines or pixels, the two strides of each picture in elements.
     Py_ssize_t length, out_length, pixels
     Py_ssize_t taps, stride, dilation, pad
     Py_ssize_t x_along, x_across, y_along, y_across
 
 
 cdef inline Lines lines_of(bint along_height, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t OH, Py_ssize_t OW,
-                           Py_ssize_t out_row, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation,
+                           Py_ssize_t y_pixel, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation,
                            Py_ssize_t pad) noexcept nogil:
-    """The two ways through a picture; `out_row` is the distance of two output pixels."""
+    """The two ways through a picture; `y_pixel` is the distance of two output pixels."""
     cdef Lines g
     g.taps, g.stride, g.dilation, g.pad = taps, stride, dilation, pad
     if along_height:
         g.length, g.out_length, g.pixels = H, OH, W
         g.x_along, g.x_across = W * C, C
-        g.y_along, g.y_across = OW * out_row, out_row
+        g.y_along, g.y_across = OW * y_pixel, y_pixel
     else:
         g.length, g.out_length, g.pixels = W, OW, H
         g.x_along, g.x_across = C, W * C
-        g.y_along, g.y_across = out_row, OW * out_row
+        g.y_along, g.y_across = y_pixel, OW * y_pixel
     return g
 
 

@@ -1,6 +1,6 @@
 """Max and average pooling: a window slides over each channel by itself.
 
-    max_pool2d:  y[i, j, c] = max  of x[i*s + kh - p, j*s + kw - p, c] over the taps (kh, kw) inside the picture
+    max_pool2d:  y[i, j, c] = max  of x[i*sh + kh - top, j*sw + kw - left, c] over the taps (kh, kw) inside the picture
     avg_pool2d:  y[i, j, c] = mean of the same
 
 The gradient of a maximum goes to the one pixel that was it: `argmax` remembers which tap, kh*KW + kw.  The

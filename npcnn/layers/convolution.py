@@ -91,8 +91,8 @@ class _Convolution(Layer):
         """Fill the gradients of w and b; return dx, or None where it is not needed."""
         x, relu_output = self._take_kept()
         dx = self._buffer("dx", x.shape, self.dtype) if need_dx else None
-        no_bias = np.empty(self.out_channels, self.dtype)
-        out = (dx, self._grads["w"], self._grads.get("b", no_bias))
+        unused_db = np.empty(self.out_channels, self.dtype)
+        out = (dx, self._grads["w"], self._grads.get("b", unused_db))
         self._call_backward(dy, x, need_dx=need_dx, relu_output=relu_output, out=out)
         return dx
 
@@ -114,7 +114,7 @@ class Conv2D(_Convolution):
     padding : "same", "valid", int or ((top, bottom), (left, right))
         See `npcnn.functional.conv2d`.
     bias : bool
-        Whether to add one.
+        Whether to add a bias.
     activation : "relu" or None
         "relu" applies it while the result is still in registers, for free.
     rng : numpy.random.Generator, optional

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npcnn import functional
-from npcnn.functional.checks import float_array
+from npcnn.functional.checks import boolean, float_array
 from npcnn.functional.geometry import IntOrPair, Padding
 from npcnn.functional.pooling import pool_geometry
 from npcnn.layers.base import Array, Layer, Shape, batch_shape, call, picture_shape
@@ -32,7 +32,7 @@ class _Pooling(Layer):
         )
 
     def channels_after(self, channels: int | None) -> int | None:
-        """Return `channels`."""
+        """Return `channels`: pooling keeps them."""
         return channels
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -48,7 +48,7 @@ class MaxPool2D(_Pooling):
     Parameters
     ----------
     size : int or pair of int
-        Of the window.
+        Height and width of the window.
     stride : int or pair of int, optional
         By default the size.
     padding : "same", "valid", int or ((top, bottom), (left, right))
@@ -105,7 +105,7 @@ class AvgPool2D(_Pooling):
         count_include_pad: bool = False,
     ) -> None:
         super().__init__(size, stride, padding)
-        self.window["count_include_pad"] = count_include_pad
+        self.window["count_include_pad"] = boolean(count_include_pad, "count_include_pad")
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means."""
@@ -137,7 +137,7 @@ class GlobalAvgPool2D(Layer):
         return "GlobalAvgPool2D()"
 
     def channels_after(self, channels: int | None) -> int | None:
-        """Return `channels`."""
+        """Return `channels`: pooling keeps them."""
         return channels
 
     def forward(self, x: Array, training: bool = False) -> Array:

@@ -14,7 +14,8 @@ activations.py     relu, softmax, log_softmax, softmax_cross_entropy
 =================  =========================================================
 
 A definition is not a door: these functions trust their input, apart from
-strings that mean nothing (an unknown `padding` or `axis`).  They compute in
+strings that mean nothing (an unknown `padding` or `axis`).  What
+`npcnn.functional` refuses has no meaning here.  They compute in
 the dtype they are given; use float64 when the result is to be the truth.
 NumPy is the only import.
 """
