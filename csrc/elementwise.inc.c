@@ -16,6 +16,21 @@ static void NAME(relu_backward)(const REAL *dy, const REAL *y, REAL *dx, ptrdiff
         dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
+/* Copy pixels that lie x_pixel apart to places to_pixel apart; with relu_output, which lies like x, a number
+ * becomes 0 where the ReLU stopped it. */
+static void NAME(copy_pixels)(const REAL *restrict x, const REAL *restrict relu_output, ptrdiff_t pixels,
+                              ptrdiff_t channels, ptrdiff_t x_pixel, REAL *restrict to, ptrdiff_t to_pixel)
+{
+    for (ptrdiff_t i = 0; i < pixels; i++, x += x_pixel, to += to_pixel)
+        if (relu_output) {
+            NAME(relu_backward)(x, relu_output, to, channels);
+            relu_output += x_pixel;
+        } else {
+            for (ptrdiff_t c = 0; c < channels; c++)
+                to[c] = x[c];
+        }
+}
+
 static void NAME(add)(const REAL *restrict x, REAL *restrict total, ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++)

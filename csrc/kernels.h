@@ -40,15 +40,19 @@ typedef struct {
     void (*avg_pool2d_backward_row)(const REAL *dy, const npcnn_windows *g, ptrdiff_t out_row,         \
                                     int count_include_pad, REAL *dx);                                  \
     /* toom_cook.inc.c */                                                                              \
-    void (*toom_cook_input)(int taps, const REAL *x, ptrdiff_t x_step, ptrdiff_t begin, ptrdiff_t end, \
-                            ptrdiff_t count, REAL *v, ptrdiff_t v_step);                               \
-    void (*toom_cook_gradient)(int taps, const REAL *dy, ptrdiff_t dy_step, ptrdiff_t end,             \
-                               ptrdiff_t count, REAL *v, ptrdiff_t v_step);                            \
-    void (*toom_cook_output)(int taps, const REAL *m, ptrdiff_t m_step, ptrdiff_t count,               \
-                             REAL *y, ptrdiff_t y_step, ptrdiff_t lines, const REAL *bias, int relu);  \
+    void (*toom_cook_input)(int taps, const REAL *x, ptrdiff_t x_step, ptrdiff_t count,                \
+                            REAL *v, ptrdiff_t v_step);                                                \
+    void (*toom_cook_gradient)(int taps, const REAL *dy, ptrdiff_t dy_step, ptrdiff_t count,           \
+                               REAL *v, ptrdiff_t v_step);                                             \
+    void (*toom_cook_output)(int taps, const REAL *m, ptrdiff_t m_step, ptrdiff_t m_pixel,             \
+                             ptrdiff_t pixels, ptrdiff_t channels,                                     \
+                             REAL *y, ptrdiff_t y_step, ptrdiff_t y_pixel, ptrdiff_t lines,            \
+                             const REAL *bias, int relu);                                              \
     /* elementwise.inc.c */                                                                            \
     void (*relu)(const REAL *x, REAL *y, ptrdiff_t count);                                             \
     void (*relu_backward)(const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count);                   \
+    void (*copy_pixels)(const REAL *x, const REAL *relu_output, ptrdiff_t pixels, ptrdiff_t channels,  \
+                        ptrdiff_t x_pixel, REAL *to, ptrdiff_t to_pixel);                              \
     void (*add)(const REAL *x, REAL *total, ptrdiff_t count);                                          \
     void (*add_rows)(const REAL *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row, REAL *total);     \
     void (*adam_step)(REAL *p, const REAL *grad, REAL *m, REAL *v, ptrdiff_t count,                    \

@@ -71,120 +71,89 @@ ALWAYS_INLINE void NAME(from_points)(const int points, const int outputs, const 
     }
 }
 
-/* Load or store `count` numbers; a whole vector of them where `whole`, which the compiler knows. */
-ALWAYS_INLINE vec NAME(load)(const int whole, const REAL *from, ptrdiff_t count)
+/* v[p] = table[p] @ x over `count` numbers side by side, a multiple of the vector length. */
+ALWAYS_INLINE void NAME(split)(const int points, const int terms, const double *table, const REAL *x,
+                               ptrdiff_t x_step, ptrdiff_t count, REAL *v, ptrdiff_t v_step)
 {
-    if (whole)
-        return *(const vec_unaligned *)from;
-    REAL padded[VECTOR_LENGTH] = {0};
-    for (ptrdiff_t c = 0; c < count; c++)
-        padded[c] = from[c];
-    return *(const vec_unaligned *)padded;
-}
-
-ALWAYS_INLINE void NAME(store)(const int whole, REAL *to, vec v, ptrdiff_t count)
-{
-    if (whole) {
-        *(vec_unaligned *)to = v;
-        return;
+    for (ptrdiff_t i = 0; i < count; i += VECTOR_LENGTH) {
+        vec term[TOOM_COOK_MOST_POINTS], value[TOOM_COOK_MOST_POINTS];
+        UNROLL for (int k = 0; k < terms; k++)
+            term[k] = *(const vec_unaligned *)(x + k * x_step + i);
+        NAME(to_points)(points, terms, table, term, value);
+        UNROLL for (int p = 0; p < points; p++)
+            *(vec_unaligned *)(v + p * v_step + i) = value[p];
     }
-    REAL padded[VECTOR_LENGTH];
-    *(vec_unaligned *)padded = v;
-    for (ptrdiff_t c = 0; c < count; c++)
-        to[c] = padded[c];
-}
-
-/* v[p] = table[p] @ x for up to a vector of channels.  `inside` says that all the pixels exist. */
-ALWAYS_INLINE void NAME(split_vector)(const int whole, const int inside, const int points, const int terms,
-                                      const double *table, const REAL *x, ptrdiff_t x_step,
-                                      ptrdiff_t begin, ptrdiff_t end, ptrdiff_t count,
-                                      REAL *v, ptrdiff_t v_step)
-{
-    vec term[TOOM_COOK_MOST_POINTS], value[TOOM_COOK_MOST_POINTS];
-    UNROLL for (int k = 0; k < terms; k++) {
-        term[k] = (vec){0};
-        if (inside || (k >= begin && k < end))
-            term[k] = NAME(load)(whole, x + k * x_step, count);
-    }
-    NAME(to_points)(points, terms, table, term, value);
-    UNROLL for (int p = 0; p < points; p++)
-        NAME(store)(whole, v + p * v_step, value[p], count);
-}
-
-/* v[p] = table[p] @ x over `count` numbers side by side, for the pixels begin <= k < end; the others are 0. */
-ALWAYS_INLINE void NAME(split)(const int points, const int terms, const double *table,
-                               const REAL *x, ptrdiff_t x_step, ptrdiff_t begin, ptrdiff_t end,
-                               ptrdiff_t count, REAL *v, ptrdiff_t v_step)
-{
-    const int inside = begin == 0 && end == terms;
-    ptrdiff_t c = 0;
-    if (inside)
-        for (; c + VECTOR_LENGTH <= count; c += VECTOR_LENGTH)
-            NAME(split_vector)(1, 1, points, terms, table, x + c, x_step, begin, end, VECTOR_LENGTH, v + c, v_step);
-    for (; c + VECTOR_LENGTH <= count; c += VECTOR_LENGTH)
-        NAME(split_vector)(1, 0, points, terms, table, x + c, x_step, begin, end, VECTOR_LENGTH, v + c, v_step);
-    if (c < count)
-        NAME(split_vector)(0, 0, points, terms, table, x + c, x_step, begin, end, count - c, v + c, v_step);
 }
 
 /* The inputs of one tile, at their points. */
-static void NAME(toom_cook_input)(int taps, const REAL *x, ptrdiff_t x_step, ptrdiff_t begin, ptrdiff_t end,
-                                  ptrdiff_t count, REAL *v, ptrdiff_t v_step)
+static void NAME(toom_cook_input)(int taps, const REAL *x, ptrdiff_t x_step, ptrdiff_t count,
+                                  REAL *v, ptrdiff_t v_step)
 {
     if (taps == 3)
-        NAME(split)(6, 6, toom_cook_input_3[0], x, x_step, begin, end, count, v, v_step);
+        NAME(split)(6, 6, toom_cook_input_3[0], x, x_step, count, v, v_step);
     else
-        NAME(split)(8, 8, toom_cook_input_5[0], x, x_step, begin, end, count, v, v_step);
+        NAME(split)(8, 8, toom_cook_input_5[0], x, x_step, count, v, v_step);
 }
 
 /* The output gradients of one tile, at their points, for the gradient of the weights. */
-static void NAME(toom_cook_gradient)(int taps, const REAL *dy, ptrdiff_t dy_step, ptrdiff_t end,
-                                     ptrdiff_t count, REAL *v, ptrdiff_t v_step)
+static void NAME(toom_cook_gradient)(int taps, const REAL *dy, ptrdiff_t dy_step, ptrdiff_t count,
+                                     REAL *v, ptrdiff_t v_step)
 {
     if (taps == 3)
-        NAME(split)(6, TOOM_COOK_OUTPUTS, toom_cook_gradient_3[0], dy, dy_step, 0, end, count, v, v_step);
+        NAME(split)(6, TOOM_COOK_OUTPUTS, toom_cook_gradient_3[0], dy, dy_step, count, v, v_step);
     else
-        NAME(split)(8, TOOM_COOK_OUTPUTS, toom_cook_gradient_5[0], dy, dy_step, 0, end, count, v, v_step);
+        NAME(split)(8, TOOM_COOK_OUTPUTS, toom_cook_gradient_5[0], dy, dy_step, count, v, v_step);
 }
 
-/* The first `lines` outputs of one tile from the products at the points, then bias and ReLU, for up to a
- * vector of channels. */
+/* The first `lines` outputs of one tile from the products at the points, then bias and ReLU, for `count`
+ * channels of a pixel, at most a vector; `whole` says that it is one. */
 ALWAYS_INLINE void NAME(join_vector)(const int whole, const int points, const double *table,
                                      const REAL *m, ptrdiff_t m_step, ptrdiff_t count,
-                                     REAL *y, ptrdiff_t y_step, ptrdiff_t lines, const REAL *bias, int relu)
+                                     REAL *y, ptrdiff_t y_step, ptrdiff_t lines, vec bias, int relu)
 {
     vec value[TOOM_COOK_MOST_POINTS], output[TOOM_COOK_OUTPUTS];
     UNROLL for (int p = 0; p < points; p++)
-        value[p] = NAME(load)(whole, m + p * m_step, count);
+        value[p] = *(const vec_unaligned *)(m + p * m_step);
     NAME(from_points)(points, TOOM_COOK_OUTPUTS, table, value, output);
-    const vec bias_vec = bias ? NAME(load)(whole, bias, count) : (vec){0};
     UNROLL for (int i = 0; i < TOOM_COOK_OUTPUTS; i++) {
-        output[i] += bias_vec;
+        output[i] += bias;
         if (relu)
             output[i] = NAME(relu_vec)(output[i]);
-        if (i < lines)
-            NAME(store)(whole, y + i * y_step, output[i], count);
+        if (i < lines && whole)
+            *(vec_unaligned *)(y + i * y_step) = output[i];
+        else if (i < lines)
+            memcpy(y + i * y_step, &output[i], (size_t)count * sizeof(REAL));
     }
 }
 
-ALWAYS_INLINE void NAME(join)(const int points, const double *table, const REAL *m, ptrdiff_t m_step,
-                              ptrdiff_t count, REAL *y, ptrdiff_t y_step, ptrdiff_t lines,
+ALWAYS_INLINE void NAME(join)(const int points, const double *table,
+                              const REAL *m, ptrdiff_t m_step, ptrdiff_t m_pixel, ptrdiff_t pixels, ptrdiff_t channels,
+                              REAL *y, ptrdiff_t y_step, ptrdiff_t y_pixel, ptrdiff_t lines,
                               const REAL *bias, int relu)
 {
-    ptrdiff_t c = 0;
-    for (; c + VECTOR_LENGTH <= count; c += VECTOR_LENGTH)
-        NAME(join_vector)(1, points, table, m + c, m_step, VECTOR_LENGTH, y + c, y_step, lines,
-                          bias ? bias + c : NULL, relu);
-    if (c < count)
-        NAME(join_vector)(0, points, table, m + c, m_step, count - c, y + c, y_step, lines,
-                          bias ? bias + c : NULL, relu);
+    for (ptrdiff_t c = 0; c < channels; c += VECTOR_LENGTH) {
+        const ptrdiff_t count = channels - c < VECTOR_LENGTH ? channels - c : VECTOR_LENGTH;
+        vec bias_vec = {0};
+        if (bias)
+            memcpy(&bias_vec, bias + c, (size_t)count * sizeof(REAL));
+        for (ptrdiff_t i = 0; i < pixels; i++) {
+            const REAL *m_here = m + i * m_pixel + c;
+            REAL *y_here = y + i * y_pixel + c;
+            if (count == VECTOR_LENGTH)
+                NAME(join_vector)(1, points, table, m_here, m_step, count, y_here, y_step, lines, bias_vec, relu);
+            else
+                NAME(join_vector)(0, points, table, m_here, m_step, count, y_here, y_step, lines, bias_vec, relu);
+        }
+    }
 }
 
-static void NAME(toom_cook_output)(int taps, const REAL *m, ptrdiff_t m_step, ptrdiff_t count,
-                                   REAL *y, ptrdiff_t y_step, ptrdiff_t lines, const REAL *bias, int relu)
+/* The outputs of one tile for a line of pixels.  The rows of m are whole vectors, those of y end with the channels. */
+static void NAME(toom_cook_output)(int taps, const REAL *m, ptrdiff_t m_step, ptrdiff_t m_pixel,
+                                   ptrdiff_t pixels, ptrdiff_t channels, REAL *y, ptrdiff_t y_step, ptrdiff_t y_pixel,
+                                   ptrdiff_t lines, const REAL *bias, int relu)
 {
     if (taps == 3)
-        NAME(join)(6, toom_cook_output_3[0], m, m_step, count, y, y_step, lines, bias, relu);
+        NAME(join)(6, toom_cook_output_3[0], m, m_step, m_pixel, pixels, channels, y, y_step, y_pixel, lines, bias, relu);
     else
-        NAME(join)(8, toom_cook_output_5[0], m, m_step, count, y, y_step, lines, bias, relu);
+        NAME(join)(8, toom_cook_output_5[0], m, m_step, m_pixel, pixels, channels, y, y_step, y_pixel, lines, bias, relu);
 }

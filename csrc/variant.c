@@ -57,6 +57,7 @@ enum { VECTOR_LENGTH_F64 = VECTOR_LENGTH };
         .toom_cook_output = toom_cook_output_##suffix,                                                 \
         .relu = relu_##suffix,                                                                         \
         .relu_backward = relu_backward_##suffix,                                                       \
+        .copy_pixels = copy_pixels_##suffix,                                                           \
         .add = add_##suffix,                                                                           \
         .add_rows = add_rows_##suffix,                                                                 \
         .adam_step = adam_step_##suffix,                                                               \

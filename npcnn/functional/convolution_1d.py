@@ -13,8 +13,8 @@ import numpy as np
 from npcnn.functional.algorithms import (
     Algorithm,
     chosen_algorithm,
-    weight_gradient_from_points,
-    weights_at_points,
+    toom_cook_conv2d,
+    toom_cook_conv2d_backward,
 )
 from npcnn.functional.checks import integer, output_array
 from npcnn.functional.convolution_arguments import (
@@ -28,7 +28,6 @@ from npcnn.functional.convolution_arguments import (
 )
 from npcnn.functional.geometry import Padding, WindowGeometry, window_geometry
 from npcnn.kernels import conv1d as conv1d_kernels
-from npcnn.kernels import toom_cook as toom_cook_kernels
 
 Axis: TypeAlias = Literal["height", "width"]
 Padding1D: TypeAlias = Literal["same", "valid"] | int | tuple[int, int]
@@ -84,7 +83,7 @@ def conv1d(
     DTypeError
         If `x` is neither float32 nor float64, or `w` or `b` has another dtype.
     TypeError, ValueError
-        If axis, stride, padding or dilation is not of the form above.
+        If axis, stride, padding, dilation or algorithm is not of the form above.
 
     References
     ----------
@@ -107,9 +106,8 @@ def conv1d(
     b = checked_bias(b, w)
     geometry = line_geometry(x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation)
     y = output_array(out, "out", (x.shape[0], *geometry.output, w.shape[2]), x.dtype, inputs=(x, w))
-    if _algorithm(algorithm, x, w, stride, dilation) == "toom_cook":
-        u = _rows_of_vectors(weights_at_points(w))
-        toom_cook_kernels.conv1d(x, u, b, axis == "height", _pad_before(geometry, axis), relu, y)
+    if _algorithm(algorithm, w, axis, geometry) == "toom_cook":
+        toom_cook_conv2d(x, _as_2d(w, axis), b, geometry, relu, y)
     else:
         conv1d_kernels.conv1d(
             x, _rows_of_vectors(w), b, axis == "height", stride, dilation, _pad_before(geometry, axis), relu, y
@@ -173,29 +171,31 @@ def conv1d_backward(
     """
     x, w = checked_pictures(x), checked_weights(w, "K, C_in, C_out", x)
     geometry = line_geometry(x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation)
-    K, C_in, C_out = w.shape
+    C_out = w.shape[2]
     dy = checked_gradient(dy, "dy", x, geometry, C_out)
     if relu_output is not None:
         relu_output = checked_gradient(relu_output, "relu_output", x, geometry, C_out)
     dx, dw, db = gradient_arrays(out, x, w, need_dx, inputs=(dy, x, w))
-    pad = _pad_before(geometry, axis)
-    if _algorithm(algorithm, x, w, stride, dilation) == "toom_cook":
-        u_flipped = _rows_of_vectors(weights_at_points(w[::-1].transpose(0, 2, 1)))
-        du = np.empty((len(u_flipped), C_in, C_out), w.dtype)
-        toom_cook_kernels.conv1d_backward(dy, x, u_flipped, relu_output, axis == "height", pad, dx, du, db)
-        weight_gradient_from_points(du, K, dw)
+    if _algorithm(algorithm, w, axis, geometry) == "toom_cook":
+        toom_cook_conv2d_backward(dy, x, _as_2d(w, axis), geometry, relu_output, dx, _as_2d(dw, axis), db)
     else:
         w_transposed = _rows_of_vectors(w.transpose(0, 2, 1))
         conv1d_kernels.conv1d_backward(
-            dy, x, w_transposed, relu_output, axis == "height", stride, dilation, pad, dx, dw, db
-        )
+            dy, x, w_transposed, relu_output, axis == "height", stride, dilation, _pad_before(geometry, axis),
+            dx, dw, db,
+        )  # fmt: skip
     return dx, dw, db
 
 
-def _algorithm(algorithm: str, x: Array, w: Array, stride: int, dilation: int) -> str:
+def _algorithm(algorithm: str, w: Array, axis: str, geometry: WindowGeometry) -> str:
     return chosen_algorithm(
-        algorithm, taps=len(w), stride=stride, dilation=dilation, channels=min(w.shape[1:]), dtype=x.dtype
+        algorithm, _as_2d(w, axis).shape, stride=geometry.stride, dilation=geometry.dilation, dtype=w.dtype
     )
+
+
+def _as_2d(w: Array, axis: str) -> Array:
+    """Return a view of (K, C_in, C_out) as the K x 1 or 1 x K kernel (KH, KW, C_in, C_out)."""
+    return w[:, np.newaxis] if axis == "height" else w[np.newaxis]
 
 
 def _rows_of_vectors(w: Array) -> Array:

@@ -6,6 +6,12 @@ kernel: it is what signal processing calls cross-correlation.
 
 from __future__ import annotations
 
+from npcnn.functional.algorithms import (
+    Algorithm,
+    chosen_algorithm,
+    toom_cook_conv2d,
+    toom_cook_conv2d_backward,
+)
 from npcnn.functional.checks import output_array
 from npcnn.functional.convolution_arguments import (
     Array,
@@ -16,7 +22,7 @@ from npcnn.functional.convolution_arguments import (
     gradient_arrays,
     padded_to_vectors,
 )
-from npcnn.functional.geometry import IntOrPair, Padding, window_geometry
+from npcnn.functional.geometry import IntOrPair, Padding, WindowGeometry, window_geometry
 from npcnn.kernels import conv2d as conv2d_kernels
 
 
@@ -29,6 +35,7 @@ def conv2d(
     padding: Padding = "same",
     dilation: IntOrPair = 1,
     relu: bool = False,
+    algorithm: Algorithm = "auto",
     out: Array | None = None,
 ) -> Array:
     """Two-dimensional convolution of a batch of pictures.
@@ -52,6 +59,8 @@ def conv2d(
         goes to the bottom or the right.
     relu : bool
         Return max(y, 0) instead of y, at no cost.
+    algorithm : "auto", "im2col" or "toom_cook"
+        See `npcnn.functional.algorithms`.
     out : ndarray, optional
         Array to write y into.
 
@@ -66,7 +75,7 @@ def conv2d(
     DTypeError
         If `x` is neither float32 nor float64, or `w` or `b` has another dtype.
     TypeError, ValueError
-        If stride, padding or dilation is not of the form above.
+        If stride, padding, dilation or algorithm is not of the form above.
 
     References
     ----------
@@ -89,8 +98,11 @@ def conv2d(
     geometry = window_geometry(x.shape[1:3], w.shape[:2], stride=stride, padding=padding, dilation=dilation)
     KH, KW, C_in, C_out = w.shape
     y = output_array(out, "out", (x.shape[0], *geometry.output, C_out), x.dtype, inputs=(x, w))
-    w_rows = padded_to_vectors(w.reshape(KH * KW * C_in, C_out))
-    conv2d_kernels.conv2d(x, w_rows, b, geometry.kernel_windows(x.shape), relu, y)
+    if _algorithm(algorithm, w, geometry) == "toom_cook":
+        toom_cook_conv2d(x, w, b, geometry, relu, y)
+    else:
+        w_rows = padded_to_vectors(w.reshape(KH * KW * C_in, C_out))
+        conv2d_kernels.conv2d(x, w_rows, b, geometry.kernel_windows(x.shape), relu, y)
     return y
 
 
@@ -104,6 +116,7 @@ def conv2d_backward(
     dilation: IntOrPair = 1,
     need_dx: bool = True,
     relu_output: Array | None = None,
+    algorithm: Algorithm = "auto",
     out: tuple[Array | None, Array, Array] | None = None,
 ) -> tuple[Array | None, Array, Array]:
     """Gradients of a loss with respect to the input, weights and bias of `conv2d`.
@@ -123,6 +136,8 @@ def conv2d_backward(
         False leaves dx out, as the first layer of a network may.
     relu_output : ndarray, shape (N, OH, OW, C_out), optional
         The result of ``conv2d(..., relu=True)``, when `dy` is the gradient with respect to that.
+    algorithm : "auto", "im2col" or "toom_cook"
+        See `npcnn.functional.algorithms`.
     out : tuple of ndarray (dx, dw, db), optional
         Arrays to write the results into; dx may be None when it is not needed.
 
@@ -155,8 +170,15 @@ def conv2d_backward(
     if relu_output is not None:
         relu_output = checked_gradient(relu_output, "relu_output", x, geometry, C_out)
     dx, dw, db = gradient_arrays(out, x, w, need_dx, inputs=(dy, x, w))
-    w_transposed = padded_to_vectors(w.reshape(KH * KW * C_in, C_out).T)
-    conv2d_kernels.conv2d_backward(
-        dy, x, w_transposed, relu_output, geometry.kernel_windows(x.shape), dx, dw.reshape(-1, C_out), db
-    )
+    if _algorithm(algorithm, w, geometry) == "toom_cook":
+        toom_cook_conv2d_backward(dy, x, w, geometry, relu_output, dx, dw, db)
+    else:
+        w_transposed = padded_to_vectors(w.reshape(KH * KW * C_in, C_out).T)
+        conv2d_kernels.conv2d_backward(
+            dy, x, w_transposed, relu_output, geometry.kernel_windows(x.shape), dx, dw.reshape(-1, C_out), db
+        )
     return dx, dw, db
+
+
+def _algorithm(algorithm: str, w: Array, geometry: WindowGeometry) -> str:
+    return chosen_algorithm(algorithm, w.shape, stride=geometry.stride, dilation=geometry.dilation, dtype=w.dtype)

@@ -16,8 +16,8 @@ gradients follow term by term:
 from cython.parallel cimport prange, threadid
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, add_parts, add_rows, aligned_buffer, free_buffer, gemm, real, relu_gradient, threads,
-    whole_lines, whole_vectors, zero_run,
+    BATCH_PARTS, add_parts, add_rows, gemm, real, release_workspace, relu_gradient, threads, whole_lines,
+    whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.lines cimport Lines, lines_inside, lines_of, taps_inside
 
@@ -105,7 +105,7 @@ def conv1d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
     db[:] = 0
     if N == 0:
         return
-    scratch = <real*>aligned_buffer(team * thread_size + parts * part_size, sizeof(real))
+    scratch = <real*>workspace(team * thread_size + parts * part_size, sizeof(real))
     partial = scratch + team * thread_size
     with nogil:
         for part in prange(parts, schedule="dynamic", num_threads=team):
@@ -125,4 +125,4 @@ def conv1d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
                                            &g, t, &dx[n, 0, 0, 0])
         add_parts(partial, parts, part_size, dy_row, K * Cin, Cout, &dw[0, 0, 0])
         add_parts(partial + K * Cin * dy_row, parts, part_size, dy_row, 1, Cout, &db[0])
-    free_buffer(scratch)
+    release_workspace(scratch)

@@ -18,8 +18,8 @@ it, the rows of a few lines of output pixels, uses it while it is in the cache, 
 from cython.parallel cimport prange, threadid
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, Windows, add_parts, add_rows, aligned_buffer, col2im_row, free_buffer, gemm, im2col_row, real,
-    relu_gradient, threads, whole_lines, whole_vectors, zero_run,
+    BATCH_PARTS, Windows, add_parts, add_rows, col2im_row, gemm, im2col_row, real, release_workspace,
+    relu_gradient, threads, whole_lines, whole_vectors, workspace, zero_run,
 )
 
 # Bytes of a tile: half of a small L2 cache, so that the weights have room beside it.
@@ -64,13 +64,13 @@ def conv2d(const real[:, :, :, ::1] x, const real[:, ::1] w, const real[::1] b, 
         real* scratch
     if N == 0:
         return
-    scratch = <real*>aligned_buffer(team * tile_size, sizeof(real))
+    scratch = <real*>workspace(team * tile_size, sizeof(real))
     for item in prange(N * tiles, nogil=True, schedule="static", num_threads=team):
         n = item // tiles
         first = item % tiles * tile_rows
         tile_forward(&x[n, 0, 0, 0], &w[0, 0], w_row, bias, Cout, &g, first, min(first + tile_rows, g.out_height),
                      relu, scratch + threadid() * tile_size, &y[n, 0, 0, 0])
-    free_buffer(scratch)
+    release_workspace(scratch)
 
 
 cdef void tile_forward(const real* x, const real* w, Py_ssize_t w_row, const real* bias, Py_ssize_t Cout,
@@ -137,7 +137,7 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
     db[:] = 0
     if N == 0:
         return
-    scratch = <real*>aligned_buffer(team * thread_size + parts * part_size, sizeof(real))
+    scratch = <real*>workspace(team * thread_size + parts * part_size, sizeof(real))
     partial = scratch + team * thread_size
     with nogil:
         for part in prange(parts, schedule="dynamic", num_threads=team):
@@ -156,4 +156,4 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
                                  w_transposed.shape[1], Cout, &g, columns, dx_picture, dw_part)
         add_parts(partial, parts, part_size, dy_row, K, Cout, &dw[0, 0])
         add_parts(partial + K * dy_row, parts, part_size, dy_row, 1, Cout, &db[0])
-    free_buffer(scratch)
+    release_workspace(scratch)

@@ -4,7 +4,7 @@
 entry of the table in use that has the type `real` stands for, so that the kernels can be written once.
 """
 from libc.stdint cimport int32_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 ctypedef fused real:
     float
@@ -40,15 +40,18 @@ cdef extern from "kernels.h" nogil:
                                int count_include_pad, float* y) noexcept nogil
         void (*avg_pool2d_backward_row)(const float* dy, const Windows* g, Py_ssize_t out_row,
                                         int count_include_pad, float* dx) noexcept nogil
-        void (*toom_cook_input)(int taps, const float* x, Py_ssize_t x_step, Py_ssize_t begin, Py_ssize_t end,
-                                Py_ssize_t count, float* v, Py_ssize_t v_step) noexcept nogil
-        void (*toom_cook_gradient)(int taps, const float* dy, Py_ssize_t dy_step, Py_ssize_t end,
-                                   Py_ssize_t count, float* v, Py_ssize_t v_step) noexcept nogil
-        void (*toom_cook_output)(int taps, const float* m, Py_ssize_t m_step, Py_ssize_t count,
-                                 float* y, Py_ssize_t y_step, Py_ssize_t lines, const float* bias,
-                                 int relu) noexcept nogil
+        void (*toom_cook_input)(int taps, const float* x, Py_ssize_t x_step, Py_ssize_t count,
+                                float* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_gradient)(int taps, const float* dy, Py_ssize_t dy_step, Py_ssize_t count,
+                                   float* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_output)(int taps, const float* m, Py_ssize_t m_step, Py_ssize_t m_pixel,
+                                 Py_ssize_t pixels, Py_ssize_t channels,
+                                 float* y, Py_ssize_t y_step, Py_ssize_t y_pixel, Py_ssize_t lines,
+                                 const float* bias, int relu) noexcept nogil
         void (*relu)(const float* x, float* y, Py_ssize_t count) noexcept nogil
         void (*relu_backward)(const float* dy, const float* y, float* dx, Py_ssize_t count) noexcept nogil
+        void (*copy_pixels)(const float* x, const float* relu_output, Py_ssize_t pixels, Py_ssize_t channels,
+                            Py_ssize_t x_pixel, float* to, Py_ssize_t to_pixel) noexcept nogil
         void (*add)(const float* x, float* total, Py_ssize_t count) noexcept nogil
         void (*add_rows)(const float* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row,
                          float* total) noexcept nogil
@@ -71,15 +74,18 @@ cdef extern from "kernels.h" nogil:
                                int count_include_pad, double* y) noexcept nogil
         void (*avg_pool2d_backward_row)(const double* dy, const Windows* g, Py_ssize_t out_row,
                                         int count_include_pad, double* dx) noexcept nogil
-        void (*toom_cook_input)(int taps, const double* x, Py_ssize_t x_step, Py_ssize_t begin, Py_ssize_t end,
-                                Py_ssize_t count, double* v, Py_ssize_t v_step) noexcept nogil
-        void (*toom_cook_gradient)(int taps, const double* dy, Py_ssize_t dy_step, Py_ssize_t end,
-                                   Py_ssize_t count, double* v, Py_ssize_t v_step) noexcept nogil
-        void (*toom_cook_output)(int taps, const double* m, Py_ssize_t m_step, Py_ssize_t count,
-                                 double* y, Py_ssize_t y_step, Py_ssize_t lines, const double* bias,
-                                 int relu) noexcept nogil
+        void (*toom_cook_input)(int taps, const double* x, Py_ssize_t x_step, Py_ssize_t count,
+                                double* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_gradient)(int taps, const double* dy, Py_ssize_t dy_step, Py_ssize_t count,
+                                   double* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_output)(int taps, const double* m, Py_ssize_t m_step, Py_ssize_t m_pixel,
+                                 Py_ssize_t pixels, Py_ssize_t channels,
+                                 double* y, Py_ssize_t y_step, Py_ssize_t y_pixel, Py_ssize_t lines,
+                                 const double* bias, int relu) noexcept nogil
         void (*relu)(const double* x, double* y, Py_ssize_t count) noexcept nogil
         void (*relu_backward)(const double* dy, const double* y, double* dx, Py_ssize_t count) noexcept nogil
+        void (*copy_pixels)(const double* x, const double* relu_output, Py_ssize_t pixels, Py_ssize_t channels,
+                            Py_ssize_t x_pixel, double* to, Py_ssize_t to_pixel) noexcept nogil
         void (*add)(const double* x, double* total, Py_ssize_t count) noexcept nogil
         void (*add_rows)(const double* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row,
                          double* total) noexcept nogil
@@ -93,8 +99,8 @@ cdef extern from "kernels.h" nogil:
 
 cdef const Kernels* active() noexcept nogil
 cdef int threads() noexcept nogil
-cdef void* aligned_buffer(size_t count, size_t itemsize) except NULL
-cdef void free_buffer(void* buffer) noexcept nogil
+cdef void* workspace(size_t count, size_t itemsize) except NULL
+cdef void release_workspace(void* buffer) noexcept
 
 
 cdef inline Py_ssize_t whole_vectors(Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:
@@ -168,28 +174,31 @@ cdef inline void avg_pool2d_backward_row(const real* dy, const Windows* g, Py_ss
         active().f64.avg_pool2d_backward_row(dy, g, out_row, count_include_pad, dx)
 
 
-cdef inline void toom_cook_input(int taps, const real* x, Py_ssize_t x_step, Py_ssize_t begin, Py_ssize_t end,
-                                 Py_ssize_t count, real* v, Py_ssize_t v_step) noexcept nogil:
+cdef inline void toom_cook_input(int taps, const real* x, Py_ssize_t x_step, Py_ssize_t count,
+                                 real* v, Py_ssize_t v_step) noexcept nogil:
     if real is float:
-        active().f32.toom_cook_input(taps, x, x_step, begin, end, count, v, v_step)
+        active().f32.toom_cook_input(taps, x, x_step, count, v, v_step)
     else:
-        active().f64.toom_cook_input(taps, x, x_step, begin, end, count, v, v_step)
+        active().f64.toom_cook_input(taps, x, x_step, count, v, v_step)
 
 
-cdef inline void toom_cook_gradient(int taps, const real* dy, Py_ssize_t dy_step, Py_ssize_t end,
-                                    Py_ssize_t count, real* v, Py_ssize_t v_step) noexcept nogil:
+cdef inline void toom_cook_gradient(int taps, const real* dy, Py_ssize_t dy_step, Py_ssize_t count,
+                                    real* v, Py_ssize_t v_step) noexcept nogil:
     if real is float:
-        active().f32.toom_cook_gradient(taps, dy, dy_step, end, count, v, v_step)
+        active().f32.toom_cook_gradient(taps, dy, dy_step, count, v, v_step)
     else:
-        active().f64.toom_cook_gradient(taps, dy, dy_step, end, count, v, v_step)
+        active().f64.toom_cook_gradient(taps, dy, dy_step, count, v, v_step)
 
 
-cdef inline void toom_cook_output(int taps, const real* m, Py_ssize_t m_step, Py_ssize_t count, real* y,
-                                  Py_ssize_t y_step, Py_ssize_t lines, const real* bias, bint relu) noexcept nogil:
+cdef inline void toom_cook_output(int taps, const real* m, Py_ssize_t m_step, Py_ssize_t m_pixel, Py_ssize_t pixels,
+                                  Py_ssize_t channels, real* y, Py_ssize_t y_step, Py_ssize_t y_pixel,
+                                  Py_ssize_t lines, const real* bias, bint relu) noexcept nogil:
     if real is float:
-        active().f32.toom_cook_output(taps, m, m_step, count, y, y_step, lines, bias, relu)
+        active().f32.toom_cook_output(taps, m, m_step, m_pixel, pixels, channels, y, y_step, y_pixel, lines,
+                                      bias, relu)
     else:
-        active().f64.toom_cook_output(taps, m, m_step, count, y, y_step, lines, bias, relu)
+        active().f64.toom_cook_output(taps, m, m_step, m_pixel, pixels, channels, y, y_step, y_pixel, lines,
+                                      bias, relu)
 
 
 cdef inline void relu_run(const real* x, real* y, Py_ssize_t count) noexcept nogil:
@@ -204,6 +213,15 @@ cdef inline void relu_backward_run(const real* dy, const real* y, real* dx, Py_s
         active().f32.relu_backward(dy, y, dx, count)
     else:
         active().f64.relu_backward(dy, y, dx, count)
+
+
+cdef inline void copy_pixels(const real* x, const real* relu_output, Py_ssize_t pixels, Py_ssize_t channels,
+                             Py_ssize_t x_pixel, real* to, Py_ssize_t to_pixel) noexcept nogil:
+    """Copy pixels `x_pixel` apart to places `to_pixel` apart; 0 where `relu_output`, unless NULL, is not positive."""
+    if real is float:
+        active().f32.copy_pixels(x, relu_output, pixels, channels, x_pixel, to, to_pixel)
+    else:
+        active().f64.copy_pixels(x, relu_output, pixels, channels, x_pixel, to, to_pixel)
 
 
 cdef inline void add_run(const real* x, real* total, Py_ssize_t count) noexcept nogil:
@@ -240,17 +258,12 @@ cdef inline const real* relu_gradient(const real* dy, const real* relu_output, P
     That is `dy` itself when there was no ReLU and its rows are whole vectors already, else `buffer`.
     """
     cdef Py_ssize_t i
-    if row == channels:
-        if relu_output == NULL:
-            return dy
-        relu_backward_run(dy, relu_output, buffer, pixels * channels)
-        return buffer
-    for i in range(pixels):
-        if relu_output == NULL:
-            memcpy(buffer + i * row, dy + i * channels, channels * sizeof(real))
-        else:
-            relu_backward_run(dy + i * channels, relu_output + i * channels, buffer + i * row, channels)
-        zero_run(buffer + i * row + channels, row - channels)
+    if row == channels and relu_output == NULL:
+        return dy
+    copy_pixels(dy, relu_output, pixels, channels, channels, buffer, row)
+    if row > channels:
+        for i in range(pixels):
+            zero_run(buffer + i * row + channels, row - channels)
     return buffer
 
 

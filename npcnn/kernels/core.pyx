@@ -25,16 +25,45 @@ cdef int threads() noexcept nogil:
     return npcnn_threads()
 
 
-cdef void* aligned_buffer(size_t count, size_t itemsize) except NULL:
-    """Memory for `count` items, on a cache line; MemoryError when there is none."""
-    cdef void* buffer = NULL
-    if count >= SIZE_MAX // itemsize or posix_memalign(&buffer, 64, (count + 1) * itemsize):
+# The workspace of the last kernel, kept for the next one; NULL while a kernel uses it.  Both functions below
+# run under the GIL, so that one of two kernels that run at the same time gets it and the other memory of its own.
+cdef void* spare = NULL
+cdef size_t spare_size = 0
+
+# In front of every workspace: its size, on a cache line of its own.
+cdef enum:
+    HEADER = 64
+
+
+cdef void* workspace(size_t count, size_t itemsize) except NULL:
+    """Memory for `count` items, on a cache line; MemoryError when there is none.  Its contents are arbitrary.
+
+    It is the memory the last kernel used if that is large enough.  A network therefore soon computes in one
+    workspace, that of its largest layer, and asks the system for no more.
+    """
+    global spare, spare_size
+    cdef void* buffer = spare
+    if count > (SIZE_MAX - 2 * HEADER) // itemsize:
         raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
-    return buffer
+    if buffer == NULL or spare_size < count * itemsize:
+        if posix_memalign(&buffer, HEADER, HEADER + count * itemsize):
+            raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
+        (<size_t*>buffer)[0] = count * itemsize
+    else:
+        spare = NULL
+    return <char*>buffer + HEADER
 
 
-cdef void free_buffer(void* buffer) noexcept nogil:
-    free(buffer)
+cdef void release_workspace(void* buffer) noexcept:
+    """Keep a workspace for the next kernel, or the spare one if that is larger."""
+    global spare, spare_size
+    cdef void* block = <char*>buffer - HEADER
+    cdef size_t size = (<size_t*>block)[0]
+    if spare != NULL and spare_size >= size:
+        free(block)
+        return
+    free(spare)
+    spare, spare_size = block, size
 
 
 def supported_isas():

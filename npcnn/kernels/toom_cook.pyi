@@ -2,22 +2,26 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-def conv1d(
+def conv(
     x: NDArray[Any],
     u: NDArray[Any],
     b: NDArray[Any] | None,
     along_height: bool,
+    cross_taps: int,
     pad: int,
+    cross_pad: int,
     relu: bool,
     y: NDArray[Any],
 ) -> None: ...
-def conv1d_backward(
+def conv_backward(
     dy: NDArray[Any],
     x: NDArray[Any],
     u_flipped: NDArray[Any],
     relu_output: NDArray[Any] | None,
     along_height: bool,
+    cross_taps: int,
     pad: int,
+    cross_pad: int,
     dx: NDArray[Any] | None,
     du: NDArray[Any],
     db: NDArray[Any],

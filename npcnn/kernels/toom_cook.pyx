@@ -1,183 +1,246 @@
-"""One-dimensional convolution with 3 or 5 taps and stride 1, by Toom-Cook: about half the multiplications.
+"""Convolution with 3 or 5 taps and stride 1 along one axis, by Toom-Cook: about half the multiplications.
+
+One kernel serves them all: K x 1 along the height, 1 x K along the width, and KH x KW, which is Toom-Cook along
+one axis and a plain sum over the taps across it.  A picture is taken as *lines across the axis*: its rows when the
+axis is the height, its columns when it is the width.
 
 Four output lines, a tile, need 4*K products of a line with w[t].  Through n = K + 3 values at n points they
 need n products (npcnn/toom_cook.py derives the tables):
 
-    v[p] = sum_k input[p, k] x[4*tile + k - pad]           the pixels of a tile, at point p
-    u[p] = sum_t kernel[p, t] w[t]                         the weights, at point p; the caller's
-    m[p] = v[p] @ u[p]                                     the products: one matrix product a point
-    y[4*tile + i] = sum_p output[i, p] m[p]
+    v[p, i] = sum_k input[p, k] x[4*tile + k - pad, i]     the pixels i of a tile's lines, at point p
+    u[p, s] = sum_t kernel[p, t] w[t, s]                   the weights of cross tap s, at point p; the caller's
+    m[p, i] = sum_s v[p, i + s - cross_pad] @ u[p, s]      the products: one matrix product a point
+    y[4*tile + l, i] = sum_p output[l, p] m[p, i]
 
 The input gradient is the same thing again, dy convolved with the flipped kernel.  The weight gradient
 sums its products over tiles and pictures before it ever leaves the points:
 
-    g[p] = sum_i gradient[p, i] dy[4*tile + i]
-    du[p] += v[p]^T @ g[p]                                 and at the very end dw[t] = sum_p output'[t, p] du[p]
+    g[p, i] = sum_l gradient[p, l] dy[4*tile + l, i]
+    du[p, s] += sum_i v[p, i + s - cross_pad]^T @ g[p, i]  and at the very end dw[t] = sum_p output'[t, p] du[p]
 
-A picture's values at the points are kept as (point, tile, pixel of the line, channel), so that the rows of
-each matrix product lie one behind the other.  Everything of one picture stays in the L2 cache.
+A picture is first copied into lines with zeros all around, so that nothing later asks where the border is.  In
+a line the pixels follow one another, and so do the pixels i, i+1, ... that the cross taps of pixel i see: a row
+of the matrix product is simply a longer piece of the line.
 """
 from cython.parallel cimport prange, threadid
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, add_parts, add_rows, aligned_buffer, free_buffer, gemm, real, relu_gradient, threads,
-    toom_cook_gradient, toom_cook_input, toom_cook_output, whole_lines, whole_vectors, zero_run,
+    BATCH_PARTS, add_parts, add_rows, copy_pixels, gemm, real, release_workspace, threads, toom_cook_gradient,
+    toom_cook_input, toom_cook_output, whole_lines, whole_vectors, workspace, zero_run,
 )
-from npcnn.kernels.lines cimport Lines, lines_of
 
 cdef enum:
     OUTPUTS = 4                         # output lines of a tile
+    TILES_BYTES = 256 * 1024            # of values at the points that the weight gradient keeps at a time
 
 
-cdef inline Py_ssize_t points_of(const Lines* g) noexcept nogil:
-    return g.taps + OUTPUTS - 1
+cdef struct Taps:
+    # The kernel: its taps along the axis and across it, and the padding before either.
+    Py_ssize_t along, pad, across, cross_pad
 
 
-cdef inline Py_ssize_t tiles_of(const Lines* g) noexcept nogil:
-    return (g.out_length + OUTPUTS - 1) // OUTPUTS
+cdef struct Picture:
+    # Lines, pixels in a line, and the numbers from line to line and from pixel to pixel, in NHWC.
+    Py_ssize_t lines, pixels, line_step, pixel_step, channels
 
 
-cdef void inputs_at_points(const real* x, Py_ssize_t channels, const Lines* g, real* v) noexcept nogil:
-    """v[p, tile, pixel] = sum_k input[p, k] x[4*tile + k - pad], pixels outside the picture being 0."""
-    cdef Py_ssize_t tile, pixel, start, begin, end, points = points_of(g), tiles = tiles_of(g)
-    cdef Py_ssize_t v_step = tiles * g.pixels * channels
-    # Where the pixels of a line lie one behind the other, the whole line is one run.
-    cdef Py_ssize_t runs = 1 if g.x_across == channels else g.pixels, count = g.pixels // runs * channels
-    for tile in range(tiles):
-        start = tile * OUTPUTS - g.pad
-        begin, end = max(-start, 0), min(g.length - start, points)
-        for pixel in range(runs):
-            toom_cook_input(g.taps, x + start * g.x_along + pixel * g.x_across, g.x_along, begin, end,
-                            count, v + (tile * g.pixels + pixel) * channels, v_step)
+cdef struct Bordered:
+    # A picture copied into lines with zeros around it: how many lines, the numbers in one (whole vectors), those
+    # from pixel to pixel, and where the picture's own first line and first pixel are.
+    Py_ssize_t lines, line, pixel, first_line, first_pixel
 
 
-cdef void gradients_at_points(const real* dy, Py_ssize_t channels, const Lines* g, real* v) noexcept nogil:
-    """v[p, tile, pixel] = sum_i gradient[p, i] dy[4*tile + i]."""
-    cdef Py_ssize_t tile, pixel, tiles = tiles_of(g)
-    cdef Py_ssize_t v_step = tiles * g.pixels * channels
-    cdef Py_ssize_t runs = 1 if g.y_across == channels else g.pixels, count = g.pixels // runs * channels
-    for tile in range(tiles):
-        for pixel in range(runs):
-            toom_cook_gradient(g.taps, dy + tile * OUTPUTS * g.y_along + pixel * g.y_across, g.y_along,
-                               min(g.out_length - tile * OUTPUTS, OUTPUTS), count,
-                               v + (tile * g.pixels + pixel) * channels, v_step)
+cdef inline Picture picture_of(bint along_height, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C) noexcept nogil:
+    cdef Picture picture
+    picture.lines, picture.pixels = (H, W) if along_height else (W, H)
+    picture.line_step, picture.pixel_step = (W * C, C) if along_height else (C, W * C)
+    picture.channels = C
+    return picture
 
 
-cdef void outputs_from_points(const real* m, Py_ssize_t channels, const Lines* g, const real* bias, bint relu,
-                              real* y) noexcept nogil:
-    """y[4*tile + i] = relu(bias + sum_p output[i, p] m[p, tile])."""
-    cdef Py_ssize_t tile, pixel, tiles = tiles_of(g)
-    cdef Py_ssize_t m_step = tiles * g.pixels * channels
-    for tile in range(tiles):
-        for pixel in range(g.pixels):
-            toom_cook_output(g.taps, m + (tile * g.pixels + pixel) * channels, m_step, channels,
-                             y + tile * OUTPUTS * g.y_along + pixel * g.y_across, g.y_along,
-                             min(g.out_length - tile * OUTPUTS, OUTPUTS), bias, relu)
+cdef inline Py_ssize_t tiles_of(const Picture* y) noexcept nogil:
+    return (y.lines + OUTPUTS - 1) // OUTPUTS
 
 
-cdef void picture_forward(const real* x, Py_ssize_t x_row, const real* u, Py_ssize_t u_row, const real* bias,
-                          Py_ssize_t Cin, Py_ssize_t Cout, const Lines* g, bint relu,
-                          real* v, real* m, real* y) noexcept nogil:
-    """y of one picture, whose pixels are `x_row` >= Cin apart; `v` and `m` are room for its values at the points."""
-    cdef Py_ssize_t p, rows = tiles_of(g) * g.pixels
-    inputs_at_points(x, x_row, g, v)
-    for p in range(points_of(g)):
-        gemm(rows, Cout, Cin, 1,                                # m[p] = v[p] @ u[p]
-             v + p * rows * x_row, x_row, 1, 0,
-             u + p * Cin * u_row, u_row, 0,
-             m + p * rows * Cout, Cout, False, <const real*>NULL, False)
-    outputs_from_points(m, Cout, g, bias, relu, y)
+cdef inline Bordered bordered_input(const Picture* x, const Picture* y, const Taps* k, Py_ssize_t itemsize) noexcept nogil:
+    """x as the forward pass reads it: its padding, and lines up to a whole tile."""
+    cdef Bordered b
+    b.pixel = x.channels
+    b.first_line, b.first_pixel = k.pad, k.cross_pad
+    b.lines = tiles_of(y) * OUTPUTS + k.along - 1
+    b.line = whole_vectors((y.pixels + k.across - 1) * b.pixel, itemsize)
+    return b
 
 
-cdef void weight_gradient(const real* v, const real* dy, Py_ssize_t dy_row, Py_ssize_t Cin, const Lines* g,
-                          real* at_points, real* du) noexcept nogil:
-    """du[p] += v[p]^T @ g[p] of one picture, whose inputs at the points are `v`."""
-    cdef Py_ssize_t p, rows = tiles_of(g) * g.pixels
-    gradients_at_points(dy, dy_row, g, at_points)
-    for p in range(points_of(g)):
-        gemm(Cin, dy_row, rows, 1,
-             v + p * rows * Cin, 1, Cin, 0,
-             at_points + p * rows * dy_row, dy_row, 0,
-             du + p * Cin * dy_row, dy_row, True, <const real*>NULL, False)
+cdef inline Bordered bordered_gradient(const Picture* x, const Picture* y, const Taps* flipped,
+                                       Py_ssize_t itemsize) noexcept nogil:
+    """dy as both gradients read it: dx as the input of a convolution, dw as whole tiles.
+
+    Where x was padded by more than the kernel reaches, the padding `flipped` is negative: dx then starts
+    behind the first lines of dy, which see padding only.
+    """
+    cdef Bordered b
+    b.pixel = whole_vectors(y.channels, itemsize)
+    b.first_line, b.first_pixel = max(flipped.pad, 0), max(flipped.cross_pad, 0)
+    b.lines = max(b.first_line - flipped.pad + tiles_of(x) * OUTPUTS + flipped.along - 1,
+                  b.first_line + tiles_of(y) * OUTPUTS)
+    b.line = whole_vectors(max(b.first_pixel - flipped.cross_pad + x.pixels + flipped.across - 1,
+                               b.first_pixel + y.pixels) * b.pixel, itemsize)
+    return b
 
 
-def conv1d(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b, bint along_height,
-           Py_ssize_t pad, bint relu, real[:, :, :, ::1] y):
-    """y[i] = relu(b + sum_t x[i + t - pad] @ w[t]).
+cdef void copy_inside(const real* x, const real* relu_output, const Picture* picture, const Bordered* b,
+                      real* lines) noexcept nogil:
+    """Copy a picture to its place between the zeros; with `relu_output`, only what the ReLU let through."""
+    cdef Py_ssize_t l, at
+    for l in range(picture.lines):
+        at = l * picture.line_step
+        copy_pixels(x + at, relu_output + at if relu_output != NULL else NULL, picture.pixels, picture.channels,
+                    picture.pixel_step, lines + (b.first_line + l) * b.line + b.first_pixel * b.pixel, b.pixel)
 
-    `u` is (points, Cin, Cout), the weights at the points, its rows padded with zeros to whole vectors;
-    `b` may be None.
+
+cdef void convolve(const real* lines, const Bordered* b, Py_ssize_t first_line, Py_ssize_t first_pixel,
+                   Py_ssize_t channels, const real* u, Py_ssize_t u_row, const real* bias, const Taps* k,
+                   const Picture* to, bint relu, real* v, real* m, real* y) noexcept nogil:
+    """y of one picture from its bordered lines, of which the windows start at the given line and pixel.
+
+    `v` and `m` are room for the values and the products of a tile at the points.
+    """
+    cdef Py_ssize_t tile, p, points = k.along + OUTPUTS - 1, m_step = to.pixels * u_row
+    cdef bint side_by_side = b.pixel == channels        # then all cross taps are one run of the line
+    cdef Py_ssize_t depth = k.across * channels if side_by_side else channels
+    for tile in range(tiles_of(to)):
+        toom_cook_input(k.along, lines + (first_line + tile * OUTPUTS) * b.line, b.line, b.line, v, b.line)
+        for p in range(points):                                 # m[p] = sum_s v[p, i + s] @ u[p, s]
+            gemm(to.pixels, u_row, depth, 1 if side_by_side else k.across,
+                 v + p * b.line + first_pixel * b.pixel, b.pixel, 1, b.pixel,
+                 u + p * k.across * channels * u_row, u_row, channels * u_row,
+                 m + p * m_step, u_row, False, <const real*>NULL, False)
+        toom_cook_output(k.along, m, m_step, u_row, to.pixels, to.channels,
+                         y + tile * OUTPUTS * to.line_step, to.line_step, to.pixel_step,
+                         min(to.lines - tile * OUTPUTS, OUTPUTS), bias, relu)
+
+
+cdef inline Py_ssize_t tiles_at_once(const Picture* y, const Bordered* bx, const Bordered* bdy, Py_ssize_t points,
+                                     Py_ssize_t itemsize) noexcept nogil:
+    """Tiles whose values at the points, of x and of dy, stay in the L2 cache together; at least one."""
+    return min(tiles_of(y), max(1, TILES_BYTES // (points * (bx.line + bdy.line) * itemsize)))
+
+
+cdef void weight_gradient(const real* x_lines, const Bordered* bx, const real* dy_lines, const Bordered* bdy,
+                          const Taps* k, const Picture* x, const Picture* y, Py_ssize_t at_once,
+                          real* v, real* g, real* du) noexcept nogil:
+    """du[p, s] += sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` are room for its values at the points."""
+    cdef Py_ssize_t first = 0, tile, p, tiles, rows = k.across * x.channels
+    cdef Py_ssize_t v_step = at_once * bx.line, g_step = at_once * bdy.line
+    while first < tiles_of(y):
+        tiles = min(at_once, tiles_of(y) - first)
+        for tile in range(tiles):
+            toom_cook_input(k.along, x_lines + (first + tile) * OUTPUTS * bx.line, bx.line, bx.line,
+                            v + tile * bx.line, v_step)
+            toom_cook_gradient(k.along, dy_lines + (bdy.first_line + (first + tile) * OUTPUTS) * bdy.line,
+                               bdy.line, bdy.line, g + tile * bdy.line, g_step)
+        for p in range(k.along + OUTPUTS - 1):
+            gemm(rows, bdy.pixel, y.pixels, tiles,
+                 v + p * v_step, 1, x.channels, bx.line,
+                 g + p * g_step + bdy.first_pixel * bdy.pixel, bdy.pixel, bdy.line,
+                 du + p * rows * bdy.pixel, bdy.pixel, True, <const real*>NULL, False)
+        first += tiles
+
+
+def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b, bint along_height,
+         Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad, bint relu, real[:, :, :, ::1] y):
+    """y = relu(b + x convolved with w), along the height or the width.
+
+    `u` is (points, cross_taps * Cin, Cout), the weights at the points, its rows padded with zeros to whole
+    vectors; `b` may be None.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], Cin = x.shape[3], Cout = y.shape[3], u_row = u.shape[2], n
-        Lines g = lines_of(along_height, x.shape[1], x.shape[2], Cin, y.shape[1], y.shape[2], Cout,
-                           u.shape[0] - OUTPUTS + 1, 1, 1, pad)
-        Py_ssize_t rows = u.shape[0] * tiles_of(&g) * g.pixels
-        Py_ssize_t v_size = whole_lines(rows * Cin), thread_size = v_size + whole_lines(rows * Cout)
+        Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n
+        Picture px = picture_of(along_height, x.shape[1], x.shape[2], x.shape[3])
+        Picture py = picture_of(along_height, y.shape[1], y.shape[2], y.shape[3])
+        Taps k = Taps(points - OUTPUTS + 1, pad, cross_taps, cross_pad)
+        Bordered bx = bordered_input(&px, &py, &k, sizeof(real))
+        Py_ssize_t lines_size = whole_lines(bx.lines * bx.line), v_size = whole_lines(points * bx.line)
+        Py_ssize_t thread_size = lines_size + v_size + whole_lines(points * py.pixels * u_row)
         int team = threads()
         const real* bias = &b[0] if b is not None else NULL
         real* scratch
-        real* v
+        real* lines
     if N == 0:
         return
-    scratch = <real*>aligned_buffer(team * thread_size, sizeof(real))
+    scratch = <real*>workspace(team * thread_size, sizeof(real))
+    for n in range(team):
+        zero_run(scratch + n * thread_size, lines_size)
     for n in prange(N, nogil=True, schedule="static", num_threads=team):
-        v = scratch + threadid() * thread_size
-        picture_forward(&x[n, 0, 0, 0], Cin, &u[0, 0, 0], u_row, bias, Cin, Cout, &g, relu, v, v + v_size,
-                        &y[n, 0, 0, 0])
-    free_buffer(scratch)
+        lines = scratch + threadid() * thread_size
+        copy_inside(&x[n, 0, 0, 0], <const real*>NULL, &px, &bx, lines)
+        convolve(lines, &bx, 0, 0, px.channels, &u[0, 0, 0], u_row, bias, &k, &py, relu,
+                 lines + lines_size, lines + lines_size + v_size, &y[n, 0, 0, 0])
+    release_workspace(scratch)
 
 
-def conv1d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] u_flipped,
-                    const real[:, :, :, ::1] relu_output, bint along_height, Py_ssize_t pad,
-                    real[:, :, :, ::1] dx, real[:, :, ::1] du, real[::1] db):
+def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] u_flipped,
+                  const real[:, :, :, ::1] relu_output, bint along_height,
+                  Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad,
+                  real[:, :, :, ::1] dx, real[:, :, ::1] du, real[::1] db):
     """du, the gradient of the weights at the points, db, and dx unless it is None.
 
-    `u_flipped` is (points, Cout, Cin): the transposed weights with their taps in reverse, at the points, its
-    rows padded with zeros to whole vectors.
+    `u_flipped` is (points, cross_taps * Cout, Cin): the transposed weights with all their taps in reverse, at the
+    points, its rows padded with zeros to whole vectors.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], Cin = x.shape[3], Cout = dy.shape[3], points = du.shape[0], n, part
-        Py_ssize_t taps = points - OUTPUTS + 1, pixels = dy.shape[1] * dy.shape[2]
-        Py_ssize_t dy_row = whole_vectors(Cout, sizeof(real)), u_row = u_flipped.shape[2]
-        Lines g = lines_of(along_height, x.shape[1], x.shape[2], Cin, dy.shape[1], dy.shape[2], dy_row,
-                           taps, 1, 1, pad)
-        Lines flipped = lines_of(along_height, dy.shape[1], dy.shape[2], dy_row, x.shape[1], x.shape[2], Cin,
-                                 taps, 1, 1, taps - 1 - pad)
-        Py_ssize_t rows = points * max(tiles_of(&g), tiles_of(&flipped)) * g.pixels
-        Py_ssize_t dy_size = whole_lines(pixels * dy_row)
-        Py_ssize_t x_size = whole_lines(rows * Cin), thread_size = dy_size + x_size + whole_lines(rows * dy_row)
-        Py_ssize_t parts = min(N, BATCH_PARTS), part_size = (points * Cin + 1) * dy_row
+        Py_ssize_t N = x.shape[0], u_row = u_flipped.shape[2], points = du.shape[0], rows = du.shape[1], n, part
+        Picture px = picture_of(along_height, x.shape[1], x.shape[2], x.shape[3])
+        Picture py = picture_of(along_height, dy.shape[1], dy.shape[2], dy.shape[3])
+        Taps k = Taps(points - OUTPUTS + 1, pad, cross_taps, cross_pad)
+        Taps flipped = Taps(k.along, k.along - 1 - pad, cross_taps, cross_taps - 1 - cross_pad)
+        Bordered bx = bordered_input(&px, &py, &k, sizeof(real))
+        Bordered bdy = bordered_gradient(&px, &py, &flipped, sizeof(real))
+        # One thread: the lines of x and of dy, and room at the points for either; for dx, dy's values at the points
+        # of one tile and their products go where the others were.
+        Py_ssize_t x_size = whole_lines(bx.lines * bx.line), dy_size = whole_lines(bdy.lines * bdy.line)
+        Py_ssize_t at_once = tiles_at_once(&py, &bx, &bdy, points, sizeof(real))
+        Py_ssize_t v_size = whole_lines(points * max(at_once * bx.line, px.pixels * u_row))
+        Py_ssize_t g_size = whole_lines(points * at_once * bdy.line)
+        Py_ssize_t thread_size = x_size + dy_size + v_size + g_size, dy_row = bdy.pixel
+        Py_ssize_t parts = min(N, BATCH_PARTS), part_size = (points * rows + 1) * dy_row
         int team = threads()
         bint need_dx = dx is not None
         real* scratch
         real* partial
         real* du_part
-        real* x_points
-        real* dy_points
-        const real* dy_picture
+        real* x_lines
+        real* dy_lines
+        real* v
+        real* g
     du[:, :, :] = 0
     db[:] = 0
     if N == 0:
         return
-    scratch = <real*>aligned_buffer(team * thread_size + parts * part_size, sizeof(real))
+    scratch = <real*>workspace(team * thread_size + parts * part_size, sizeof(real))
     partial = scratch + team * thread_size
+    for n in range(team):
+        zero_run(scratch + n * thread_size, x_size + dy_size)
     with nogil:
         for part in prange(parts, schedule="dynamic", num_threads=team):
             du_part = partial + part * part_size
             zero_run(du_part, part_size)
-            x_points = scratch + threadid() * thread_size + dy_size
-            dy_points = x_points + x_size
+            x_lines = scratch + threadid() * thread_size
+            dy_lines = x_lines + x_size
+            v = dy_lines + dy_size
+            g = v + v_size
             for n in range(part * N // parts, (part + 1) * N // parts):
-                dy_picture = relu_gradient(
-                    &dy[n, 0, 0, 0], &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
-                    pixels, Cout, dy_row, x_points - dy_size)
-                add_rows(dy_picture, pixels, Cout, dy_row, du_part + points * Cin * dy_row)
-                inputs_at_points(&x[n, 0, 0, 0], Cin, &g, x_points)
-                weight_gradient(x_points, dy_picture, dy_row, Cin, &g, dy_points, du_part)
-                if need_dx:                                     # the room of x's points serves the products
-                    picture_forward(dy_picture, dy_row, &u_flipped[0, 0, 0], u_row, <const real*>NULL,
-                                    Cout, Cin, &flipped, False, dy_points, x_points, &dx[n, 0, 0, 0])
-        add_parts(partial, parts, part_size, dy_row, points * Cin, Cout, &du[0, 0, 0])
-        add_parts(partial + points * Cin * dy_row, parts, part_size, dy_row, 1, Cout, &db[0])
-    free_buffer(scratch)
+                copy_inside(&x[n, 0, 0, 0], <const real*>NULL, &px, &bx, x_lines)
+                copy_inside(&dy[n, 0, 0, 0], &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
+                            &py, &bdy, dy_lines)
+                add_rows(dy_lines, bdy.lines * bdy.line // dy_row, dy_row, dy_row, du_part + points * rows * dy_row)
+                weight_gradient(x_lines, &bx, dy_lines, &bdy, &k, &px, &py, at_once, v, g,
+                                du_part)
+                if need_dx:
+                    convolve(dy_lines, &bdy, bdy.first_line - flipped.pad, bdy.first_pixel - flipped.cross_pad,
+                             py.channels, &u_flipped[0, 0, 0], u_row, <const real*>NULL, &flipped, &px, False,
+                             g, v, &dx[n, 0, 0, 0])
+        add_parts(partial, parts, part_size, dy_row, points * rows, py.channels, &du[0, 0, 0])
+        add_parts(partial + points * rows * dy_row, parts, part_size, dy_row, 1, py.channels, &db[0])
+    release_workspace(scratch)
