@@ -21,6 +21,10 @@ static void NAME(relu_backward)(const REAL *dy, const REAL *y, REAL *dx, ptrdiff
 static void NAME(copy_pixels)(const REAL *restrict x, const REAL *restrict relu_output, ptrdiff_t pixels,
                               ptrdiff_t channels, ptrdiff_t x_pixel, REAL *restrict to, ptrdiff_t to_pixel)
 {
+    if (x_pixel == channels && to_pixel == channels) {      /* no gaps: one run */
+        channels *= pixels;
+        pixels = 1;
+    }
     for (ptrdiff_t i = 0; i < pixels; i++, x += x_pixel, to += to_pixel)
         if (relu_output) {
             NAME(relu_backward)(x, relu_output, to, channels);

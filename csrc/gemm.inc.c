@@ -21,23 +21,20 @@
 #undef DEPTH_BLOCK
 #define DEPTH_BLOCK (32768 / (2 * VECTOR_LENGTH * (ptrdiff_t)sizeof(REAL)))
 
-/* One tile; `rows` and `vectors` are known to the compiler, which unrolls every loop over them. */
+/* One tile, in whole vectors; `rows` and `vectors` are known to the compiler, which unrolls every loop over them. */
 ALWAYS_INLINE void NAME(gemm_tile)(
-    const int rows, const int vectors, ptrdiff_t cols, ptrdiff_t depth, ptrdiff_t taps,
+    const int rows, const int vectors, ptrdiff_t depth, ptrdiff_t taps,
     const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
     const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
     REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
 {
-    vec sum[GEMM_ROWS][2], bias_vec[2];
-    const int whole = cols == vectors * VECTOR_LENGTH;
-
+    vec sum[GEMM_ROWS][2];
     UNROLL for (int v = 0; v < vectors; v++) {
-        REAL padded[VECTOR_LENGTH];             /* the bias may end inside a vector */
-        for (int j = 0; j < VECTOR_LENGTH; j++)
-            padded[j] = bias && v * VECTOR_LENGTH + j < cols ? bias[v * VECTOR_LENGTH + j] : 0;
-        bias_vec[v] = *(const vec_unaligned *)padded;
+        vec start = {0};
+        if (bias)
+            start = *(const vec_unaligned *)(bias + v * VECTOR_LENGTH);
         UNROLL for (int r = 0; r < rows; r++)
-            sum[r][v] = bias_vec[v];
+            sum[r][v] = start;
     }
 
     for (ptrdiff_t t = 0; t < taps; t++) {
@@ -63,35 +60,31 @@ ALWAYS_INLINE void NAME(gemm_tile)(
         }
     }
 
-    UNROLL for (int r = 0; r < rows; r++) {
-        REAL border[2 * VECTOR_LENGTH] = {0};   /* stands in for a row of C that ends inside a vector */
-        REAL *c_here = c + r * c_row;
-        REAL *target = whole ? c_here : border;
-        if (!whole && accumulate)
-            memcpy(border, c_here, (size_t)cols * sizeof(REAL));
-        UNROLL for (int v = 0; v < vectors; v++) {
-            vec value = sum[r][v];
-            if (accumulate)
-                value += *(const vec_unaligned *)(target + v * VECTOR_LENGTH);
-            if (relu)
-                value = NAME(relu_vec)(value);
-            *(vec_unaligned *)(target + v * VECTOR_LENGTH) = value;
-        }
-        if (!whole)
-            memcpy(c_here, border, (size_t)cols * sizeof(REAL));
+    if (accumulate) {
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vectors; v++)
+                sum[r][v] += *(const vec_unaligned *)(c + r * c_row + v * VECTOR_LENGTH);
     }
+    if (relu) {
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vectors; v++)
+                sum[r][v] = NAME(relu_vec)(sum[r][v]);
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++)
+            *(vec_unaligned *)(c + r * c_row + v * VECTOR_LENGTH) = sum[r][v];
 }
 
 /* All rows of C under one panel of columns, in tiles as tall as they come. */
 ALWAYS_INLINE void NAME(gemm_panel)(
-    const int vectors, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, ptrdiff_t taps,
+    const int vectors, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t taps,
     const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
     const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
     REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
 {
 #define TILES_OF(height)                                                                              \
     for (; rows - r >= (height); r += (height))                                                       \
-        NAME(gemm_tile)(height, vectors, cols, depth, taps, a + r * a_row, a_row, a_depth, a_tap,     \
+        NAME(gemm_tile)(height, vectors, depth, taps, a + r * a_row, a_row, a_depth, a_tap,           \
                         b, b_depth, b_tap, c + r * c_row, c_row, accumulate, bias, relu)
     ptrdiff_t r = 0;
     TILES_OF(GEMM_ROWS);
@@ -99,6 +92,33 @@ ALWAYS_INLINE void NAME(gemm_panel)(
     TILES_OF(GEMM_ROWS / 4);
     TILES_OF(1);
 #undef TILES_OF
+}
+
+/* A panel of at most two vectors that may end inside one: its rows of C are computed in whole vectors aside,
+ * GEMM_ROWS at a time, and copied. */
+static void NAME(gemm_border)(
+    ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, ptrdiff_t taps,
+    const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
+    const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
+    REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
+{
+    const size_t row_bytes = (size_t)cols * sizeof(REAL);
+    REAL aside[GEMM_ROWS * 2 * VECTOR_LENGTH] = {0}, bias_aside[2 * VECTOR_LENGTH] = {0};
+    if (bias)
+        memcpy(bias_aside, bias, row_bytes);
+    for (ptrdiff_t r = 0; r < rows; r += GEMM_ROWS) {
+        const ptrdiff_t height = rows - r < GEMM_ROWS ? rows - r : GEMM_ROWS;
+        for (ptrdiff_t i = 0; accumulate && i < height; i++)
+            memcpy(aside + i * 2 * VECTOR_LENGTH, c + (r + i) * c_row, row_bytes);
+        if (cols > VECTOR_LENGTH)
+            NAME(gemm_panel)(2, height, depth, taps, a + r * a_row, a_row, a_depth, a_tap, b, b_depth, b_tap,
+                             aside, 2 * VECTOR_LENGTH, accumulate, bias_aside, relu);
+        else
+            NAME(gemm_panel)(1, height, depth, taps, a + r * a_row, a_row, a_depth, a_tap, b, b_depth, b_tap,
+                             aside, 2 * VECTOR_LENGTH, accumulate, bias_aside, relu);
+        for (ptrdiff_t i = 0; i < height; i++)
+            memcpy(c + (r + i) * c_row, aside + i * 2 * VECTOR_LENGTH, row_bytes);
+    }
 }
 
 static void NAME(gemm)(
@@ -117,16 +137,16 @@ static void NAME(gemm)(
         ptrdiff_t k = 0;
         do {
             const ptrdiff_t depth_here = depth - k < block ? depth - k : block;
-            const int last = k + depth_here == depth;
             const REAL *bias_here = bias && k == 0 ? bias + j : NULL;
-            if (width > VECTOR_LENGTH)
-                NAME(gemm_panel)(2, rows, width, depth_here, taps, a + k * a_depth, a_row, a_depth, a_tap,
-                                 b + k * b_depth + j, b_depth, b_tap, c + j, c_row,
-                                 accumulate || k > 0, bias_here, relu && last);
+#define THIS_PART a_row, a_depth, a_tap, b + k * b_depth + j, b_depth, b_tap, c + j, c_row,              \
+                  accumulate || k > 0, bias_here, relu && k + depth_here == depth
+            if (width == panel)
+                NAME(gemm_panel)(2, rows, depth_here, taps, a + k * a_depth, THIS_PART);
+            else if (width == VECTOR_LENGTH)
+                NAME(gemm_panel)(1, rows, depth_here, taps, a + k * a_depth, THIS_PART);
             else
-                NAME(gemm_panel)(1, rows, width, depth_here, taps, a + k * a_depth, a_row, a_depth, a_tap,
-                                 b + k * b_depth + j, b_depth, b_tap, c + j, c_row,
-                                 accumulate || k > 0, bias_here, relu && last);
+                NAME(gemm_border)(rows, width, depth_here, taps, a + k * a_depth, THIS_PART);
+#undef THIS_PART
             k += block;
         } while (k < depth);
     }

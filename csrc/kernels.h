@@ -44,6 +44,10 @@ typedef struct {
                             REAL *v, ptrdiff_t v_step);                                                \
     void (*toom_cook_gradient)(int taps, const REAL *dy, ptrdiff_t dy_step, ptrdiff_t count,           \
                                REAL *v, ptrdiff_t v_step);                                             \
+    void (*toom_cook_weights)(int taps, const REAL *w, ptrdiff_t w_step, ptrdiff_t count,              \
+                              REAL *u, ptrdiff_t u_step);                                              \
+    void (*toom_cook_weight_gradient)(int taps, const REAL *du, ptrdiff_t du_step, ptrdiff_t count,    \
+                                      REAL *dw, ptrdiff_t dw_step);                                    \
     void (*toom_cook_output)(int taps, const REAL *m, ptrdiff_t m_step, ptrdiff_t m_pixel,             \
                              ptrdiff_t pixels, ptrdiff_t channels,                                     \
                              REAL *y, ptrdiff_t y_step, ptrdiff_t y_pixel, ptrdiff_t lines,            \

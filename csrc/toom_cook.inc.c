@@ -105,6 +105,16 @@ static void NAME(toom_cook_gradient)(int taps, const REAL *dy, ptrdiff_t dy_step
         NAME(split)(8, TOOM_COOK_OUTPUTS, toom_cook_gradient_5[0], dy, dy_step, count, v, v_step);
 }
 
+/* The weights at the points. */
+static void NAME(toom_cook_weights)(int taps, const REAL *w, ptrdiff_t w_step, ptrdiff_t count,
+                                    REAL *u, ptrdiff_t u_step)
+{
+    if (taps == 3)
+        NAME(split)(6, 3, toom_cook_weights_3[0], w, w_step, count, u, u_step);
+    else
+        NAME(split)(8, 5, toom_cook_weights_5[0], w, w_step, count, u, u_step);
+}
+
 /* The first `lines` outputs of one tile from the products at the points, then bias and ReLU, for `count`
  * channels of a pixel, at most a vector; `whole` says that it is one. */
 ALWAYS_INLINE void NAME(join_vector)(const int whole, const int points, const double *table,
@@ -156,4 +166,28 @@ static void NAME(toom_cook_output)(int taps, const REAL *m, ptrdiff_t m_step, pt
         NAME(join)(6, toom_cook_output_3[0], m, m_step, m_pixel, pixels, channels, y, y_step, y_pixel, lines, bias, relu);
     else
         NAME(join)(8, toom_cook_output_5[0], m, m_step, m_pixel, pixels, channels, y, y_step, y_pixel, lines, bias, relu);
+}
+
+/* dw[t] = table[t] @ du over `count` numbers side by side, a multiple of the vector length. */
+ALWAYS_INLINE void NAME(join_weights)(const int points, const int taps, const double *table, const REAL *du,
+                                      ptrdiff_t du_step, ptrdiff_t count, REAL *dw, ptrdiff_t dw_step)
+{
+    for (ptrdiff_t i = 0; i < count; i += VECTOR_LENGTH) {
+        vec value[TOOM_COOK_MOST_POINTS], output[TOOM_COOK_MOST_POINTS];
+        UNROLL for (int p = 0; p < points; p++)
+            value[p] = *(const vec_unaligned *)(du + p * du_step + i);
+        NAME(from_points)(points, taps, table, value, output);
+        UNROLL for (int t = 0; t < taps; t++)
+            *(vec_unaligned *)(dw + t * dw_step + i) = output[t];
+    }
+}
+
+/* The gradient of the weights from what was summed at the points. */
+static void NAME(toom_cook_weight_gradient)(int taps, const REAL *du, ptrdiff_t du_step, ptrdiff_t count,
+                                            REAL *dw, ptrdiff_t dw_step)
+{
+    if (taps == 3)
+        NAME(join_weights)(6, 3, toom_cook_weight_gradient_3[0], du, du_step, count, dw, dw_step);
+    else
+        NAME(join_weights)(8, 5, toom_cook_weight_gradient_5[0], du, du_step, count, dw, dw_step);
 }

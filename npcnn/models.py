@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from npcnn.functional.algorithms import Algorithm
 from npcnn.layers import (
     Concat,
     Conv2D,
@@ -27,7 +28,9 @@ from npcnn.layers import (
 )
 
 
-def cifar_plain(*, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32) -> Sequential:
+def cifar_plain(
+    *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32, algorithm: Algorithm = "auto"
+) -> Sequential:
     """Return the network with a 5 x 5 convolution in second place.
 
     Parameters
@@ -36,23 +39,27 @@ def cifar_plain(*, rng: np.random.Generator | None = None, dtype: DTypeLike = np
         Source of the first weights.
     dtype : float32 or float64
         Of the parameters and pictures.
+    algorithm : "auto", "im2col" or "toom_cook"
+        Of all convolutions; see `npcnn.functional.algorithms`.
 
     Examples
     --------
     >>> nn.models.cifar_plain().output_shape((24, 24, 3))
     (10,)
     """
-    options = _options(rng, dtype)
+    options = _options(rng, dtype, algorithm)
     second = Conv2D(64, 64, 5, activation="relu", **options)
     return _cifar(second, 64, options)
 
 
-def cifar_separable(*, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32) -> Sequential:
+def cifar_separable(
+    *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32, algorithm: Algorithm = "auto"
+) -> Sequential:
     """Return the article's network: 5 x 1 then 1 x 5 in second place.
 
     Parameters
     ----------
-    rng, dtype
+    rng, dtype, algorithm
         As `cifar_plain`.
 
     Examples
@@ -60,17 +67,19 @@ def cifar_separable(*, rng: np.random.Generator | None = None, dtype: DTypeLike 
     >>> nn.models.cifar_separable().multiplications((24, 24, 3))
     9239040
     """
-    options = _options(rng, dtype)
+    options = _options(rng, dtype, algorithm)
     second = SpatiallySeparableConv2D(64, 64, 5, activation="relu", **options)
     return _cifar(second, 64, options)
 
 
-def cifar_multichannel(*, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32) -> Sequential:
+def cifar_multichannel(
+    *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32, algorithm: Algorithm = "auto"
+) -> Sequential:
     """Return the network with kernels of four sizes side by side in second place.
 
     Parameters
     ----------
-    rng, dtype
+    rng, dtype, algorithm
         As `cifar_plain`.
 
     Examples
@@ -78,7 +87,7 @@ def cifar_multichannel(*, rng: np.random.Generator | None = None, dtype: DTypeLi
     >>> nn.models.cifar_multichannel().output_shape((24, 24, 3))
     (10,)
     """
-    options = _options(rng, dtype)
+    options = _options(rng, dtype, algorithm)
     branches = (Conv2D(64, 64, size, activation="relu", **options) for size in (1, 3, 5, 7))
     return _cifar(Concat(*branches), 256, options)
 
@@ -90,8 +99,8 @@ MODELS = {
 }
 
 
-def _options(rng: np.random.Generator | None, dtype: DTypeLike) -> dict[str, Any]:
-    return {"rng": np.random.default_rng() if rng is None else rng, "dtype": dtype}
+def _options(rng: np.random.Generator | None, dtype: DTypeLike, algorithm: Algorithm) -> dict[str, Any]:
+    return {"rng": np.random.default_rng() if rng is None else rng, "dtype": dtype, "algorithm": algorithm}
 
 
 def _cifar(second: Layer, second_channels: int, options: dict[str, Any]) -> Sequential:

@@ -12,13 +12,14 @@ class SummaryRow(NamedTuple):
     output_shape: tuple[int, ...]
     parameters: int
     multiplications: int
+    spent: int
 
 
 def summary(net: Any, input_shape: tuple[int, ...]) -> str:
     """Return a table of a network's layers, with totals.
 
     Multiplications are those of the forward pass of one picture by the definition, products with the
-    padding included.
+    padding included; "spent" are those of the algorithm each layer runs on (`npcnn.functional.algorithms`).
 
     Parameters
     ----------
@@ -41,30 +42,33 @@ def summary(net: Any, input_shape: tuple[int, ...]) -> str:
     The article's example: a 3 x 3 SAME convolution of a 5 x 2 picture costs 90 multiplications, cut in two 60.
 
     >>> print(nn.Sequential(nn.Conv2D(1, 1, 3, bias=False)).summary((5, 2, 1)))
-    layer                output shape     parameters   multiplications
-    ------------------------------------------------------------------
-    0_conv2d             5 x 2 x 1                 9                90
-    ------------------------------------------------------------------
-    total                                          9                90
+    layer                output shape     parameters   multiplications         spent
+    --------------------------------------------------------------------------------
+    0_conv2d             5 x 2 x 1                 9                90            90
+    --------------------------------------------------------------------------------
+    total                                          9                90            90
     >>> print(nn.Sequential(nn.SpatiallySeparableConv2D(1, 1, 3, bias=False)).summary((5, 2, 1)))
-    layer                           output shape     parameters   multiplications
-    -----------------------------------------------------------------------------
-    0_spatially_separable_conv2d    5 x 2 x 1                 6                60
-      vertical                      5 x 2 x 1                 3                30
-      horizontal                    5 x 2 x 1                 3                30
-    -----------------------------------------------------------------------------
-    total                                                     6                60
+    layer                           output shape     parameters   multiplications         spent
+    -------------------------------------------------------------------------------------------
+    0_spatially_separable_conv2d    5 x 2 x 1                 6                60            60
+      vertical                      5 x 2 x 1                 3                30            30
+      horizontal                    5 x 2 x 1                 3                30            30
+    -------------------------------------------------------------------------------------------
+    total                                                     6                60            60
     """
     rows = summary_rows(net, input_shape) or [_row(type(net).__name__, net, input_shape)]
     width = max(20, max(len(row.name) for row in rows) + 3)
-    lines = [f"{'layer':<{width}} {'output shape':<16} {'parameters':>10} {'multiplications':>17}"]
+    lines = [f"{'layer':<{width}} {'output shape':<16} {'parameters':>10} {'multiplications':>17} {'spent':>13}"]
     rule = "-" * len(lines[0])
     lines.append(rule)
     for row in rows:
         shape = " x ".join(map(str, row.output_shape))
-        lines.append(f"{row.name:<{width}} {shape:<16} {row.parameters:>10,} {row.multiplications:>17,}")
-    parameters, multiplications = count_parameters(net), net.multiplications(input_shape)
-    lines += [rule, f"{'total':<{width}} {'':<16} {parameters:>10,} {multiplications:>17,}"]
+        lines.append(
+            f"{row.name:<{width}} {shape:<16} {row.parameters:>10,} {row.multiplications:>17,} {row.spent:>13,}"
+        )
+    total = _row("total", net, input_shape)
+    counts = f"{total.parameters:>10,} {total.multiplications:>17,} {total.spent:>13,}"
+    lines += [rule, f"{total.name:<{width}} {'':<16} {counts}"]
     return "\n".join(lines)
 
 
@@ -81,7 +85,13 @@ def summary_rows(net: Any, input_shape: tuple[int, ...], indent: str = "") -> li
 
 
 def _row(name: str, layer: Any, shape: tuple[int, ...]) -> SummaryRow:
-    return SummaryRow(name, layer.output_shape(shape), count_parameters(layer), layer.multiplications(shape))
+    return SummaryRow(
+        name,
+        layer.output_shape(shape),
+        count_parameters(layer),
+        layer.multiplications(shape),
+        layer.multiplications(shape, spent=True),
+    )
 
 
 def count_parameters(layer: Any) -> int:

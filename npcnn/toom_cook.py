@@ -163,9 +163,11 @@ def header() -> str:
             "",
             f"/* F({OUTPUTS}, {taps}) at {', '.join(map(str, points))} and infinity */",
             *_table(f"toom_cook_input_{taps}", forward.input),
+            *_table(f"toom_cook_weights_{taps}", forward.kernel),
             *_table(f"toom_cook_output_{taps}", forward.output),
             f"/* F({taps}, {OUTPUTS}), the weight gradient: its `input` is the one above */",
             *_table(f"toom_cook_gradient_{taps}", weight_gradient.kernel),
+            *_table(f"toom_cook_weight_gradient_{taps}", weight_gradient.output),
         ]
     return "\n".join([*lines, "", "#endif"])
 

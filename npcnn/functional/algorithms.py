@@ -6,15 +6,13 @@ matrix.  "toom_cook" multiplies about half as often (`npcnn.toom_cook` explains 
 error stays under 1e-5 of the largest output, where im2col's is about 1e-6.  "auto" takes it where it is faster, and
 never in float64, so that gradient checks see the exact algorithm.
 
-Toom-Cook works along one axis: along the width of a KH x KW kernel when KW is 3 or 5, else along its height when
-KH is.  Over the taps across that axis it sums as the definition does.  To it a 1-D convolution is a KH x KW one
+Toom-Cook works along one axis: along the height of a KH x KW kernel when KH is 3 or 5, where it reads and writes
+whole rows of the picture as they lie in memory, else along its width when KW is.  Over the taps across that axis it sums as the definition does.  To it a 1-D convolution is a KH x KW one
 with KH or KW = 1, which is why the functions here always take the weights as (KH, KW, C_in, C_out).
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
-from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from npcnn.functional.convolution_arguments import padded_to_vectors
 from npcnn.functional.geometry import WindowGeometry
 from npcnn.kernels import toom_cook as kernels
-from npcnn.toom_cook import OUTPUTS, POINTS, multiplications, transforms
+from npcnn.toom_cook import OUTPUTS, POINTS, multiplications
 
 Array: TypeAlias = NDArray[Any]
 Algorithm: TypeAlias = Literal["auto", "im2col", "toom_cook"]
@@ -31,7 +29,7 @@ ALGORITHMS = ("auto", "im2col", "toom_cook")
 
 # Below this many products behind each transformed number, on either side, the transforms cost more than the
 # products they save: taps across the axis times channels.
-AUTO_LEAST_PRODUCTS = 16
+AUTO_LEAST_PRODUCTS = 12
 
 
 def chosen_algorithm(
@@ -139,16 +137,13 @@ def toom_cook_conv2d_backward(
     along = _axis(*w.shape[:2])
     u_flipped = _at_points(_taps_first(w[::-1, ::-1].swapaxes(2, 3), along))
     dw_taps_first = _taps_first(dw, along)
-    du = np.empty((len(u_flipped), dw_taps_first[0, ..., 0].size, dw.shape[3]), dw.dtype)
-    kernels.conv_backward(
-        dy, x, u_flipped, relu_output, along == "height", *_cross_taps_and_pads(w, geometry, along), dx, du, db
-    )
-    dw_taps_first[...] = (_gradient_matrix(len(dw_taps_first)) @ du.reshape(len(du), -1)).reshape(dw_taps_first.shape)
+    pads = _cross_taps_and_pads(w, geometry, along)
+    kernels.conv_backward(dy, x, u_flipped, relu_output, along == "height", *pads, dx, dw_taps_first, db)
 
 
 def _axis(KH: int, KW: int) -> Literal["height", "width"] | None:
     """Return the axis that Toom-Cook works along, None if it cannot."""
-    return "width" if KW in POINTS else "height" if KH in POINTS else None
+    return "height" if KH in POINTS else "width" if KW in POINTS else None
 
 
 def _taps_first(w: Array, along: str | None) -> Array:
@@ -163,22 +158,9 @@ def _cross_taps_and_pads(w: Array, geometry: WindowGeometry, along: str | None) 
 
 
 def _at_points(w: Array) -> Array:
-    """Return u[p] = sum_t kernel[p, t] w[t] as (points, cross taps * rows, columns), columns in whole vectors."""
+    """Return the weights at the points, (points, cross taps * rows, columns), columns in whole vectors."""
     taps, cross_taps, rows, columns = w.shape
-    matrix = _kernel_matrix(taps)
-    u = padded_to_vectors((matrix @ w.reshape(taps, -1)).reshape(-1, columns))
-    return u.reshape(len(matrix), cross_taps * rows, -1)
-
-
-@cache
-def _kernel_matrix(taps: int) -> NDArray[np.float32]:
-    return _matrix(transforms(OUTPUTS, taps, POINTS[taps]).kernel)
-
-
-@cache
-def _gradient_matrix(taps: int) -> NDArray[np.float32]:
-    return _matrix(transforms(taps, OUTPUTS, POINTS[taps]).output)
-
-
-def _matrix(rows: list[list[Fraction]]) -> NDArray[np.float32]:
-    return np.array(rows, dtype=np.float64).astype(np.float32)
+    padded = padded_to_vectors(w.reshape(-1, columns)).reshape(taps, cross_taps * rows, -1)
+    u = np.empty((taps + OUTPUTS - 1, *padded.shape[1:]), w.dtype)
+    kernels.weights_at_points(padded, u)
+    return u

@@ -16,8 +16,8 @@ gradients follow term by term:
 from cython.parallel cimport prange, threadid
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, add_parts, add_rows, gemm, real, release_workspace, relu_gradient, threads, whole_lines,
-    whole_vectors, workspace, zero_run,
+    BATCH_PARTS, add_parts, add_rows, copy_pixels, gemm, real, release_workspace, relu_gradient, threads,
+    whole_lines, whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.lines cimport Lines, lines_inside, lines_of, taps_inside
 
@@ -35,7 +35,7 @@ def conv1d(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real[::1] 
                            w.shape[0], stride, dilation, pad)
         Py_ssize_t item, n, i
         const real* bias = &b[0] if b is not None else NULL
-    for item in prange(N * g.out_length, nogil=True, schedule="static", num_threads=threads()):
+    for item in prange(N * g.out_length, nogil=True, schedule="guided", num_threads=threads()):
         n = item // g.out_length
         i = item % g.out_length
         line_forward(&x[n, 0, 0, 0], &w[0, 0, 0], w_row, bias, Cin, Cout, &g, i, relu, &y[n, 0, 0, 0])
@@ -123,6 +123,7 @@ def conv1d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
                     for t in range(K):
                         tap_input_gradient(dy_picture, &w_transposed[0, 0, 0], w_transposed.shape[2], Cin, Cout,
                                            &g, t, &dx[n, 0, 0, 0])
-        add_parts(partial, parts, part_size, dy_row, K * Cin, Cout, &dw[0, 0, 0])
-        add_parts(partial + K * Cin * dy_row, parts, part_size, dy_row, 1, Cout, &db[0])
+        add_parts(partial, parts, part_size, team)
+        copy_pixels(partial, <const real*>NULL, K * Cin, Cout, dy_row, &dw[0, 0, 0], Cout)
+        copy_pixels(partial + K * Cin * dy_row, <const real*>NULL, 1, Cout, dy_row, &db[0], Cout)
     release_workspace(scratch)

@@ -18,8 +18,8 @@ it, the rows of a few lines of output pixels, uses it while it is in the cache, 
 from cython.parallel cimport prange, threadid
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, Windows, add_parts, add_rows, col2im_row, gemm, im2col_row, real, release_workspace,
-    relu_gradient, threads, whole_lines, whole_vectors, workspace, zero_run,
+    BATCH_PARTS, Windows, add_parts, add_rows, col2im_row, copy_pixels, gemm, im2col_row, real,
+    release_workspace, relu_gradient, threads, whole_lines, whole_vectors, workspace, zero_run,
 )
 
 # Bytes of a tile: half of a small L2 cache, so that the weights have room beside it.
@@ -65,7 +65,7 @@ def conv2d(const real[:, :, :, ::1] x, const real[:, ::1] w, const real[::1] b, 
     if N == 0:
         return
     scratch = <real*>workspace(team * tile_size, sizeof(real))
-    for item in prange(N * tiles, nogil=True, schedule="static", num_threads=team):
+    for item in prange(N * tiles, nogil=True, schedule="guided", num_threads=team):
         n = item // tiles
         first = item % tiles * tile_rows
         tile_forward(&x[n, 0, 0, 0], &w[0, 0], w_row, bias, Cout, &g, first, min(first + tile_rows, g.out_height),
@@ -154,6 +154,7 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
                     zero_run(dx_picture, picture_size)
                 backward_picture(dy_picture, dy_row, &x[n, 0, 0, 0], &w_transposed[0, 0],
                                  w_transposed.shape[1], Cout, &g, columns, dx_picture, dw_part)
-        add_parts(partial, parts, part_size, dy_row, K, Cout, &dw[0, 0])
-        add_parts(partial + K * dy_row, parts, part_size, dy_row, 1, Cout, &db[0])
+        add_parts(partial, parts, part_size, team)
+        copy_pixels(partial, <const real*>NULL, K, Cout, dy_row, &dw[0, 0], Cout)
+        copy_pixels(partial + K * dy_row, <const real*>NULL, 1, Cout, dy_row, &db[0], Cout)
     release_workspace(scratch)

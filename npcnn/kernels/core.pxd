@@ -3,6 +3,7 @@
 `csrc/dispatch.c` holds one table of functions per instruction set.  The functions below pick the
 entry of the table in use that has the type `real` stands for, so that the kernels can be written once.
 """
+from cython.parallel cimport prange
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
@@ -14,6 +15,7 @@ ctypedef fused real:
 # and the parts in their order: the same bits whatever the number of threads.
 cdef enum:
     BATCH_PARTS = 16
+    ADD_RUN = 4096              # numbers of a part that a thread adds at a time
 
 cdef extern from "kernels.h" nogil:
     ctypedef struct Windows "npcnn_windows":
@@ -44,6 +46,10 @@ cdef extern from "kernels.h" nogil:
                                 float* v, Py_ssize_t v_step) noexcept nogil
         void (*toom_cook_gradient)(int taps, const float* dy, Py_ssize_t dy_step, Py_ssize_t count,
                                    float* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_weights)(int taps, const float* w, Py_ssize_t w_step, Py_ssize_t count,
+                                  float* u, Py_ssize_t u_step) noexcept nogil
+        void (*toom_cook_weight_gradient)(int taps, const float* du, Py_ssize_t du_step, Py_ssize_t count,
+                                          float* dw, Py_ssize_t dw_step) noexcept nogil
         void (*toom_cook_output)(int taps, const float* m, Py_ssize_t m_step, Py_ssize_t m_pixel,
                                  Py_ssize_t pixels, Py_ssize_t channels,
                                  float* y, Py_ssize_t y_step, Py_ssize_t y_pixel, Py_ssize_t lines,
@@ -78,6 +84,10 @@ cdef extern from "kernels.h" nogil:
                                 double* v, Py_ssize_t v_step) noexcept nogil
         void (*toom_cook_gradient)(int taps, const double* dy, Py_ssize_t dy_step, Py_ssize_t count,
                                    double* v, Py_ssize_t v_step) noexcept nogil
+        void (*toom_cook_weights)(int taps, const double* w, Py_ssize_t w_step, Py_ssize_t count,
+                                  double* u, Py_ssize_t u_step) noexcept nogil
+        void (*toom_cook_weight_gradient)(int taps, const double* du, Py_ssize_t du_step, Py_ssize_t count,
+                                          double* dw, Py_ssize_t dw_step) noexcept nogil
         void (*toom_cook_output)(int taps, const double* m, Py_ssize_t m_step, Py_ssize_t m_pixel,
                                  Py_ssize_t pixels, Py_ssize_t channels,
                                  double* y, Py_ssize_t y_step, Py_ssize_t y_pixel, Py_ssize_t lines,
@@ -190,6 +200,22 @@ cdef inline void toom_cook_gradient(int taps, const real* dy, Py_ssize_t dy_step
         active().f64.toom_cook_gradient(taps, dy, dy_step, count, v, v_step)
 
 
+cdef inline void toom_cook_weights(int taps, const real* w, Py_ssize_t w_step, Py_ssize_t count,
+                                   real* u, Py_ssize_t u_step) noexcept nogil:
+    if real is float:
+        active().f32.toom_cook_weights(taps, w, w_step, count, u, u_step)
+    else:
+        active().f64.toom_cook_weights(taps, w, w_step, count, u, u_step)
+
+
+cdef inline void toom_cook_weight_gradient(int taps, const real* du, Py_ssize_t du_step, Py_ssize_t count,
+                                           real* dw, Py_ssize_t dw_step) noexcept nogil:
+    if real is float:
+        active().f32.toom_cook_weight_gradient(taps, du, du_step, count, dw, dw_step)
+    else:
+        active().f64.toom_cook_weight_gradient(taps, du, du_step, count, dw, dw_step)
+
+
 cdef inline void toom_cook_output(int taps, const real* m, Py_ssize_t m_step, Py_ssize_t m_pixel, Py_ssize_t pixels,
                                   Py_ssize_t channels, real* y, Py_ssize_t y_step, Py_ssize_t y_pixel,
                                   Py_ssize_t lines, const real* bias, bint relu) noexcept nogil:
@@ -267,10 +293,9 @@ cdef inline const real* relu_gradient(const real* dy, const real* relu_output, P
     return buffer
 
 
-cdef inline void add_parts(const real* partial, Py_ssize_t parts, Py_ssize_t part_size, Py_ssize_t row,
-                           Py_ssize_t rows, Py_ssize_t cols, real* total) noexcept nogil:
-    """total (rows, cols) += every part in its order; the rows of a part are `row` numbers apart."""
-    cdef Py_ssize_t part, r
-    for part in range(parts):
-        for r in range(rows):
-            add_run(partial + part * part_size + r * row, total + r * cols, cols)
+cdef inline void add_parts(real* partial, Py_ssize_t parts, Py_ssize_t part_size, int team) noexcept nogil:
+    """Add all parts, in their order, to the first."""
+    cdef Py_ssize_t start, part
+    for start in prange(0, part_size, ADD_RUN, schedule="static", num_threads=team):
+        for part in range(1, parts):
+            add_run(partial + part * part_size + start, partial + start, min(ADD_RUN, part_size - start))

@@ -13,6 +13,7 @@ def conv(
     relu: bool,
     y: NDArray[Any],
 ) -> None: ...
+def weights_at_points(w: NDArray[Any], u: NDArray[Any]) -> None: ...
 def conv_backward(
     dy: NDArray[Any],
     x: NDArray[Any],
@@ -23,6 +24,6 @@ def conv_backward(
     pad: int,
     cross_pad: int,
     dx: NDArray[Any] | None,
-    du: NDArray[Any],
+    dw: NDArray[Any],
     db: NDArray[Any],
 ) -> None: ...

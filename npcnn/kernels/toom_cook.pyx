@@ -26,11 +26,13 @@ from cython.parallel cimport prange, threadid
 
 from npcnn.kernels.core cimport (
     BATCH_PARTS, add_parts, add_rows, copy_pixels, gemm, real, release_workspace, threads, toom_cook_gradient,
-    toom_cook_input, toom_cook_output, whole_lines, whole_vectors, workspace, zero_run,
+    toom_cook_input, toom_cook_output, toom_cook_weight_gradient, toom_cook_weights, whole_lines, whole_vectors,
+    workspace, zero_run,
 )
 
 cdef enum:
     OUTPUTS = 4                         # output lines of a tile
+    PIXELS = 12                         # of a tile that are multiplied at a time: as many as the micro-kernel's rows
     TILES_BYTES = 256 * 1024            # of values at the points that the weight gradient keeps at a time
 
 
@@ -91,12 +93,22 @@ cdef inline Bordered bordered_gradient(const Picture* x, const Picture* y, const
 
 cdef void copy_inside(const real* x, const real* relu_output, const Picture* picture, const Bordered* b,
                       real* lines) noexcept nogil:
-    """Copy a picture to its place between the zeros; with `relu_output`, only what the ReLU let through."""
-    cdef Py_ssize_t l, at
-    for l in range(picture.lines):
-        at = l * picture.line_step
-        copy_pixels(x + at, relu_output + at if relu_output != NULL else NULL, picture.pixels, picture.channels,
-                    picture.pixel_step, lines + (b.first_line + l) * b.line + b.first_pixel * b.pixel, b.pixel)
+    """Copy a picture to its place between the zeros; with `relu_output`, only what the ReLU let through.
+
+    It is read row by row, as it lies in memory, whichever way the lines go.
+    """
+    cdef Py_ssize_t i, at
+    cdef bint rows_are_lines = picture.line_step > picture.pixel_step
+    cdef Py_ssize_t rows = picture.lines if rows_are_lines else picture.pixels
+    cdef Py_ssize_t row_step = picture.line_step if rows_are_lines else picture.pixel_step
+    cdef Py_ssize_t to_row = b.line if rows_are_lines else b.pixel
+    cdef Py_ssize_t to_pixel = b.pixel if rows_are_lines else b.line
+    lines += b.first_line * b.line + b.first_pixel * b.pixel
+    for i in range(rows):
+        at = i * row_step
+        copy_pixels(x + at, relu_output + at if relu_output != NULL else NULL,
+                    picture.pixels if rows_are_lines else picture.lines, picture.channels, picture.channels,
+                    lines + i * to_row, to_pixel)
 
 
 cdef void convolve(const real* lines, const Bordered* b, Py_ssize_t first_line, Py_ssize_t first_pixel,
@@ -106,19 +118,23 @@ cdef void convolve(const real* lines, const Bordered* b, Py_ssize_t first_line, 
 
     `v` and `m` are room for the values and the products of a tile at the points.
     """
-    cdef Py_ssize_t tile, p, points = k.along + OUTPUTS - 1, m_step = to.pixels * u_row
+    cdef Py_ssize_t tile, p, i, pixels, points = k.along + OUTPUTS - 1
     cdef bint side_by_side = b.pixel == channels        # then all cross taps are one run of the line
     cdef Py_ssize_t depth = k.across * channels if side_by_side else channels
     for tile in range(tiles_of(to)):
         toom_cook_input(k.along, lines + (first_line + tile * OUTPUTS) * b.line, b.line, b.line, v, b.line)
-        for p in range(points):                                 # m[p] = sum_s v[p, i + s] @ u[p, s]
-            gemm(to.pixels, u_row, depth, 1 if side_by_side else k.across,
-                 v + p * b.line + first_pixel * b.pixel, b.pixel, 1, b.pixel,
-                 u + p * k.across * channels * u_row, u_row, channels * u_row,
-                 m + p * m_step, u_row, False, <const real*>NULL, False)
-        toom_cook_output(k.along, m, m_step, u_row, to.pixels, to.channels,
-                         y + tile * OUTPUTS * to.line_step, to.line_step, to.pixel_step,
-                         min(to.lines - tile * OUTPUTS, OUTPUTS), bias, relu)
+        i = 0
+        while i < to.pixels:
+            pixels = min(to.pixels - i, PIXELS)
+            for p in range(points):                             # m[p] = sum_s v[p, i + s] @ u[p, s]
+                gemm(pixels, u_row, depth, 1 if side_by_side else k.across,
+                     v + p * b.line + (first_pixel + i) * b.pixel, b.pixel, 1, b.pixel,
+                     u + p * k.across * channels * u_row, u_row, channels * u_row,
+                     m + p * PIXELS * u_row, u_row, False, <const real*>NULL, False)
+            toom_cook_output(k.along, m, PIXELS * u_row, u_row, pixels, to.channels,
+                             y + tile * OUTPUTS * to.line_step + i * to.pixel_step, to.line_step, to.pixel_step,
+                             min(to.lines - tile * OUTPUTS, OUTPUTS), bias, relu)
+            i += pixels
 
 
 cdef inline Py_ssize_t tiles_at_once(const Picture* y, const Bordered* bx, const Bordered* bdy, Py_ssize_t points,
@@ -162,7 +178,7 @@ def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b,
         Taps k = Taps(points - OUTPUTS + 1, pad, cross_taps, cross_pad)
         Bordered bx = bordered_input(&px, &py, &k, sizeof(real))
         Py_ssize_t lines_size = whole_lines(bx.lines * bx.line), v_size = whole_lines(points * bx.line)
-        Py_ssize_t thread_size = lines_size + v_size + whole_lines(points * py.pixels * u_row)
+        Py_ssize_t thread_size = lines_size + v_size + whole_lines(points * PIXELS * u_row)
         int team = threads()
         const real* bias = &b[0] if b is not None else NULL
         real* scratch
@@ -172,7 +188,7 @@ def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b,
     scratch = <real*>workspace(team * thread_size, sizeof(real))
     for n in range(team):
         zero_run(scratch + n * thread_size, lines_size)
-    for n in prange(N, nogil=True, schedule="static", num_threads=team):
+    for n in prange(N, nogil=True, schedule="dynamic", num_threads=team):
         lines = scratch + threadid() * thread_size
         copy_inside(&x[n, 0, 0, 0], <const real*>NULL, &px, &bx, lines)
         convolve(lines, &bx, 0, 0, px.channels, &u[0, 0, 0], u_row, bias, &k, &py, relu,
@@ -180,17 +196,23 @@ def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b,
     release_workspace(scratch)
 
 
+def weights_at_points(const real[:, :, ::1] w, real[:, :, ::1] u):
+    """u[p] = sum_t kernel[p, t] w[t]; the rows of both are whole vectors."""
+    cdef Py_ssize_t count = w.shape[1] * w.shape[2]
+    toom_cook_weights(w.shape[0], &w[0, 0, 0], count, count, &u[0, 0, 0], count)
+
+
 def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] u_flipped,
                   const real[:, :, :, ::1] relu_output, bint along_height,
                   Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad,
-                  real[:, :, :, ::1] dx, real[:, :, ::1] du, real[::1] db):
-    """du, the gradient of the weights at the points, db, and dx unless it is None.
+                  real[:, :, :, ::1] dx, real[:, :, :, :] dw, real[::1] db):
+    """dw, taps first: (taps, cross_taps, Cin, Cout), db, and dx unless it is None.
 
     `u_flipped` is (points, cross_taps * Cout, Cin): the transposed weights with all their taps in reverse, at the
     points, its rows padded with zeros to whole vectors.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], u_row = u_flipped.shape[2], points = du.shape[0], rows = du.shape[1], n, part
+        Py_ssize_t N = x.shape[0], u_row = u_flipped.shape[2], points = u_flipped.shape[0], n, part, t, s
         Picture px = picture_of(along_height, x.shape[1], x.shape[2], x.shape[3])
         Picture py = picture_of(along_height, dy.shape[1], dy.shape[2], dy.shape[3])
         Taps k = Taps(points - OUTPUTS + 1, pad, cross_taps, cross_pad)
@@ -201,24 +223,26 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
         # of one tile and their products go where the others were.
         Py_ssize_t x_size = whole_lines(bx.lines * bx.line), dy_size = whole_lines(bdy.lines * bdy.line)
         Py_ssize_t at_once = tiles_at_once(&py, &bx, &bdy, points, sizeof(real))
-        Py_ssize_t v_size = whole_lines(points * max(at_once * bx.line, px.pixels * u_row))
+        Py_ssize_t v_size = whole_lines(points * max(at_once * bx.line, PIXELS * u_row))
         Py_ssize_t g_size = whole_lines(points * at_once * bdy.line)
         Py_ssize_t thread_size = x_size + dy_size + v_size + g_size, dy_row = bdy.pixel
-        Py_ssize_t parts = min(N, BATCH_PARTS), part_size = (points * rows + 1) * dy_row
+        Py_ssize_t rows = cross_taps * px.channels, parts = min(N, BATCH_PARTS), part_size = (points * rows + 1) * dy_row
+        Py_ssize_t dw_size = k.along * rows * dy_row
         int team = threads()
         bint need_dx = dx is not None
         real* scratch
         real* partial
         real* du_part
+        real* dw_rows
         real* x_lines
         real* dy_lines
         real* v
         real* g
-    du[:, :, :] = 0
+    dw[:, :, :, :] = 0
     db[:] = 0
     if N == 0:
         return
-    scratch = <real*>workspace(team * thread_size + parts * part_size, sizeof(real))
+    scratch = <real*>workspace(team * thread_size + parts * part_size + dw_size, sizeof(real))
     partial = scratch + team * thread_size
     for n in range(team):
         zero_run(scratch + n * thread_size, x_size + dy_size)
@@ -241,6 +265,13 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
                     convolve(dy_lines, &bdy, bdy.first_line - flipped.pad, bdy.first_pixel - flipped.cross_pad,
                              py.channels, &u_flipped[0, 0, 0], u_row, <const real*>NULL, &flipped, &px, False,
                              g, v, &dx[n, 0, 0, 0])
-        add_parts(partial, parts, part_size, dy_row, points * rows, py.channels, &du[0, 0, 0])
-        add_parts(partial + points * rows * dy_row, parts, part_size, dy_row, 1, py.channels, &db[0])
+        add_parts(partial, parts, part_size, team)
+        toom_cook_weight_gradient(k.along, partial, rows * dy_row, rows * dy_row,
+                                  partial + parts * part_size, rows * dy_row)
+        copy_pixels(partial + points * rows * dy_row, <const real*>NULL, 1, py.channels, dy_row, &db[0], py.channels)
+    dw_rows = partial + parts * part_size
+    for t in range(k.along):
+        for s in range(cross_taps):
+            copy_pixels(dw_rows + (t * cross_taps + s) * px.channels * dy_row, <const real*>NULL,
+                        px.channels, py.channels, dy_row, &dw[t, s, 0, 0], py.channels)
     release_workspace(scratch)

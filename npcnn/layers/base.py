@@ -79,11 +79,11 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define output_shape")
 
-    def multiplications(self, input_shape: Shape) -> int:
-        """Return how many multiplications the forward pass spends on one input, by the definition.
+    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
+        """Return how many multiplications the forward pass takes on one input.
 
-        Products with pixels of the padding count too: that is how a 3 x 3 SAME convolution of a 5 x 2
-        picture costs 90.
+        By the definition, products with pixels of the padding included: that is how a 3 x 3 SAME convolution
+        of a 5 x 2 picture costs 90.  With ``spent=True`` those of the algorithm that the layer runs on.
         """
         self.output_shape(input_shape)
         return 0

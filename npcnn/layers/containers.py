@@ -93,11 +93,11 @@ class Sequential(Layer):
                 raise ShapeError(f"layer {i}, {snake_case(type(layer).__name__)}: {error}") from error
         return shape
 
-    def multiplications(self, input_shape: Shape) -> int:
+    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return the sum over the layers."""
         total, shape = 0, tuple(input_shape)
         for layer in self.layers:
-            total += layer.multiplications(shape)
+            total += layer.multiplications(shape, spent=spent)
             shape = layer.output_shape(shape)
         return total
 
@@ -198,9 +198,9 @@ class Concat(Layer):
             )
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
-    def multiplications(self, input_shape: Shape) -> int:
+    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return the sum over the branches."""
-        return sum(branch.multiplications(input_shape) for branch in self.branches)
+        return sum(branch.multiplications(input_shape, spent=spent) for branch in self.branches)
 
 
 def _check_layers(layers: tuple[Layer, ...], name: str) -> None:

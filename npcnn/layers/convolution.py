@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn import functional
-from npcnn.functional.algorithms import Algorithm, checked_algorithm, chosen_algorithm
+from npcnn.functional.algorithms import Algorithm, chosen_algorithm, spent_multiplications
 from npcnn.functional.checks import integer, pair, same_dtype
 from npcnn.functional.convolution_1d import Axis, Padding1D, line_geometry
-from npcnn.functional.geometry import IntOrPair, Padding, window_geometry
+from npcnn.functional.geometry import IntOrPair, Padding, WindowGeometry, window_geometry
 from npcnn.initializers import Initializer, constant, truncated_normal
 from npcnn.layers.base import (
     Array,
@@ -28,16 +28,18 @@ from npcnn.layers.base import (
 
 
 class _Convolution(Layer):
-    """What the 1-D and the 2-D convolution share: parameters, activation, forward and backward."""
+    """What the 1-D and the 2-D convolution share: parameters, activation, algorithm, forward and backward."""
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         taps: tuple[int, ...],
+        geometry: WindowGeometry,
         *,
         bias: bool,
         activation: str | None,
+        algorithm: str,
         rng: np.random.Generator | None,
         dtype: DTypeLike,
         weight_init: Initializer | None,
@@ -48,6 +50,12 @@ class _Convolution(Layer):
         self._out_channels = integer(out_channels, "out_channels", minimum=1)
         self.activation = activation_name(activation)
         self.dtype = float_dtype(dtype)
+        self.algorithm = algorithm
+        # What runs: an algorithm that does not exist for this kernel is refused here, not in the first forward pass.
+        self._weights_2d = (*geometry.size, self._in_channels, self._out_channels)
+        self._runs_on = chosen_algorithm(
+            algorithm, self._weights_2d, stride=geometry.stride, dilation=geometry.dilation, dtype=self.dtype
+        )
         rng = generator(rng)
         shape = (*taps, self.in_channels, self.out_channels)
         weight_init = truncated_normal(0.1) if weight_init is None else weight_init
@@ -96,10 +104,10 @@ class _Convolution(Layer):
         self._call_backward(dy, x, need_dx=need_dx, relu_output=relu_output, out=out)
         return dx
 
-    def multiplications(self, input_shape: Shape) -> int:
-        """Return output pixels times weights."""
+    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
+        """Return output pixels times weights, or what Toom-Cook spends instead."""
         OH, OW, _ = self.output_shape(input_shape)
-        return OH * OW * self._params["w"].size
+        return spent_multiplications(self._runs_on if spent else "im2col", (OH, OW), self._weights_2d)
 
 
 class Conv2D(_Convolution):
@@ -117,6 +125,8 @@ class Conv2D(_Convolution):
         Whether to add a bias.
     activation : "relu" or None
         "relu" applies it while the result is still in registers, for free.
+    algorithm : "auto", "im2col" or "toom_cook"
+        See `npcnn.functional.algorithms`.
     rng : numpy.random.Generator, optional
         Source of the first weights; by default unpredictable.
     dtype : float32 or float64
@@ -151,6 +161,7 @@ class Conv2D(_Convolution):
         bias: bool = True,
         *,
         activation: str | None = None,
+        algorithm: Algorithm = "auto",
         rng: np.random.Generator | None = None,
         dtype: DTypeLike = np.float32,
         weight_init: Initializer | None = None,
@@ -160,13 +171,15 @@ class Conv2D(_Convolution):
         self.kernel_size = kernel_size
         self.window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
         # A wrong stride, padding or dilation is found here, not in the first forward pass.
-        window_geometry((2**30, 2**30), kernel_size, **self.window)
+        geometry = window_geometry((2**30, 2**30), kernel_size, **self.window)
         super().__init__(
             in_channels,
             out_channels,
             taps,
+            geometry,
             bias=bias,
             activation=activation,
+            algorithm=algorithm,
             rng=rng,
             dtype=dtype,
             weight_init=weight_init,
@@ -184,6 +197,7 @@ class Conv2D(_Convolution):
             dilation=(self.window["dilation"], 1),
             bias=("b" in self._params, True),
             activation=(self.activation, None),
+            algorithm=(self.algorithm, "auto"),
         )
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -193,10 +207,13 @@ class Conv2D(_Convolution):
         return (*geometry.output, self.out_channels)
 
     def _call_forward(self, x: Array, out: Array, relu: bool) -> Array:
-        return functional.conv2d(x, self._params["w"], self._params.get("b"), relu=relu, out=out, **self.window)
+        return functional.conv2d(
+            x, self._params["w"], self._params.get("b"),
+            relu=relu, algorithm=self._runs_on, out=out, **self.window,
+        )  # fmt: skip
 
     def _call_backward(self, dy: Array, x: Array, **options: Any) -> tuple[Array | None, Array, Array]:
-        return functional.conv2d_backward(dy, x, self._params["w"], **self.window, **options)
+        return functional.conv2d_backward(dy, x, self._params["w"], algorithm=self._runs_on, **self.window, **options)
 
 
 class Conv1D(_Convolution):
@@ -251,23 +268,16 @@ class Conv1D(_Convolution):
     ) -> None:
         self.kernel_size = integer(kernel_size, "kernel_size", minimum=1)
         self.axis = axis
-        self.algorithm = checked_algorithm(algorithm)
         self.window: dict[str, Any] = {"axis": axis, "stride": stride, "padding": padding, "dilation": dilation}
-        line_geometry((2**30, 2**30), self.kernel_size, **self.window)
-        chosen_algorithm(
-            algorithm,
-            taps=self.kernel_size,
-            stride=stride,
-            dilation=dilation,
-            channels=1,
-            dtype=float_dtype(dtype),
-        )
+        geometry = line_geometry((2**30, 2**30), self.kernel_size, **self.window)
         super().__init__(
             in_channels,
             out_channels,
             (self.kernel_size,),
+            geometry,
             bias=bias,
             activation=activation,
+            algorithm=algorithm,
             rng=rng,
             dtype=dtype,
             weight_init=weight_init,
@@ -297,11 +307,11 @@ class Conv1D(_Convolution):
     def _call_forward(self, x: Array, out: Array, relu: bool) -> Array:
         return functional.conv1d(
             x, self._params["w"], self._params.get("b"),
-            relu=relu, algorithm=self.algorithm, out=out, **self.window,
+            relu=relu, algorithm=self._runs_on, out=out, **self.window,
         )  # fmt: skip
 
     def _call_backward(self, dy: Array, x: Array, **options: Any) -> tuple[Array | None, Array, Array]:
-        return functional.conv1d_backward(dy, x, self._params["w"], algorithm=self.algorithm, **self.window, **options)
+        return functional.conv1d_backward(dy, x, self._params["w"], algorithm=self._runs_on, **self.window, **options)
 
 
 class SpatiallySeparableConv2D(Layer):
@@ -409,7 +419,9 @@ class SpatiallySeparableConv2D(Layer):
         """Return (H, W, out_channels)."""
         return self.horizontal.output_shape(self.vertical.output_shape(input_shape))
 
-    def multiplications(self, input_shape: Shape) -> int:
+    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return those of both halves."""
         middle_shape = self.vertical.output_shape(input_shape)
-        return self.vertical.multiplications(input_shape) + self.horizontal.multiplications(middle_shape)
+        return self.vertical.multiplications(input_shape, spent=spent) + self.horizontal.multiplications(
+            middle_shape, spent=spent
+        )

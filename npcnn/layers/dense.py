@@ -109,7 +109,7 @@ class Dense(Layer):
             )
         return (self.out_features,)
 
-    def multiplications(self, input_shape: Shape) -> int:
+    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return the number of weights."""
         self.output_shape(input_shape)
         return self.in_features * self.out_features
