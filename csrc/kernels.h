@@ -34,11 +34,11 @@ typedef struct {
     void (*max_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,                   \
                            REAL *y, int32_t *argmax);                                                  \
     void (*max_pool2d_backward_row)(const REAL *dy, const int32_t *argmax, const npcnn_windows *g,     \
-                                    ptrdiff_t out_row, REAL *dx);                                      \
+                                    ptrdiff_t out_row, int alone, REAL *dx);                           \
     void (*avg_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,                   \
                            int count_include_pad, REAL *y);                                            \
     void (*avg_pool2d_backward_row)(const REAL *dy, const npcnn_windows *g, ptrdiff_t out_row,         \
-                                    int count_include_pad, REAL *dx);                                  \
+                                    int count_include_pad, int alone, REAL *dx);                       \
     /* toom_cook.inc.c */                                                                              \
     void (*toom_cook_input)(int taps, const REAL *x, ptrdiff_t x_step, ptrdiff_t count,                \
                             REAL *v, ptrdiff_t v_step);                                                \

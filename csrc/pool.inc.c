@@ -42,8 +42,10 @@ static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_
     }
 }
 
+/* The gradients go to pixels of dx that other windows may add to as well; `alone` says that none does, and then
+ * every pixel is written here for the first and only time. */
 static void NAME(max_pool2d_backward_row)(const REAL *restrict dy, const int32_t *restrict argmax,
-                                          const npcnn_windows *g, ptrdiff_t out_row, REAL *restrict dx)
+                                          const npcnn_windows *g, ptrdiff_t out_row, int alone, REAL *restrict dx)
 {
     const ptrdiff_t C = g->channels, top = out_row * g->stride_h - g->pad_top;
     WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
@@ -54,8 +56,12 @@ static void NAME(max_pool2d_backward_row)(const REAL *restrict dy, const int32_t
             for (ptrdiff_t kw = kw_begin; kw < kw_end; kw++) {
                 const int32_t tap = (int32_t)(kh * g->size_w + kw);
                 REAL *pixel = dx + ((top + kh) * g->width + left + kw) * C;
-                for (ptrdiff_t c = 0; c < C; c++)
-                    pixel[c] += argmax[c] == tap ? dy[c] : 0;
+                if (alone)
+                    for (ptrdiff_t c = 0; c < C; c++)
+                        pixel[c] = argmax[c] == tap ? dy[c] : 0;
+                else
+                    for (ptrdiff_t c = 0; c < C; c++)
+                        pixel[c] += argmax[c] == tap ? dy[c] : 0;
             }
     }
 }
@@ -84,7 +90,7 @@ static void NAME(avg_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_
 }
 
 static void NAME(avg_pool2d_backward_row)(const REAL *restrict dy, const npcnn_windows *g, ptrdiff_t out_row,
-                                          int count_include_pad, REAL *restrict dx)
+                                          int count_include_pad, int alone, REAL *restrict dx)
 {
     const ptrdiff_t C = g->channels, top = out_row * g->stride_h - g->pad_top;
     WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
@@ -96,8 +102,12 @@ static void NAME(avg_pool2d_backward_row)(const REAL *restrict dy, const npcnn_w
         for (ptrdiff_t kh = kh_begin; kh < kh_end; kh++)
             for (ptrdiff_t kw = kw_begin; kw < kw_end; kw++) {
                 REAL *pixel = dx + ((top + kh) * g->width + left + kw) * C;
-                for (ptrdiff_t c = 0; c < C; c++)
-                    pixel[c] += dy[c] / count;
+                if (alone)
+                    for (ptrdiff_t c = 0; c < C; c++)
+                        pixel[c] = dy[c] / count;
+                else
+                    for (ptrdiff_t c = 0; c < C; c++)
+                        pixel[c] += dy[c] / count;
             }
     }
 }

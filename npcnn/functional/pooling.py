@@ -136,9 +136,8 @@ def max_pool2d_backward(
         raise DTypeError(f"argmax must be the int32 array that max_pool2d returned, got {came}")
     exact_shape(argmax, "argmax", dy.shape, "the shape of dy")
     argmax = np.ascontiguousarray(argmax)
-    # Read as unsigned, negative numbers are large ones: one pass finds both.
     last_tap = geometry.size[0] * geometry.size[1] - 1
-    if argmax.size and argmax.view(np.uint32).max() > last_tap:
+    if pool_kernels.outside(argmax.reshape(-1), last_tap + 1):
         raise ValueError(
             f"argmax must lie between 0 and {last_tap}, the taps of a window of {geometry.size}, got "
             f"{argmax.min()} to {argmax.max()}; pass what max_pool2d returned for the same size"

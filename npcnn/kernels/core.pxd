@@ -37,11 +37,11 @@ cdef extern from "kernels.h" nogil:
         void (*max_pool2d_row)(const float* x, const Windows* g, Py_ssize_t out_row,
                                float* y, int32_t* argmax) noexcept nogil
         void (*max_pool2d_backward_row)(const float* dy, const int32_t* argmax, const Windows* g,
-                                        Py_ssize_t out_row, float* dx) noexcept nogil
+                                        Py_ssize_t out_row, int alone, float* dx) noexcept nogil
         void (*avg_pool2d_row)(const float* x, const Windows* g, Py_ssize_t out_row,
                                int count_include_pad, float* y) noexcept nogil
         void (*avg_pool2d_backward_row)(const float* dy, const Windows* g, Py_ssize_t out_row,
-                                        int count_include_pad, float* dx) noexcept nogil
+                                        int count_include_pad, int alone, float* dx) noexcept nogil
         void (*toom_cook_input)(int taps, const float* x, Py_ssize_t x_step, Py_ssize_t count,
                                 float* v, Py_ssize_t v_step) noexcept nogil
         void (*toom_cook_gradient)(int taps, const float* dy, Py_ssize_t dy_step, Py_ssize_t count,
@@ -75,11 +75,11 @@ cdef extern from "kernels.h" nogil:
         void (*max_pool2d_row)(const double* x, const Windows* g, Py_ssize_t out_row,
                                double* y, int32_t* argmax) noexcept nogil
         void (*max_pool2d_backward_row)(const double* dy, const int32_t* argmax, const Windows* g,
-                                        Py_ssize_t out_row, double* dx) noexcept nogil
+                                        Py_ssize_t out_row, int alone, double* dx) noexcept nogil
         void (*avg_pool2d_row)(const double* x, const Windows* g, Py_ssize_t out_row,
                                int count_include_pad, double* y) noexcept nogil
         void (*avg_pool2d_backward_row)(const double* dy, const Windows* g, Py_ssize_t out_row,
-                                        int count_include_pad, double* dx) noexcept nogil
+                                        int count_include_pad, int alone, double* dx) noexcept nogil
         void (*toom_cook_input)(int taps, const double* x, Py_ssize_t x_step, Py_ssize_t count,
                                 double* v, Py_ssize_t v_step) noexcept nogil
         void (*toom_cook_gradient)(int taps, const double* dy, Py_ssize_t dy_step, Py_ssize_t count,
@@ -161,11 +161,11 @@ cdef inline void max_pool2d_row(const real* x, const Windows* g, Py_ssize_t out_
 
 
 cdef inline void max_pool2d_backward_row(const real* dy, const int32_t* argmax, const Windows* g,
-                                         Py_ssize_t out_row, real* dx) noexcept nogil:
+                                         Py_ssize_t out_row, bint alone, real* dx) noexcept nogil:
     if real is float:
-        active().f32.max_pool2d_backward_row(dy, argmax, g, out_row, dx)
+        active().f32.max_pool2d_backward_row(dy, argmax, g, out_row, alone, dx)
     else:
-        active().f64.max_pool2d_backward_row(dy, argmax, g, out_row, dx)
+        active().f64.max_pool2d_backward_row(dy, argmax, g, out_row, alone, dx)
 
 
 cdef inline void avg_pool2d_row(const real* x, const Windows* g, Py_ssize_t out_row,
@@ -177,11 +177,11 @@ cdef inline void avg_pool2d_row(const real* x, const Windows* g, Py_ssize_t out_
 
 
 cdef inline void avg_pool2d_backward_row(const real* dy, const Windows* g, Py_ssize_t out_row,
-                                         bint count_include_pad, real* dx) noexcept nogil:
+                                         bint count_include_pad, bint alone, real* dx) noexcept nogil:
     if real is float:
-        active().f32.avg_pool2d_backward_row(dy, g, out_row, count_include_pad, dx)
+        active().f32.avg_pool2d_backward_row(dy, g, out_row, count_include_pad, alone, dx)
     else:
-        active().f64.avg_pool2d_backward_row(dy, g, out_row, count_include_pad, dx)
+        active().f64.avg_pool2d_backward_row(dy, g, out_row, count_include_pad, alone, dx)
 
 
 cdef inline void toom_cook_input(int taps, const real* x, Py_ssize_t x_step, Py_ssize_t count,

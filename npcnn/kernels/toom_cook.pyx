@@ -145,8 +145,8 @@ cdef inline Py_ssize_t tiles_at_once(const Picture* y, const Bordered* bx, const
 
 cdef void weight_gradient(const real* x_lines, const Bordered* bx, const real* dy_lines, const Bordered* bdy,
                           const Taps* k, const Picture* x, const Picture* y, Py_ssize_t at_once,
-                          real* v, real* g, real* du) noexcept nogil:
-    """du[p, s] += sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` are room for its values at the points."""
+                          real* v, real* g, bint accumulate, real* du) noexcept nogil:
+    """du[p, s] (+)= sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` are room for its values at the points."""
     cdef Py_ssize_t first = 0, tile, p, tiles, rows = k.across * x.channels
     cdef Py_ssize_t v_step = at_once * bx.line, g_step = at_once * bdy.line
     while first < tiles_of(y):
@@ -160,7 +160,7 @@ cdef void weight_gradient(const real* x_lines, const Bordered* bx, const real* d
             gemm(rows, bdy.pixel, y.pixels, tiles,
                  v + p * v_step, 1, x.channels, bx.line,
                  g + p * g_step + bdy.first_pixel * bdy.pixel, bdy.pixel, bdy.line,
-                 du + p * rows * bdy.pixel, bdy.pixel, True, <const real*>NULL, False)
+                 du + p * rows * bdy.pixel, bdy.pixel, accumulate or first > 0, <const real*>NULL, False)
         first += tiles
 
 
@@ -198,8 +198,9 @@ def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b,
 
 def weights_at_points(const real[:, :, ::1] w, real[:, :, ::1] u):
     """u[p] = sum_t kernel[p, t] w[t]; the rows of both are whole vectors."""
-    cdef Py_ssize_t count = w.shape[1] * w.shape[2]
-    toom_cook_weights(w.shape[0], &w[0, 0, 0], count, count, &u[0, 0, 0], count)
+    cdef Py_ssize_t row, row_size = w.shape[2], step = w.shape[1] * row_size
+    for row in prange(w.shape[1], nogil=True, schedule="static", num_threads=threads()):
+        toom_cook_weights(w.shape[0], &w[0, row, 0], step, row_size, &u[0, row, 0], step)
 
 
 def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] u_flipped,
@@ -249,7 +250,7 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
     with nogil:
         for part in prange(parts, schedule="dynamic", num_threads=team):
             du_part = partial + part * part_size
-            zero_run(du_part, part_size)
+            zero_run(du_part + points * rows * dy_row, dy_row)
             x_lines = scratch + threadid() * thread_size
             dy_lines = x_lines + x_size
             v = dy_lines + dy_size
@@ -260,7 +261,7 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
                             &py, &bdy, dy_lines)
                 add_rows(dy_lines, bdy.lines * bdy.line // dy_row, dy_row, dy_row, du_part + points * rows * dy_row)
                 weight_gradient(x_lines, &bx, dy_lines, &bdy, &k, &px, &py, at_once, v, g,
-                                du_part)
+                                n > part * N // parts, du_part)
                 if need_dx:
                     convolve(dy_lines, &bdy, bdy.first_line - flipped.pad, bdy.first_pixel - flipped.cross_pad,
                              py.channels, &u_flipped[0, 0, 0], u_row, <const real*>NULL, &flipped, &px, False,
