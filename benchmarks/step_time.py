@@ -1,10 +1,10 @@
-"""Time one training step, and forward alone, of the article's network beside other libraries.
+"""Time one training step, and forward alone, of a network of `npcnn.models` beside other libraries.
 
 Each library runs in a process of its own with the same number of threads, and they take turns: a few steps of
 one, a few of the next, round after round, so that whatever else the machine does falls on all of them alike.
 Printed are medians over the rounds, and how many times as long each takes as npcnn.
 
-    python benchmarks/step_time.py [--peers npcnn numpy torch ...] [--batch 128] [--threads 2] [--rounds 15]
+    python benchmarks/step_time.py [--peers npcnn numpy torch ...] [--net separable] [--batch 128] [--threads 2] [--rounds 15]
 """
 
 import argparse
@@ -18,16 +18,16 @@ import sys
 import time
 from pathlib import Path
 
-from peers import PEERS
+from peers import PEERS, SECOND
 
 CALLS_PER_TURN = 3
 REST_SECONDS = 0.05  # between turns, until the threads of the last one have gone to sleep
 
 
-def serve(peer, batch):
+def serve(peer, net, batch):
     """Run one peer: answer each line "step" or "forward" on stdin with the milliseconds of one call."""
     try:
-        step, forward, versions = importlib.import_module(f"peers.{PEERS[peer]}").build(batch)
+        step, forward, versions = importlib.import_module(f"peers.{PEERS[peer]}").build(batch, SECOND[net])
     except ImportError as error:
         print(json.dumps({"missing": str(error)}), flush=True)
         return
@@ -46,13 +46,13 @@ def serve(peer, batch):
         print(json.dumps(statistics.median(times)), flush=True)
 
 
-def start(peer, batch, threads):
+def start(peer, net, batch, threads):
     """Start the process of a peer; return it, or None when its library is missing."""
     environment = os.environ | {
         name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     }
     process = subprocess.Popen(
-        [sys.executable, __file__, "--serve", peer, "--batch", str(batch)],
+        [sys.executable, __file__, "--serve", peer, "--net", net, "--batch", str(batch)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -76,9 +76,9 @@ def ask(process, call):
     return json.loads(process.stdout.readline())
 
 
-def measure(peers, batch, threads, rounds):
+def measure(peers, net, batch, threads, rounds):
     """Return {peer: {"step": [ms per round], "forward": [...], "versions": ...}}."""
-    processes = {peer: start(peer, batch, threads) for peer in peers}
+    processes = {peer: start(peer, net, batch, threads) for peer in peers}
     processes = {peer: process for peer, process in processes.items() if process}
     results = {peer: {"versions": process.versions, "step": [], "forward": []} for peer, process in processes.items()}
     for _ in range(rounds):
@@ -118,6 +118,7 @@ def main():
     """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--net", choices=SECOND, default="separable")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=15)
@@ -125,14 +126,14 @@ def main():
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve, options.batch)
+        serve(options.serve, options.net, options.batch)
         return
     peers = ["npcnn", *(peer for peer in options.peers if peer != "npcnn")]
     print(
-        f"{cpu_name()}, {options.threads} threads, batch {options.batch}, float32, "
+        f"{cpu_name()}, {options.threads} threads, {options.net} network, batch {options.batch}, float32, "
         f"median of {options.rounds} interleaved rounds\n"
     )
-    results = measure(peers, options.batch, options.threads, options.rounds)
+    results = measure(peers, options.net, options.batch, options.threads, options.rounds)
     print("\n".join(table(results)))
     if options.json:
         options.json.write_text(

@@ -27,9 +27,6 @@ typedef struct {
                  const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,                   \
                  const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,                                    \
                  REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu);                \
-    /* im2col.inc.c */                                                                                 \
-    void (*im2col_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row, REAL *columns);       \
-    void (*col2im_row)(const REAL *columns, const npcnn_windows *g, ptrdiff_t out_row, REAL *dx);      \
     /* pool.inc.c */                                                                                   \
     void (*max_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,                   \
                            REAL *y, int32_t *argmax);                                                  \

@@ -22,7 +22,6 @@
 #define SUFFIX f32
 #include "simd.h"
 #include "gemm.inc.c"
-#include "im2col.inc.c"
 #include "pool.inc.c"
 #include "toom_cook.inc.c"
 #include "elementwise.inc.c"
@@ -36,7 +35,6 @@ enum { VECTOR_LENGTH_F32 = VECTOR_LENGTH };
 #define SUFFIX f64
 #include "simd.h"
 #include "gemm.inc.c"
-#include "im2col.inc.c"
 #include "pool.inc.c"
 #include "toom_cook.inc.c"
 #include "elementwise.inc.c"
@@ -46,8 +44,6 @@ enum { VECTOR_LENGTH_F64 = VECTOR_LENGTH };
     {                                                                                                  \
         .vector_length = length,                                                                       \
         .gemm = gemm_##suffix,                                                                         \
-        .im2col_row = im2col_row_##suffix,                                                             \
-        .col2im_row = col2im_row_##suffix,                                                             \
         .max_pool2d_row = max_pool2d_row_##suffix,                                                     \
         .max_pool2d_backward_row = max_pool2d_backward_row_##suffix,                                   \
         .avg_pool2d_row = avg_pool2d_row_##suffix,                                                     \

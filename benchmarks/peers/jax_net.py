@@ -1,5 +1,7 @@
 """The network in JAX, the step under jit."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,13 +10,17 @@ from jax import lax
 from peers.batch import random_batch
 
 
-def build(batch):
+def build(batch, second):
     """Return (step, forward, versions)."""
     pictures, classes = random_batch(batch)
     x, labels = jnp.asarray(pictures), jnp.asarray(classes)
     rng = np.random.default_rng(0)
-    shapes = [(5, 5, 3, 64), (5, 1, 64, 64), (1, 5, 64, 64), (5, 5, 64, 10)]
-    params = [(jnp.asarray(0.1 * rng.standard_normal(s), jnp.float32), jnp.full(s[-1], 0.1)) for s in shapes]
+
+    def weights(*shape):
+        return jnp.asarray(0.1 * rng.standard_normal(shape), jnp.float32), jnp.full(shape[-1], 0.1)
+
+    branches = [[weights(*kernel, 64, 64) for kernel in chain] for chain in second]
+    params = [weights(5, 5, 3, 64), branches, weights(5, 5, 64 * len(second), 10)]
     zeros = jax.tree.map(jnp.zeros_like, params)
     state = [params, zeros, zeros, jnp.zeros(())]
 
@@ -26,9 +32,10 @@ def build(batch):
         return lax.reduce_window(y, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "SAME")
 
     def logits(params):
-        y = max_pool(convolution(x, params[0]))
-        y = max_pool(convolution(convolution(y, params[1]), params[2]))
-        return convolution(y, params[3]).mean(axis=(1, 2))
+        first, branches, last = params
+        y = max_pool(convolution(x, first))
+        y = jnp.concatenate([functools.reduce(convolution, chain, y) for chain in branches], axis=-1)
+        return convolution(max_pool(y), last).mean(axis=(1, 2))
 
     def loss_of(params):
         return -jax.nn.log_softmax(logits(params))[jnp.arange(batch), labels].mean()

@@ -1,15 +1,17 @@
-"""The network of `npcnn.models.cifar_separable`, as a user trains it."""
+"""The networks of `npcnn.models`, as a user trains them."""
 
 import numpy as np
 
 import npcnn as nn
+from peers import SECOND
 from peers.batch import random_batch
 
 
-def build(batch):
+def build(batch, second):
     """Return (step, forward, versions)."""
     x, labels = random_batch(batch)
-    net = nn.models.cifar_separable(rng=np.random.default_rng(0))
+    name = next(name for name, branches in SECOND.items() if branches == second)
+    net = nn.models.MODELS[name](rng=np.random.default_rng(0))
     optimizer = nn.Adam(net, lr=1e-4)
 
     def step():

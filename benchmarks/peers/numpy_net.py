@@ -4,6 +4,8 @@ This is how convolution is usually taught: `sliding_window_view` gives the windo
 into the im2col matrix, `@` does the rest.
 """
 
+import functools
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -79,6 +81,26 @@ class GlobalAvgPool:
         return np.broadcast_to(dy[:, None, None] / (h * w), self.shape)
 
 
+class Branches:
+    """Chains of convolutions side by side, their channels concatenated."""
+
+    def __init__(self, chains):
+        self.chains = chains
+        self.params = [p for chain in chains for layer in chain for p in layer.params]
+
+    def forward(self, x):
+        return np.concatenate([functools.reduce(lambda y, layer: layer.forward(y), c, x) for c in self.chains], -1)
+
+    def backward(self, dy):
+        parts = np.split(dy, len(self.chains), axis=-1)
+        dx = sum(
+            functools.reduce(lambda d, layer: layer.backward(d), chain[::-1], part)
+            for chain, part in zip(self.chains, parts, strict=True)
+        )
+        self.grads = [grad for chain in self.chains for layer in chain for grad in layer.grads]
+        return dx
+
+
 class Adam:
     """Kingma & Ba, with NumPy expressions."""
 
@@ -96,17 +118,16 @@ class Adam:
                 p -= np.float32(size) * m / (np.sqrt(v) + 1e-8)
 
 
-def build(batch):
+def build(batch, second):
     """Return (step, forward, versions)."""
     x, labels = random_batch(batch)
     rng = np.random.default_rng(0)
     layers = [
         Conv2D((5, 5), 3, 64, rng),
         MaxPool2x2(),
-        Conv2D((5, 1), 64, 64, rng),
-        Conv2D((1, 5), 64, 64, rng),
+        Branches([[Conv2D(kernel, 64, 64, rng) for kernel in chain] for chain in second]),
         MaxPool2x2(),
-        Conv2D((5, 5), 64, 10, rng),
+        Conv2D((5, 5), 64 * len(second), 10, rng),
         GlobalAvgPool(),
     ]
     optimizer = Adam(layers, 1e-4)

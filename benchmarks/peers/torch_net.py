@@ -8,7 +8,26 @@ from torch import nn
 from peers.batch import random_batch
 
 
-def build(batch, *, memory_format, compiled):
+class Concat(nn.ModuleList):
+    """Branches side by side, concatenated along the channels."""
+
+    def forward(self, x):
+        """Return the concatenation."""
+        return torch.cat([branch(x) for branch in self], dim=1)
+
+
+def branches(second):
+    """Return the module for one entry of SECOND."""
+    chains = []
+    for chain in second:
+        layers = []
+        for kh, kw in chain:
+            layers += [nn.Conv2d(64, 64, (kh, kw), padding=(kh // 2, kw // 2)), nn.ReLU()]
+        chains.append(nn.Sequential(*layers))
+    return chains[0] if len(chains) == 1 else Concat(chains)
+
+
+def build(batch, second, *, memory_format, compiled):
     """Return (step, forward, versions)."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     torch.manual_seed(0)
@@ -19,12 +38,9 @@ def build(batch, *, memory_format, compiled):
         nn.Conv2d(3, 64, 5, padding=2),
         nn.ReLU(),
         nn.MaxPool2d(2),
-        nn.Conv2d(64, 64, (5, 1), padding=(2, 0)),
-        nn.ReLU(),
-        nn.Conv2d(64, 64, (1, 5), padding=(0, 2)),
-        nn.ReLU(),
+        branches(second),
         nn.MaxPool2d(2),
-        nn.Conv2d(64, 10, 5, padding=2),
+        nn.Conv2d(64 * len(second), 10, 5, padding=2),
         nn.ReLU(),
         nn.AvgPool2d(6),
         nn.Flatten(),

@@ -173,7 +173,7 @@ def conv2d_backward(
     if _algorithm(algorithm, w, geometry) == "toom_cook":
         toom_cook_conv2d_backward(dy, x, w, geometry, relu_output, dx, dw, db)
     else:
-        w_transposed = padded_to_vectors(w.reshape(KH * KW * C_in, C_out).T)
+        w_transposed = padded_to_vectors(w.swapaxes(2, 3).reshape(-1, C_in)).reshape(KH * KW, C_out, -1)
         conv2d_kernels.conv2d_backward(
             dy, x, w_transposed, relu_output, geometry.kernel_windows(x.shape), dx, dw.reshape(-1, C_out), db
         )

@@ -1,4 +1,4 @@
-"""Two-dimensional convolution: im2col tile by tile, then a matrix product.
+"""Two-dimensional convolution: im2col, of which no matrix is ever written, and a matrix product.
 
 Write the receptive field of every output pixel as one row of a matrix, in the order of the weights,
 and convolution becomes a matrix product:
@@ -6,45 +6,82 @@ and convolution becomes a matrix product:
     columns[pixel, (kh*KW + kw)*Cin + c] = x[i*s + kh*d - p, j*s + kw*d - p, c]         (im2col)
     y = columns @ w            (pixels, K) @ (K, Cout),   K = KH*KW*Cin
 
-The gradients are two more products and the transpose of im2col, which adds overlapping fields up:
+The matrix of a batch would be KH*KW times as large as x.  But in NHWC the KW*Cin numbers under one row of the
+kernel lie side by side, and those of the next output pixel begin stride*Cin further on.  With zeros to the left and
+right of every line of the picture, the part of `columns` that belongs to kernel row kh and output line i *is* that
+line, read with rows that overlap:
 
-    dw = columns^T @ dy        (K, pixels) @ (pixels, Cout)
-    dcolumns = dy @ w^T        (pixels, Cout) @ (Cout, K)
-    dx = col2im(dcolumns)
+    columns[j, kh, :] = lines[i*s + kh*d - p][j*s*Cin : j*s*Cin + KW*Cin]
 
-The matrix of a whole batch would be KH*KW times as large as x.  It never exists: a thread fills a tile of
-it, the rows of a few lines of output pixels, uses it while it is in the cache, and overwrites it.
+The matrix product takes its left factor by strides, so it reads that straight from the line, and sums over the
+kernel rows that fall inside the picture.  (With a dilation along the width the KW taps are runs of their own.)
+
+The gradients are two more products.  What col2im would add up, dx gets tap by tap, where no two rows overlap:
+
+    dw[kh] = sum_i columns_i[kh]^T @ dy[i]               (KW*Cin, Wout) @ (Wout, Cout)
+    dx[i*s + kh*d - p, j*s + kw*d - p] += dy[i, j] @ w[kh, kw]^T
 """
 from cython.parallel cimport prange, threadid
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, Windows, add_parts, add_rows, col2im_row, copy_pixels, gemm, im2col_row, real,
-    release_workspace, relu_gradient, threads, whole_lines, whole_vectors, workspace, zero_run,
+    BATCH_PARTS, Windows, add_parts, add_rows, copy_pixels, gemm, real, release_workspace, relu_gradient, threads,
+    whole_lines, whole_vectors, workspace, zero_run,
 )
+from npcnn.kernels.lines cimport Lines, lines_inside, taps_inside
 
-# Bytes of a tile: half of a small L2 cache, so that the weights have room beside it.
+# Bytes of the lines a thread copies at a time: half of a small L2 cache, so that the weights have room beside them.
 cdef enum:
-    TILE_BYTES = 128 * 1024
+    LINES_BYTES = 128 * 1024
 
 
-cdef Py_ssize_t rows_of_tile(const Windows* g, Py_ssize_t itemsize) noexcept nogil:
-    """Lines of output pixels whose columns fill a tile; at least one."""
-    cdef Py_ssize_t line = g.out_width * g.size_h * g.size_w * g.channels * itemsize
-    return min(max(TILE_BYTES // line, 1), g.out_height)
+cdef inline Lines vertical_of(const Windows* g) noexcept nogil:
+    """The windows along the height, to ask which taps and lines fall inside the picture."""
+    cdef Lines vertical
+    vertical.length, vertical.out_length, vertical.taps = g.height, g.out_height, g.size_h
+    vertical.stride, vertical.dilation, vertical.pad = g.stride_h, g.dilation_h, g.pad_top
+    return vertical
 
 
-cdef void im2col(const real* x, const Windows* g, Py_ssize_t first, Py_ssize_t last, real* columns) noexcept nogil:
-    """The rows of the im2col matrix for the output lines `first` to `last` of one picture."""
-    cdef Py_ssize_t i, line = g.out_width * g.size_h * g.size_w * g.channels
+cdef inline Py_ssize_t pixels_of_line(const Windows* g) noexcept nogil:
+    """Pixels of a line with its zeros, from the first to the last that a window sees."""
+    return (g.out_width - 1) * g.stride_w + (g.size_w - 1) * g.dilation_w + 1
+
+
+cdef inline Py_ssize_t pixels_inside(const Windows* g) noexcept nogil:
+    """Those of them that are the picture's own; they begin at pad_left."""
+    return max(min(g.width, pixels_of_line(g) - g.pad_left), 0)
+
+
+cdef inline Py_ssize_t lines_of_block(const Windows* g, Py_ssize_t itemsize) noexcept nogil:
+    """Output lines whose input lines a thread copies at a time; at least one."""
+    cdef Py_ssize_t line = pixels_of_line(g) * g.channels * itemsize
+    return min(max((LINES_BYTES // line - (g.size_h - 1) * g.dilation_h) // g.stride_h, 1), g.out_height)
+
+
+cdef void copy_lines(const real* x, const Windows* g, Py_ssize_t first, Py_ssize_t last, real* lines) noexcept nogil:
+    """Copy the input lines `first` to `last` between their zeros; those outside the picture are left alone."""
+    cdef Py_ssize_t i, C = g.channels, line = pixels_of_line(g) * C
+    for i in range(max(first, 0), min(last, g.height)):
+        copy_pixels(x + i * g.width * C, <const real*>NULL, pixels_inside(g), C, C,
+                    lines + (i - first) * line + g.pad_left * C, C)
+
+
+cdef void lines_forward(const real* lines, Py_ssize_t first_line, const real* w, Py_ssize_t w_row, const real* bias,
+                        Py_ssize_t Cout, const Windows* g, Py_ssize_t first, Py_ssize_t last, bint relu,
+                        real* y) noexcept nogil:
+    """y of the output lines `first` to `last`; `lines` begins with the input line `first_line`."""
+    cdef Py_ssize_t i, kh, kh_end, run, C = g.channels, line = pixels_of_line(g) * C
+    cdef Py_ssize_t runs = 1 if g.dilation_w == 1 else g.size_w, tap_row = g.size_w * C
+    cdef Lines vertical = vertical_of(g)
     for i in range(first, last):
-        im2col_row(x, g, i, columns + (i - first) * line)
-
-
-cdef void col2im(const real* columns, const Windows* g, Py_ssize_t first, Py_ssize_t last, real* dx) noexcept nogil:
-    """Add the rows of a tile back to the pixels they were taken from."""
-    cdef Py_ssize_t i, line = g.out_width * g.size_h * g.size_w * g.channels
-    for i in range(first, last):
-        col2im_row(columns + (i - first) * line, g, i, dx)
+        taps_inside(&vertical, i, &kh, &kh_end)
+        for run in range(runs):                                 # y[i] = sum_kh columns[kh] @ w[kh]
+            gemm(g.out_width, Cout, tap_row // runs, kh_end - kh,
+                 lines + (i * g.stride_h + kh * g.dilation_h - g.pad_top - first_line) * line + run * g.dilation_w * C,
+                 g.stride_w * C, 1, g.dilation_h * line,
+                 w + (kh * tap_row + run * C) * w_row, w_row, tap_row * w_row,
+                 y + i * g.out_width * Cout, Cout, run > 0, bias if run == 0 else <const real*>NULL,
+                 relu and run == runs - 1)
 
 
 def conv2d(const real[:, :, :, ::1] x, const real[:, ::1] w, const real[::1] b, Windows g, bint relu,
@@ -54,84 +91,93 @@ def conv2d(const real[:, :, :, ::1] x, const real[:, ::1] w, const real[::1] b, 
     `w` is (K, Cout), its rows padded with zeros to whole vectors; `b` may be None.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], Cout = y.shape[3], w_row = w.shape[1]
-        Py_ssize_t tile_rows = rows_of_tile(&g, sizeof(real))
-        Py_ssize_t tiles = (g.out_height + tile_rows - 1) // tile_rows
-        Py_ssize_t tile_size = whole_lines(tile_rows * g.out_width * w.shape[0])
-        Py_ssize_t item, n, first
+        Py_ssize_t N = x.shape[0], Cout = y.shape[3], w_row = w.shape[1], item, n, first, last, first_line
+        Py_ssize_t block = lines_of_block(&g, sizeof(real)), blocks = (g.out_height + block - 1) // block
+        Py_ssize_t reach = (g.size_h - 1) * g.dilation_h + 1
+        Py_ssize_t thread_size = whole_lines(((block - 1) * g.stride_h + reach) * pixels_of_line(&g) * g.channels)
         int team = threads()
         const real* bias = &b[0] if b is not None else NULL
         real* scratch
+        real* lines
     if N == 0:
         return
-    scratch = <real*>workspace(team * tile_size, sizeof(real))
-    for item in prange(N * tiles, nogil=True, schedule="guided", num_threads=team):
-        n = item // tiles
-        first = item % tiles * tile_rows
-        tile_forward(&x[n, 0, 0, 0], &w[0, 0], w_row, bias, Cout, &g, first, min(first + tile_rows, g.out_height),
-                     relu, scratch + threadid() * tile_size, &y[n, 0, 0, 0])
+    scratch = <real*>workspace(team * thread_size, sizeof(real))
+    zero_run(scratch, team * thread_size)
+    for item in prange(N * blocks, nogil=True, schedule="dynamic", num_threads=team):
+        n = item // blocks
+        first = item % blocks * block
+        last = min(first + block, g.out_height)
+        first_line = first * g.stride_h - g.pad_top
+        lines = scratch + threadid() * thread_size
+        copy_lines(&x[n, 0, 0, 0], &g, first_line, (last - 1) * g.stride_h - g.pad_top + reach, lines)
+        lines_forward(lines, first_line, &w[0, 0], w_row, bias, Cout, &g, first, last, relu, &y[n, 0, 0, 0])
     release_workspace(scratch)
 
 
-cdef void tile_forward(const real* x, const real* w, Py_ssize_t w_row, const real* bias, Py_ssize_t Cout,
-                       const Windows* g, Py_ssize_t first, Py_ssize_t last, bint relu,
-                       real* columns, real* y) noexcept nogil:
-    """The output lines `first` to `last` of one picture."""
-    cdef Py_ssize_t K = g.size_h * g.size_w * g.channels, Wout = g.out_width
-    im2col(x, g, first, last, columns)
-    gemm((last - first) * Wout, Cout, K, 1,                     # y = columns @ w
-         columns, K, 1, 0,
-         w, w_row, 0,
-         y + first * Wout * Cout, Cout, False, bias, relu)
+cdef void weight_gradient(const real* lines, const real* dy, Py_ssize_t dy_row, const Windows* g, bint accumulate,
+                          real* dw) noexcept nogil:
+    """dw[kh] (+)= sum_i columns_i[kh]^T @ dy[i] of one picture; the rows of dw are as long as those of dy."""
+    cdef Py_ssize_t i, i_end, kh, run, C = g.channels, line = pixels_of_line(g) * C
+    cdef Py_ssize_t runs = 1 if g.dilation_w == 1 else g.size_w, tap_row = g.size_w * C
+    cdef Lines vertical = vertical_of(g)
+    for kh in range(g.size_h):
+        lines_inside(&vertical, kh, &i, &i_end)
+        for run in range(runs):
+            gemm(tap_row // runs, dy_row, g.out_width, i_end - i,
+                 lines + (i * g.stride_h + kh * g.dilation_h - g.pad_top) * line + run * g.dilation_w * C,
+                 1, g.stride_w * C, g.stride_h * line,
+                 dy + i * g.out_width * dy_row, dy_row, g.out_width * dy_row,
+                 dw + (kh * tap_row + run * C) * dy_row, dy_row, accumulate, <const real*>NULL, False)
 
 
-cdef void backward_picture(const real* dy, Py_ssize_t dy_row, const real* x, const real* w_transposed,
-                           Py_ssize_t w_row, Py_ssize_t Cout, const Windows* g,
-                           real* columns, real* dx, real* dw) noexcept nogil:
-    """Add one picture's share to dw, whose rows are as long as those of dy; and to dx unless that is NULL."""
-    cdef Py_ssize_t K = g.size_h * g.size_w * g.channels, Wout = g.out_width
-    cdef Py_ssize_t tile_rows = rows_of_tile(g, sizeof(real)), first = 0, last, pixels
-    cdef const real* dy_tile
-    while first < g.out_height:
-        last = min(first + tile_rows, g.out_height)
-        pixels = (last - first) * Wout
-        dy_tile = dy + first * Wout * dy_row
-        im2col(x, g, first, last, columns)
-        gemm(K, dy_row, pixels, 1,                              # dw += columns^T @ dy
-             columns, 1, K, 0,
-             dy_tile, dy_row, 0,
-             dw, dy_row, True, <const real*>NULL, False)
-        if dx != NULL:
-            gemm(pixels, K, Cout, 1,                            # dcolumns = dy @ w^T, in place of columns
-                 dy_tile, dy_row, 1, 0,
-                 w_transposed, w_row, 0,
-                 columns, K, False, <const real*>NULL, False)
-            col2im(columns, g, first, last, dx)
-        first = last
+cdef void input_gradient(const real* dy, Py_ssize_t dy_row, const real* w_transposed, Py_ssize_t w_row,
+                         Py_ssize_t Cout, const Windows* g, real* lines) noexcept nogil:
+    """Add dy[i] @ w[kh, kw]^T to the pixels of dx that tap sees; a pixel of `lines` is `w_row` numbers."""
+    cdef Py_ssize_t i, i_end, kh, kw, line = pixels_of_line(g) * w_row
+    cdef Lines vertical = vertical_of(g)
+    for kh in range(g.size_h):
+        lines_inside(&vertical, kh, &i, &i_end)
+        while i < i_end:
+            for kw in range(g.size_w):
+                gemm(g.out_width, w_row, Cout, 1,
+                     dy + i * g.out_width * dy_row, dy_row, 1, 0,
+                     w_transposed + (kh * g.size_w + kw) * Cout * w_row, w_row, 0,
+                     lines + (i * g.stride_h + kh * g.dilation_h - g.pad_top) * line + kw * g.dilation_w * w_row,
+                     g.stride_w * w_row, True, <const real*>NULL, False)
+            i += 1
 
 
-def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, ::1] w_transposed,
+cdef void copy_out(const real* lines, Py_ssize_t pixel, const Windows* g, real* dx) noexcept nogil:
+    """dx of one picture from between the borders; pixels right of the last window get no gradient."""
+    cdef Py_ssize_t i, C = g.channels, inside = pixels_inside(g)
+    for i in range(g.height):
+        copy_pixels(lines + (i * pixels_of_line(g) + g.pad_left) * pixel, <const real*>NULL, inside, C, pixel,
+                    dx + i * g.width * C, C)
+        zero_run(dx + (i * g.width + inside) * C, (g.width - inside) * C)
+
+
+def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] w_transposed,
                     const real[:, :, :, ::1] relu_output, Windows g,
                     real[:, :, :, ::1] dx, real[:, ::1] dw, real[::1] db):
     """Gradients of `conv2d`: dw and db summed over the batch, and dx unless it is None.
 
-    `w_transposed` is (Cout, K), its rows padded with zeros to whole vectors.  With `relu_output`, the result
-    of the forward pass, dy counts only where that is positive.
+    `w_transposed` is (KH*KW, Cout, Cin), its rows padded with zeros to whole vectors.  With `relu_output`, the
+    result of the forward pass, dy counts only where that is positive.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], Cout = dy.shape[3], K = dw.shape[0]
+        Py_ssize_t N = x.shape[0], Cout = dy.shape[3], K = dw.shape[0], w_row = w_transposed.shape[2]
         Py_ssize_t pixels = g.out_height * g.out_width, dy_row = whole_vectors(Cout, sizeof(real))
-        Py_ssize_t tile_size = whole_lines(rows_of_tile(&g, sizeof(real)) * g.out_width * K)
-        Py_ssize_t picture_size = g.height * g.width * g.channels
+        Py_ssize_t x_size = whole_lines(g.height * pixels_of_line(&g) * g.channels)
+        Py_ssize_t dx_size = g.height * pixels_of_line(&g) * w_row if dx is not None else 0
+        Py_ssize_t thread_size = x_size + dx_size + whole_lines(pixels * dy_row), part_size = (K + 1) * dy_row
         Py_ssize_t parts = min(N, BATCH_PARTS), part, n
-        Py_ssize_t thread_size = tile_size + whole_lines(pixels * dy_row), part_size = (K + 1) * dy_row
         int team = threads()
         bint need_dx = dx is not None
         real* scratch
         real* partial
-        real* columns
         real* dw_part
-        real* dx_picture
+        real* x_lines
+        real* dx_lines
         const real* dy_picture
     dw[:, :] = 0
     db[:] = 0
@@ -139,21 +185,24 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
         return
     scratch = <real*>workspace(team * thread_size + parts * part_size, sizeof(real))
     partial = scratch + team * thread_size
+    zero_run(scratch, team * thread_size)
     with nogil:
         for part in prange(parts, schedule="dynamic", num_threads=team):
-            columns = scratch + threadid() * thread_size
+            x_lines = scratch + threadid() * thread_size
+            dx_lines = x_lines + x_size
             dw_part = partial + part * part_size
-            zero_run(dw_part, part_size)
+            zero_run(dw_part + K * dy_row, dy_row)
             for n in range(part * N // parts, (part + 1) * N // parts):
+                copy_lines(&x[n, 0, 0, 0], &g, 0, g.height, x_lines)
                 dy_picture = relu_gradient(
                     &dy[n, 0, 0, 0], &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
-                    pixels, Cout, dy_row, columns + tile_size)
+                    pixels, Cout, dy_row, dx_lines + dx_size)
                 add_rows(dy_picture, pixels, Cout, dy_row, dw_part + K * dy_row)
-                dx_picture = &dx[n, 0, 0, 0] if need_dx else NULL
+                weight_gradient(x_lines, dy_picture, dy_row, &g, n > part * N // parts, dw_part)
                 if need_dx:
-                    zero_run(dx_picture, picture_size)
-                backward_picture(dy_picture, dy_row, &x[n, 0, 0, 0], &w_transposed[0, 0],
-                                 w_transposed.shape[1], Cout, &g, columns, dx_picture, dw_part)
+                    zero_run(dx_lines, dx_size)
+                    input_gradient(dy_picture, dy_row, &w_transposed[0, 0, 0], w_row, Cout, &g, dx_lines)
+                    copy_out(dx_lines, w_row, &g, &dx[n, 0, 0, 0])
         add_parts(partial, parts, part_size, team)
         copy_pixels(partial, <const real*>NULL, K, Cout, dy_row, &dw[0, 0], Cout)
         copy_pixels(partial + K * dy_row, <const real*>NULL, 1, Cout, dy_row, &db[0], Cout)

@@ -32,8 +32,6 @@ cdef extern from "kernels.h" nogil:
                      const float* a, Py_ssize_t a_row, Py_ssize_t a_depth, Py_ssize_t a_tap,
                      const float* b, Py_ssize_t b_depth, Py_ssize_t b_tap,
                      float* c, Py_ssize_t c_row, int accumulate, const float* bias, int relu) noexcept nogil
-        void (*im2col_row)(const float* x, const Windows* g, Py_ssize_t out_row, float* columns) noexcept nogil
-        void (*col2im_row)(const float* columns, const Windows* g, Py_ssize_t out_row, float* dx) noexcept nogil
         void (*max_pool2d_row)(const float* x, const Windows* g, Py_ssize_t out_row,
                                float* y, int32_t* argmax) noexcept nogil
         void (*max_pool2d_backward_row)(const float* dy, const int32_t* argmax, const Windows* g,
@@ -70,8 +68,6 @@ cdef extern from "kernels.h" nogil:
                      const double* a, Py_ssize_t a_row, Py_ssize_t a_depth, Py_ssize_t a_tap,
                      const double* b, Py_ssize_t b_depth, Py_ssize_t b_tap,
                      double* c, Py_ssize_t c_row, int accumulate, const double* bias, int relu) noexcept nogil
-        void (*im2col_row)(const double* x, const Windows* g, Py_ssize_t out_row, double* columns) noexcept nogil
-        void (*col2im_row)(const double* columns, const Windows* g, Py_ssize_t out_row, double* dx) noexcept nogil
         void (*max_pool2d_row)(const double* x, const Windows* g, Py_ssize_t out_row,
                                double* y, int32_t* argmax) noexcept nogil
         void (*max_pool2d_backward_row)(const double* dy, const int32_t* argmax, const Windows* g,
@@ -136,20 +132,6 @@ cdef inline void gemm(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t depth, Py_ssi
     else:
         active().f64.gemm(rows, cols, depth, taps, a, a_row, a_depth, a_tap, b, b_depth, b_tap,
                           c, c_row, accumulate, bias, relu)
-
-
-cdef inline void im2col_row(const real* x, const Windows* g, Py_ssize_t out_row, real* columns) noexcept nogil:
-    if real is float:
-        active().f32.im2col_row(x, g, out_row, columns)
-    else:
-        active().f64.im2col_row(x, g, out_row, columns)
-
-
-cdef inline void col2im_row(const real* columns, const Windows* g, Py_ssize_t out_row, real* dx) noexcept nogil:
-    if real is float:
-        active().f32.col2im_row(columns, g, out_row, dx)
-    else:
-        active().f64.col2im_row(columns, g, out_row, dx)
 
 
 cdef inline void max_pool2d_row(const real* x, const Windows* g, Py_ssize_t out_row,
