@@ -1,7 +1,7 @@
 /* The transforms of Toom-Cook: y = output @ ((kernel @ g) * (input @ x)), see npcnn/toom_cook.py.
  *
  * Four outputs of a 1-D convolution with 3 (5) taps come from 6 (8) values, one per point, and as many
- * products.  Here are the sums before and behind those products.  They run over channels, which lie
+ * products; with 7 taps it is two outputs from 8.  Here are the sums before and behind those products.  They run over channels, which lie
  * side by side, so each is a handful of vector additions and multiplications by constants.
  *
  * The points come in pairs +-a.  The rows of their tables differ only in the sign of the odd
@@ -11,8 +11,19 @@
  * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
-#define TOOM_COOK_OUTPUTS 4
 #define TOOM_COOK_MOST_POINTS 8
+
+/* Call `function` with the sizes and the table that belong to the number of taps, F(4, 3), F(4, 5) or F(2, 7). */
+#undef BY_TAPS
+#define BY_TAPS(taps, function, columns3, columns5, columns7, table, ...)                             \
+    do {                                                                                              \
+        if ((taps) == 3)                                                                              \
+            NAME(function)(6, columns3, table##_3[0], __VA_ARGS__);                                   \
+        else if ((taps) == 5)                                                                         \
+            NAME(function)(8, columns5, table##_5[0], __VA_ARGS__);                                   \
+        else                                                                                          \
+            NAME(function)(8, columns7, table##_7[0], __VA_ARGS__);                                   \
+    } while (0)
 
 /* sum += coefficient * v, for a coefficient the compiler knows. */
 #undef ADD_TERM
@@ -89,43 +100,34 @@ ALWAYS_INLINE void NAME(split)(const int points, const int terms, const double *
 static void NAME(toom_cook_input)(int taps, const REAL *x, ptrdiff_t x_step, ptrdiff_t count,
                                   REAL *v, ptrdiff_t v_step)
 {
-    if (taps == 3)
-        NAME(split)(6, 6, toom_cook_input_3[0], x, x_step, count, v, v_step);
-    else
-        NAME(split)(8, 8, toom_cook_input_5[0], x, x_step, count, v, v_step);
+    BY_TAPS(taps, split, 6, 8, 8, toom_cook_input, x, x_step, count, v, v_step);
 }
 
 /* The output gradients of one tile, at their points, for the gradient of the weights. */
 static void NAME(toom_cook_gradient)(int taps, const REAL *dy, ptrdiff_t dy_step, ptrdiff_t count,
                                      REAL *v, ptrdiff_t v_step)
 {
-    if (taps == 3)
-        NAME(split)(6, TOOM_COOK_OUTPUTS, toom_cook_gradient_3[0], dy, dy_step, count, v, v_step);
-    else
-        NAME(split)(8, TOOM_COOK_OUTPUTS, toom_cook_gradient_5[0], dy, dy_step, count, v, v_step);
+    BY_TAPS(taps, split, 4, 4, 2, toom_cook_gradient, dy, dy_step, count, v, v_step);
 }
 
 /* The weights at the points. */
 static void NAME(toom_cook_weights)(int taps, const REAL *w, ptrdiff_t w_step, ptrdiff_t count,
                                     REAL *u, ptrdiff_t u_step)
 {
-    if (taps == 3)
-        NAME(split)(6, 3, toom_cook_weights_3[0], w, w_step, count, u, u_step);
-    else
-        NAME(split)(8, 5, toom_cook_weights_5[0], w, w_step, count, u, u_step);
+    BY_TAPS(taps, split, 3, 5, 7, toom_cook_weights, w, w_step, count, u, u_step);
 }
 
 /* The first `lines` outputs of one tile from the products at the points, then bias and ReLU, for `count`
  * channels of a pixel, at most a vector; `whole` says that it is one. */
-ALWAYS_INLINE void NAME(join_vector)(const int whole, const int points, const double *table,
+ALWAYS_INLINE void NAME(join_vector)(const int whole, const int points, const int outputs, const double *table,
                                      const REAL *m, ptrdiff_t m_step, ptrdiff_t count,
                                      REAL *y, ptrdiff_t y_step, ptrdiff_t lines, vec bias, int relu)
 {
-    vec value[TOOM_COOK_MOST_POINTS], output[TOOM_COOK_OUTPUTS];
+    vec value[TOOM_COOK_MOST_POINTS], output[TOOM_COOK_MOST_POINTS];
     UNROLL for (int p = 0; p < points; p++)
         value[p] = *(const vec_unaligned *)(m + p * m_step);
-    NAME(from_points)(points, TOOM_COOK_OUTPUTS, table, value, output);
-    UNROLL for (int i = 0; i < TOOM_COOK_OUTPUTS; i++) {
+    NAME(from_points)(points, outputs, table, value, output);
+    UNROLL for (int i = 0; i < outputs; i++) {
         output[i] += bias;
         if (relu)
             output[i] = NAME(relu_vec)(output[i]);
@@ -136,7 +138,7 @@ ALWAYS_INLINE void NAME(join_vector)(const int whole, const int points, const do
     }
 }
 
-ALWAYS_INLINE void NAME(join)(const int points, const double *table,
+ALWAYS_INLINE void NAME(join)(const int points, const int outputs, const double *table,
                               const REAL *m, ptrdiff_t m_step, ptrdiff_t m_pixel, ptrdiff_t pixels, ptrdiff_t channels,
                               REAL *y, ptrdiff_t y_step, ptrdiff_t y_pixel, ptrdiff_t lines,
                               const REAL *bias, int relu)
@@ -150,9 +152,9 @@ ALWAYS_INLINE void NAME(join)(const int points, const double *table,
             const REAL *m_here = m + i * m_pixel + c;
             REAL *y_here = y + i * y_pixel + c;
             if (count == VECTOR_LENGTH)
-                NAME(join_vector)(1, points, table, m_here, m_step, count, y_here, y_step, lines, bias_vec, relu);
+                NAME(join_vector)(1, points, outputs, table, m_here, m_step, count, y_here, y_step, lines, bias_vec, relu);
             else
-                NAME(join_vector)(0, points, table, m_here, m_step, count, y_here, y_step, lines, bias_vec, relu);
+                NAME(join_vector)(0, points, outputs, table, m_here, m_step, count, y_here, y_step, lines, bias_vec, relu);
         }
     }
 }
@@ -162,10 +164,8 @@ static void NAME(toom_cook_output)(int taps, const REAL *m, ptrdiff_t m_step, pt
                                    ptrdiff_t pixels, ptrdiff_t channels, REAL *y, ptrdiff_t y_step, ptrdiff_t y_pixel,
                                    ptrdiff_t lines, const REAL *bias, int relu)
 {
-    if (taps == 3)
-        NAME(join)(6, toom_cook_output_3[0], m, m_step, m_pixel, pixels, channels, y, y_step, y_pixel, lines, bias, relu);
-    else
-        NAME(join)(8, toom_cook_output_5[0], m, m_step, m_pixel, pixels, channels, y, y_step, y_pixel, lines, bias, relu);
+    BY_TAPS(taps, join, 4, 4, 2, toom_cook_output, m, m_step, m_pixel, pixels, channels,
+            y, y_step, y_pixel, lines, bias, relu);
 }
 
 /* dw[t] = table[t] @ du over `count` numbers side by side, a multiple of the vector length. */
@@ -186,8 +186,5 @@ ALWAYS_INLINE void NAME(join_weights)(const int points, const int taps, const do
 static void NAME(toom_cook_weight_gradient)(int taps, const REAL *du, ptrdiff_t du_step, ptrdiff_t count,
                                             REAL *dw, ptrdiff_t dw_step)
 {
-    if (taps == 3)
-        NAME(join_weights)(6, 3, toom_cook_weight_gradient_3[0], du, du_step, count, dw, dw_step);
-    else
-        NAME(join_weights)(8, 5, toom_cook_weight_gradient_5[0], du, du_step, count, dw, dw_step);
+    BY_TAPS(taps, join_weights, 3, 5, 7, toom_cook_weight_gradient, du, du_step, count, dw, dw_step);
 }

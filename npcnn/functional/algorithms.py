@@ -6,7 +6,7 @@ matrix.  "toom_cook" multiplies about half as often (`npcnn.toom_cook` explains 
 error stays under 1e-5 of the largest output, where im2col's is about 1e-6.  "auto" takes it where it is faster, and
 never in float64, so that gradient checks see the exact algorithm.
 
-Toom-Cook works along one axis: along the height of a KH x KW kernel when KH is 3 or 5, where it reads and writes
+Toom-Cook works along one axis: along the height of a KH x KW kernel when KH is 3, 5 or 7, where it reads and writes
 whole rows of the picture as they lie in memory, else along its width when KW is.  Over the taps across that axis it sums as the definition does.  To it a 1-D convolution is a KH x KW one
 with KH or KW = 1, which is why the functions here always take the weights as (KH, KW, C_in, C_out).
 """
@@ -74,7 +74,7 @@ def chosen_algorithm(
     if algorithm == "toom_cook":
         if not exists:
             raise ValueError(
-                f"algorithm 'toom_cook' needs {' or '.join(map(str, POINTS))} taps along one axis, stride 1, "
+                f"algorithm 'toom_cook' needs 3, 5 or 7 taps along one axis, stride 1, "
                 f"dilation 1 and float32, got a {KH} x {KW} kernel, stride {stride}, dilation {dilation} and {dtype}; "
                 "use 'auto' or 'im2col'"
             )
@@ -93,8 +93,8 @@ def checked_algorithm(algorithm: Any) -> Any:
 def spent_multiplications(algorithm: str, output: tuple[int, int], weights: tuple[int, ...]) -> int:
     """Return the multiplications of the products of one forward pass over one picture.
 
-    For "im2col" that is output pixels times weights.  Toom-Cook works in whole tiles of 4 output lines, each of
-    which costs K + 3 products a weight of the line where the definition needs 4 K.  Multiplications inside the
+    For "im2col" that is output pixels times weights.  Toom-Cook works in whole tiles of T = 4 output lines (2 for
+    7 taps), each of which costs K + T - 1 products where the definition needs T * K.  Multiplications inside the
     transforms, by the small constants of their tables, are not counted.
 
     Examples
@@ -112,15 +112,15 @@ def spent_multiplications(algorithm: str, output: tuple[int, int], weights: tupl
     if algorithm == "im2col":
         return OH * OW * KH * KW * C_in * C_out
     taps, lines, cross_taps, pixels = (KW, OW, KH, OH) if _axis(KH, KW) == "width" else (KH, OH, KW, OW)
-    whole_lines = -(-lines // OUTPUTS) * OUTPUTS
-    return int(whole_lines * multiplications(OUTPUTS, taps)) * pixels * cross_taps * C_in * C_out
+    whole_lines = -(-lines // OUTPUTS[taps]) * OUTPUTS[taps]
+    return int(whole_lines * multiplications(OUTPUTS[taps], taps)) * pixels * cross_taps * C_in * C_out
 
 
 def toom_cook_conv2d(x: Array, w: Array, b: Array | None, geometry: WindowGeometry, relu: bool, y: Array) -> None:
     """Write relu(x convolved with w, plus b) into `y`; the arrays are checked."""
     along = _axis(*w.shape[:2])
     u = _at_points(_taps_first(w, along))
-    kernels.conv(x, u, b, along == "height", *_cross_taps_and_pads(w, geometry, along), relu, y)
+    kernels.conv(x, u, b, along == "height", *_taps_and_pads(w, geometry, along), relu, y)
 
 
 def toom_cook_conv2d_backward(
@@ -137,7 +137,7 @@ def toom_cook_conv2d_backward(
     along = _axis(*w.shape[:2])
     u_flipped = _at_points(_taps_first(w[::-1, ::-1].swapaxes(2, 3), along))
     dw_taps_first = _taps_first(dw, along)
-    pads = _cross_taps_and_pads(w, geometry, along)
+    pads = _taps_and_pads(w, geometry, along)
     kernels.conv_backward(dy, x, u_flipped, relu_output, along == "height", *pads, dx, dw_taps_first, db)
 
 
@@ -151,16 +151,17 @@ def _taps_first(w: Array, along: str | None) -> Array:
     return w.swapaxes(0, 1) if along == "width" else w
 
 
-def _cross_taps_and_pads(w: Array, geometry: WindowGeometry, along: str | None) -> tuple[int, int, int]:
-    """Return the taps across the axis, the padding before the first line, and before the first pixel of a line."""
+def _taps_and_pads(w: Array, geometry: WindowGeometry, along: str | None) -> tuple[int, int, int, int]:
+    """Return the taps along and across the axis, the padding before the first line, and before a line's first pixel."""
+    KH, KW = w.shape[:2]
     (top, _), (left, _) = geometry.padding
-    return (w.shape[0], left, top) if along == "width" else (w.shape[1], top, left)
+    return (KW, KH, left, top) if along == "width" else (KH, KW, top, left)
 
 
 def _at_points(w: Array) -> Array:
     """Return the weights at the points, (points, cross taps * rows, columns), columns in whole vectors."""
     taps, cross_taps, rows, columns = w.shape
     padded = padded_to_vectors(w.reshape(-1, columns)).reshape(taps, cross_taps * rows, -1)
-    u = np.empty((taps + OUTPUTS - 1, *padded.shape[1:]), w.dtype)
+    u = np.empty((taps + OUTPUTS[taps] - 1, *padded.shape[1:]), w.dtype)
     kernels.weights_at_points(padded, u)
     return u

@@ -1,21 +1,21 @@
-"""Convolution with 3 or 5 taps and stride 1 along one axis, by Toom-Cook: about half the multiplications.
+"""Convolution with 3, 5 or 7 taps and stride 1 along one axis, by Toom-Cook: about half the multiplications.
 
 One kernel serves them all: K x 1 along the height, 1 x K along the width, and KH x KW, which is Toom-Cook along
 one axis and a plain sum over the taps across it.  A picture is taken as *lines across the axis*: its rows when the
 axis is the height, its columns when it is the width.
 
-Four output lines, a tile, need 4*K products of a line with w[t].  Through n = K + 3 values at n points they
-need n products (npcnn/toom_cook.py derives the tables):
+T = 4 output lines (2 for 7 taps), a tile, need T*K products of a line with w[t].  Through n = K + T - 1 values at
+n points they need n products (npcnn/toom_cook.py derives the tables):
 
-    v[p, i] = sum_k input[p, k] x[4*tile + k - pad, i]     the pixels i of a tile's lines, at point p
+    v[p, i] = sum_k input[p, k] x[T*tile + k - pad, i]     the pixels i of a tile's lines, at point p
     u[p, s] = sum_t kernel[p, t] w[t, s]                   the weights of cross tap s, at point p; the caller's
     m[p, i] = sum_s v[p, i + s - cross_pad] @ u[p, s]      the products: one matrix product a point
-    y[4*tile + l, i] = sum_p output[l, p] m[p, i]
+    y[T*tile + l, i] = sum_p output[l, p] m[p, i]
 
 The input gradient is the same thing again, dy convolved with the flipped kernel.  The weight gradient
 sums its products over tiles and pictures before it ever leaves the points:
 
-    g[p, i] = sum_l gradient[p, l] dy[4*tile + l, i]
+    g[p, i] = sum_l gradient[p, l] dy[T*tile + l, i]
     du[p, s] += sum_i v[p, i + s - cross_pad]^T @ g[p, i]  and at the very end dw[t] = sum_p output'[t, p] du[p]
 
 A picture is first copied into lines with zeros all around, so that nothing later asks where the border is.  In
@@ -31,14 +31,13 @@ from npcnn.kernels.core cimport (
 )
 
 cdef enum:
-    OUTPUTS = 4                         # output lines of a tile
     PIXELS = 12                         # of a tile that are multiplied at a time: as many as the micro-kernel's rows
     TILES_BYTES = 256 * 1024            # of values at the points that the weight gradient keeps at a time
 
 
 cdef struct Taps:
-    # The kernel: its taps along the axis and across it, and the padding before either.
-    Py_ssize_t along, pad, across, cross_pad
+    # The kernel: its taps along the axis and across it, the padding before either, and the outputs of a tile.
+    Py_ssize_t along, pad, across, cross_pad, outputs
 
 
 cdef struct Picture:
@@ -52,6 +51,10 @@ cdef struct Bordered:
     Py_ssize_t lines, line, pixel, first_line, first_pixel
 
 
+cdef inline Taps taps_of(Py_ssize_t along, Py_ssize_t pad, Py_ssize_t across, Py_ssize_t cross_pad) noexcept nogil:
+    return Taps(along, pad, across, cross_pad, 2 if along == 7 else 4)
+
+
 cdef inline Picture picture_of(bint along_height, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C) noexcept nogil:
     cdef Picture picture
     picture.lines, picture.pixels = (H, W) if along_height else (W, H)
@@ -60,8 +63,8 @@ cdef inline Picture picture_of(bint along_height, Py_ssize_t H, Py_ssize_t W, Py
     return picture
 
 
-cdef inline Py_ssize_t tiles_of(const Picture* y) noexcept nogil:
-    return (y.lines + OUTPUTS - 1) // OUTPUTS
+cdef inline Py_ssize_t tiles_of(const Picture* y, const Taps* k) noexcept nogil:
+    return (y.lines + k.outputs - 1) // k.outputs
 
 
 cdef inline Bordered bordered_input(const Picture* x, const Picture* y, const Taps* k, Py_ssize_t itemsize) noexcept nogil:
@@ -69,7 +72,7 @@ cdef inline Bordered bordered_input(const Picture* x, const Picture* y, const Ta
     cdef Bordered b
     b.pixel = x.channels
     b.first_line, b.first_pixel = k.pad, k.cross_pad
-    b.lines = tiles_of(y) * OUTPUTS + k.along - 1
+    b.lines = tiles_of(y, k) * k.outputs + k.along - 1
     b.line = whole_vectors((y.pixels + k.across - 1) * b.pixel, itemsize)
     return b
 
@@ -84,8 +87,8 @@ cdef inline Bordered bordered_gradient(const Picture* x, const Picture* y, const
     cdef Bordered b
     b.pixel = whole_vectors(y.channels, itemsize)
     b.first_line, b.first_pixel = max(flipped.pad, 0), max(flipped.cross_pad, 0)
-    b.lines = max(b.first_line - flipped.pad + tiles_of(x) * OUTPUTS + flipped.along - 1,
-                  b.first_line + tiles_of(y) * OUTPUTS)
+    b.lines = max(b.first_line - flipped.pad + tiles_of(x, flipped) * flipped.outputs + flipped.along - 1,
+                  b.first_line + tiles_of(y, flipped) * flipped.outputs)
     b.line = whole_vectors(max(b.first_pixel - flipped.cross_pad + x.pixels + flipped.across - 1,
                                b.first_pixel + y.pixels) * b.pixel, itemsize)
     return b
@@ -118,11 +121,11 @@ cdef void convolve(const real* lines, const Bordered* b, Py_ssize_t first_line, 
 
     `v` and `m` are room for the values and the products of a tile at the points.
     """
-    cdef Py_ssize_t tile, p, i, pixels, points = k.along + OUTPUTS - 1
+    cdef Py_ssize_t tile, p, i, pixels, points = k.along + k.outputs - 1
     cdef bint side_by_side = b.pixel == channels        # then all cross taps are one run of the line
     cdef Py_ssize_t depth = k.across * channels if side_by_side else channels
-    for tile in range(tiles_of(to)):
-        toom_cook_input(k.along, lines + (first_line + tile * OUTPUTS) * b.line, b.line, b.line, v, b.line)
+    for tile in range(tiles_of(to, k)):
+        toom_cook_input(k.along, lines + (first_line + tile * k.outputs) * b.line, b.line, b.line, v, b.line)
         i = 0
         while i < to.pixels:
             pixels = min(to.pixels - i, PIXELS)
@@ -132,15 +135,15 @@ cdef void convolve(const real* lines, const Bordered* b, Py_ssize_t first_line, 
                      u + p * k.across * channels * u_row, u_row, channels * u_row,
                      m + p * PIXELS * u_row, u_row, False, <const real*>NULL, False)
             toom_cook_output(k.along, m, PIXELS * u_row, u_row, pixels, to.channels,
-                             y + tile * OUTPUTS * to.line_step + i * to.pixel_step, to.line_step, to.pixel_step,
-                             min(to.lines - tile * OUTPUTS, OUTPUTS), bias, relu)
+                             y + tile * k.outputs * to.line_step + i * to.pixel_step, to.line_step, to.pixel_step,
+                             min(to.lines - tile * k.outputs, k.outputs), bias, relu)
             i += pixels
 
 
-cdef inline Py_ssize_t tiles_at_once(const Picture* y, const Bordered* bx, const Bordered* bdy, Py_ssize_t points,
+cdef inline Py_ssize_t tiles_at_once(const Picture* y, const Bordered* bx, const Bordered* bdy, const Taps* k,
                                      Py_ssize_t itemsize) noexcept nogil:
     """Tiles whose values at the points, of x and of dy, stay in the L2 cache together; at least one."""
-    return min(tiles_of(y), max(1, TILES_BYTES // (points * (bx.line + bdy.line) * itemsize)))
+    return min(tiles_of(y, k), max(1, TILES_BYTES // ((k.along + k.outputs - 1) * (bx.line + bdy.line) * itemsize)))
 
 
 cdef void weight_gradient(const real* x_lines, const Bordered* bx, const real* dy_lines, const Bordered* bdy,
@@ -149,14 +152,14 @@ cdef void weight_gradient(const real* x_lines, const Bordered* bx, const real* d
     """du[p, s] (+)= sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` are room for its values at the points."""
     cdef Py_ssize_t first = 0, tile, p, tiles, rows = k.across * x.channels
     cdef Py_ssize_t v_step = at_once * bx.line, g_step = at_once * bdy.line
-    while first < tiles_of(y):
-        tiles = min(at_once, tiles_of(y) - first)
+    while first < tiles_of(y, k):
+        tiles = min(at_once, tiles_of(y, k) - first)
         for tile in range(tiles):
-            toom_cook_input(k.along, x_lines + (first + tile) * OUTPUTS * bx.line, bx.line, bx.line,
+            toom_cook_input(k.along, x_lines + (first + tile) * k.outputs * bx.line, bx.line, bx.line,
                             v + tile * bx.line, v_step)
-            toom_cook_gradient(k.along, dy_lines + (bdy.first_line + (first + tile) * OUTPUTS) * bdy.line,
+            toom_cook_gradient(k.along, dy_lines + (bdy.first_line + (first + tile) * k.outputs) * bdy.line,
                                bdy.line, bdy.line, g + tile * bdy.line, g_step)
-        for p in range(k.along + OUTPUTS - 1):
+        for p in range(k.along + k.outputs - 1):
             gemm(rows, bdy.pixel, y.pixels, tiles,
                  v + p * v_step, 1, x.channels, bx.line,
                  g + p * g_step + bdy.first_pixel * bdy.pixel, bdy.pixel, bdy.line,
@@ -164,7 +167,7 @@ cdef void weight_gradient(const real* x_lines, const Bordered* bx, const real* d
         first += tiles
 
 
-def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b, bint along_height,
+def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b, bint along_height, Py_ssize_t taps,
          Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad, bint relu, real[:, :, :, ::1] y):
     """y = relu(b + x convolved with w), along the height or the width.
 
@@ -175,7 +178,7 @@ def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b,
         Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n
         Picture px = picture_of(along_height, x.shape[1], x.shape[2], x.shape[3])
         Picture py = picture_of(along_height, y.shape[1], y.shape[2], y.shape[3])
-        Taps k = Taps(points - OUTPUTS + 1, pad, cross_taps, cross_pad)
+        Taps k = taps_of(taps, pad, cross_taps, cross_pad)
         Bordered bx = bordered_input(&px, &py, &k, sizeof(real))
         Py_ssize_t lines_size = whole_lines(bx.lines * bx.line), v_size = whole_lines(points * bx.line)
         Py_ssize_t thread_size = lines_size + v_size + whole_lines(points * PIXELS * u_row)
@@ -205,7 +208,7 @@ def weights_at_points(const real[:, :, ::1] w, real[:, :, ::1] u):
 
 def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] u_flipped,
                   const real[:, :, :, ::1] relu_output, bint along_height,
-                  Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad,
+                  Py_ssize_t taps, Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad,
                   real[:, :, :, ::1] dx, real[:, :, :, :] dw, real[::1] db):
     """dw, taps first: (taps, cross_taps, Cin, Cout), db, and dx unless it is None.
 
@@ -216,14 +219,14 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
         Py_ssize_t N = x.shape[0], u_row = u_flipped.shape[2], points = u_flipped.shape[0], n, part, t, s
         Picture px = picture_of(along_height, x.shape[1], x.shape[2], x.shape[3])
         Picture py = picture_of(along_height, dy.shape[1], dy.shape[2], dy.shape[3])
-        Taps k = Taps(points - OUTPUTS + 1, pad, cross_taps, cross_pad)
-        Taps flipped = Taps(k.along, k.along - 1 - pad, cross_taps, cross_taps - 1 - cross_pad)
+        Taps k = taps_of(taps, pad, cross_taps, cross_pad)
+        Taps flipped = taps_of(taps, taps - 1 - pad, cross_taps, cross_taps - 1 - cross_pad)
         Bordered bx = bordered_input(&px, &py, &k, sizeof(real))
         Bordered bdy = bordered_gradient(&px, &py, &flipped, sizeof(real))
         # One thread: the lines of x and of dy, and room at the points for either; for dx, dy's values at the points
         # of one tile and their products go where the others were.
         Py_ssize_t x_size = whole_lines(bx.lines * bx.line), dy_size = whole_lines(bdy.lines * bdy.line)
-        Py_ssize_t at_once = tiles_at_once(&py, &bx, &bdy, points, sizeof(real))
+        Py_ssize_t at_once = tiles_at_once(&py, &bx, &bdy, &k, sizeof(real))
         Py_ssize_t v_size = whole_lines(points * max(at_once * bx.line, PIXELS * u_row))
         Py_ssize_t g_size = whole_lines(points * at_once * bdy.line)
         Py_ssize_t thread_size = x_size + dy_size + v_size + g_size, dy_row = bdy.pixel
