@@ -4,7 +4,7 @@ Each library runs in a process of its own with the same number of threads, and t
 one, a few of the next, round after round, so that whatever else the machine does falls on all of them alike.
 Printed are medians over the rounds, and how many times as long each takes as npcnn.
 
-    python benchmarks/step_time.py [--peers npcnn numpy torch ...] [--net separable] [--batch 128] [--threads 2] [--rounds 15]
+    python benchmarks/step_time.py [--net separable] [--peers npcnn numpy torch ...] [--batch 128] [--rounds 15]
 """
 
 import argparse

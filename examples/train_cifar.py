@@ -28,6 +28,7 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--net", choices=nn.models.MODELS, default="separable", help="default: %(default)s, the article's")
+    add("--algorithm", choices=("auto", "im2col"), default="auto", help="of the convolutions; default: %(default)s")
     add("--data", choices=nn.datasets.sources.NAMES, default="auto", help="auto: CIFAR-10 if it can be had")
     add("--data-dir", type=Path, help="folder of the CIFAR-10 binary files; default: $NPCNN_DATA, or downloaded")
     add(
@@ -194,7 +195,7 @@ def train(options):
     ) as batches:
         out = make_out_folder(options, data.name)
         save_settings(out, options, data)
-        net = nn.models.MODELS[options.net](rng=np.random.default_rng(options.seed))
+        net = nn.models.MODELS[options.net](rng=np.random.default_rng(options.seed), algorithm=options.algorithm)
         print(f"data: {data.name}, {len(data.train_images)} training and {len(data.test_images)} test pictures")
         print(f"network: {options.net}; results go to {out}\n\n{net.summary((24, 24, 3))}\n", flush=True)
         result = run(options, net, data, batches, out)

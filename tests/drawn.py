@@ -45,7 +45,7 @@ def conv2d_configuration(seed):
     rng = np.random.default_rng([2, seed])
     while True:
         size, options = (
-            _pair(rng, 1, 6),
+            _pair(rng, 1, 7),
             {
                 "stride": _pair(rng, 1, 3),
                 "padding": _padding(rng, 4),
@@ -66,7 +66,7 @@ def conv1d_configuration(seed):
     """Return (x, w, b, options) in float64, for one drawn 1-D convolution."""
     rng = np.random.default_rng([1, seed])
     while True:
-        size, axis = int(rng.integers(1, 7)), str(rng.choice(["height", "width"]))
+        size, axis = int(rng.integers(1, 8)), str(rng.choice(["height", "width"]))
         padding = _padding(rng, 4)
         padding = padding if isinstance(padding, str | int) else padding[0]
         options = {

@@ -182,6 +182,19 @@ def test_repr_is_the_constructor_call():
     assert repr(nn.Conv2D(3, 8, (5, 1), stride=2)) == "Conv2D(3, 8, (5, 1), stride=2)"
 
 
+def test_multiplications_spent_follow_the_algorithm():
+    shape = (24, 24, 3)
+    auto, exact = nn.models.cifar_separable(), nn.models.cifar_separable(algorithm="im2col")
+    assert exact.multiplications(shape, spent=True) == exact.multiplications(shape) == auto.multiplications(shape)
+    assert auto.multiplications(shape, spent=True) == (
+        24 * 24 * 2 * 15 * 64  # 5 x 5: F(4, 5) along the height, 5 taps x 3 channels across it
+        + 2 * 144 * 2 * 64 * 64  # 5 x 1 and 1 x 5
+        + 6 * 2 * 8 * 5 * 64 * 10  # 5 x 5 on 6 lines: two tiles of 4
+    )
+    float64 = nn.models.cifar_separable(dtype=np.float64)
+    assert float64.multiplications(shape, spent=True) == float64.multiplications(shape)
+
+
 def test_article_count_of_multiplications():
     assert nn.Conv2D(1, 1, 3).multiplications((5, 2, 1)) == 90
     assert nn.SpatiallySeparableConv2D(1, 1, 3).multiplications((5, 2, 1)) == 60

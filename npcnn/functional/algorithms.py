@@ -6,9 +6,10 @@ matrix.  "toom_cook" multiplies about half as often (`npcnn.toom_cook` explains 
 error stays under 1e-5 of the largest output, where im2col's is about 1e-6.  "auto" takes it where it is faster, and
 never in float64, so that gradient checks see the exact algorithm.
 
-Toom-Cook works along one axis: along the height of a KH x KW kernel when KH is 3, 5 or 7, where it reads and writes
-whole rows of the picture as they lie in memory, else along its width when KW is.  Over the taps across that axis it sums as the definition does.  To it a 1-D convolution is a KH x KW one
-with KH or KW = 1, which is why the functions here always take the weights as (KH, KW, C_in, C_out).
+Toom-Cook works along one axis: along the height of a KH x KW kernel when KH is 3, 5 or 7, where it reads and
+writes whole rows of the picture as they lie in memory, else along its width when KW is.  Over the taps across that
+axis it sums as the definition does.  To it a 1-D convolution is a KH x KW one with KH or KW = 1, which is why the
+functions here always take the weights as (KH, KW, C_in, C_out).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ Array: TypeAlias = NDArray[Any]
 Algorithm: TypeAlias = Literal["auto", "im2col", "toom_cook"]
 ALGORITHMS = ("auto", "im2col", "toom_cook")
 
-# Below this many products behind each transformed number, on either side, the transforms cost more than the
-# products they save: taps across the axis times channels.
+# Taps across the axis times channels of the narrower side: how many products share the work of one transform.
+# With fewer than this, forward and backward together were not faster than im2col when measured (AVX-512).
 AUTO_LEAST_PRODUCTS = 12
 
 
