@@ -1,7 +1,9 @@
-# make train   set everything up in .venv and train the article's network on CIFAR-10
-# make test    set everything up in .venv and run the tests
-# make lint    ruff, cython-lint, mypy
-# make clean   remove what was built, .venv included
+# make train     set everything up in .venv and train the article's network on CIFAR-10
+# make test      set everything up in .venv and run the tests
+# make test-arm  run the kernel tests for 64-bit ARM (NEON) under qemu; Debian on x86-64, see tests/run_on_arm.sh
+# make bench     run the benchmarks, with the peers that are installed; figures go to build/bench/*.json
+# make lint      ruff, cython-lint, mypy
+# make clean     remove what was built, .venv included
 #
 # Variables: PYTHON (python3), STEPS and ARGS for the training, as in
 #   make train STEPS=2000 ARGS="--data-dir ~/cifar-10-batches-bin --net plain"
@@ -14,13 +16,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py $(wildcard csrc/*) $(wildcard npcnn/kernels/*.pyx npcnn/kernels/*.pxd)
 
-.PHONY: train test lint clean
+.PHONY: train test test-arm bench lint clean
 
 train: $(VENV)/built
 	$(BIN)/python examples/train_cifar.py --steps $(STEPS) $(ARGS)
 
 test: $(VENV)/built
 	$(BIN)/python -m pytest -q
+
+test-arm: $(VENV)/installed
+	PYTHON=$(BIN)/python tests/run_on_arm.sh
+
+bench: $(VENV)/built
+	$(BIN)/python benchmarks/ops.py --json build/bench/ops.json
+	$(BIN)/python benchmarks/ladder.py --json build/bench/ladder.json
+	$(BIN)/python benchmarks/scaling.py --json build/bench/scaling.json
+	$(BIN)/python benchmarks/memory.py --json build/bench/memory.json
+	for net in separable plain multichannel; do \
+	    $(BIN)/python benchmarks/step_time.py --net $$net --json build/bench/step_time_$$net.json || exit 1; \
+	done
 
 lint: $(VENV)/built
 	$(BIN)/ruff check .
@@ -41,5 +55,5 @@ $(VENV)/built: $(VENV)/installed $(SOURCES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info npcnn/kernels/*.c npcnn/kernels/*.so
+	rm -rf $(VENV) .arm64 build dist *.egg-info npcnn/kernels/*.c npcnn/kernels/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

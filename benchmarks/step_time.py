@@ -11,13 +11,13 @@ import argparse
 import importlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from machine import cpu_name, write_json
 from peers import PEERS, SECOND
 
 CALLS_PER_TURN = 3
@@ -91,16 +91,6 @@ def measure(peers, net, batch, threads, rounds):
     return results
 
 
-def cpu_name():
-    """Return the model name of the CPU where the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def table(results):
     """Return the lines of the printed table."""
     base = {call: statistics.median(results["npcnn"][call]) for call in ("step", "forward")}
@@ -135,10 +125,7 @@ def main():
     )
     results = measure(peers, options.net, options.batch, options.threads, options.rounds)
     print("\n".join(table(results)))
-    if options.json:
-        options.json.write_text(
-            json.dumps({"cpu": cpu_name(), **vars(options), "results": results}, default=str, indent=1)
-        )
+    write_json(options.json, settings=vars(options), results=results)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /* Max and average pooling, one row of output pixels at a time.
  *
- * NHWC puts the channels of a pixel side by side, so every loop over c below is one the compiler
- * turns into vectors: a window is a handful of pixels that are compared or added channel by channel.
+ * NHWC puts the channels of a pixel side by side, so every loop over c below takes a vector of them: a window is a
+ * handful of pixels that are compared or added channel by channel, and the best or the sum stays in a register.
  * Pixels of the padding take no part.
  *
  * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
@@ -13,101 +13,175 @@
     const ptrdiff_t begin = (first) < 0 ? -(first) : 0;                                               \
     const ptrdiff_t end = (length) - (first) < (size) ? (length) - (first) : (size)
 
-static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,
-                                 REAL *restrict y, int32_t *restrict argmax)
+/* Call `function(rows, columns, ...)` on a window; the usual size, 2 x 2, with numbers that the compiler knows. */
+#undef FOR_WINDOW
+#define FOR_WINDOW(function, rows, columns, ...)                                                      \
+    do {                                                                                              \
+        if ((rows) == 2 && (columns) == 2)                                                            \
+            NAME(function)(2, 2, __VA_ARGS__);                                                        \
+        else                                                                                          \
+            NAME(function)(rows, columns, __VA_ARGS__);                                               \
+    } while (0)
+
+/* For every vector of `channels`: `count` is known to be a whole one but for the last. */
+#undef FOR_VECTORS
+#define FOR_VECTORS(channels, call)                                                                   \
+    do {                                                                                              \
+        ptrdiff_t c = 0;                                                                              \
+        for (; c + VECTOR_LENGTH <= (channels); c += VECTOR_LENGTH) {                                 \
+            const ptrdiff_t count = VECTOR_LENGTH;                                                    \
+            call;                                                                                     \
+        }                                                                                             \
+        const ptrdiff_t count = (channels) - c;                                                       \
+        if (count > 0)                                                                                \
+            call;                                                                                     \
+    } while (0)
+
+/* Positions of taps as int32_t, which a mask has the size of in float only. */
+ALWAYS_INLINE mask NAME(load_taps)(const int32_t *from, ptrdiff_t count)
 {
-    const ptrdiff_t C = g->channels, top = out_row * g->stride_h - g->pad_top;
+#if VECTOR_BYTES
+    mask taps = {0};
+    for (ptrdiff_t i = 0; i < count; i++)
+        taps[i] = from[i];
+    return taps;
+#else
+    (void)count;
+    return *from;
+#endif
+}
+
+ALWAYS_INLINE void NAME(store_taps)(int32_t *to, mask taps, ptrdiff_t count)
+{
+#if VECTOR_BYTES
+    for (ptrdiff_t i = 0; i < count; i++)
+        to[i] = (int32_t)taps[i];
+#else
+    (void)count;
+    *to = (int32_t)taps;
+#endif
+}
+
+/* The largest of rows x columns pixels, and where it was: taps are numbered from `first_tap`, a row is `tap_row` on. */
+ALWAYS_INLINE void NAME(max_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *x, ptrdiff_t row, ptrdiff_t pixel,
+                                    ptrdiff_t first_tap, ptrdiff_t tap_row, ptrdiff_t count, REAL *y, int32_t *argmax)
+{
+    vec best = NAME(load)(x, count);
+    mask best_tap = (mask){0} + (INTEGER)first_tap;
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            const vec v = NAME(load)(x + i * row + j * pixel, count);
+            const mask tap = (mask){0} + (INTEGER)(first_tap + i * tap_row + j);
+            /* Strictly greater: of equal values the first stays.  The first NaN (v != v) wins. */
+            const mask wins = (v > best) | ((v != v) & (best == best));
+            best = NAME(select)(wins, v, best);
+            best_tap = NAME(select_integer)(wins, tap, best_tap);
+        }
+    NAME(store)(y, best, count);
+    NAME(store_taps)(argmax, best_tap, count);
+}
+
+static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,
+                                 REAL *y, int32_t *argmax)
+{
+    const ptrdiff_t C = g->channels, row = g->width * C, top = out_row * g->stride_h - g->pad_top;
     WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
     for (ptrdiff_t j = 0; j < g->out_width; j++, y += C, argmax += C) {
         const ptrdiff_t left = j * g->stride_w - g->pad_left;
         WINDOW(left, g->size_w, g->width, kw_begin, kw_end);
-        const int32_t first_tap = (int32_t)(kh_begin * g->size_w + kw_begin);
-        const REAL *first = x + ((top + kh_begin) * g->width + left + kw_begin) * C;
-        for (ptrdiff_t c = 0; c < C; c++) {
-            y[c] = first[c];
-            argmax[c] = first_tap;
-        }
-        for (ptrdiff_t kh = kh_begin; kh < kh_end; kh++)
-            for (ptrdiff_t kw = kw_begin; kw < kw_end; kw++) {
-                const int32_t tap = (int32_t)(kh * g->size_w + kw);
-                const REAL *pixel = x + ((top + kh) * g->width + left + kw) * C;
-                for (ptrdiff_t c = 0; c < C; c++) {
-                    /* Strictly greater: of equal values the first stays.  The first NaN (v != v) wins. */
-                    const REAL v = pixel[c], best = y[c];
-                    const int wins = (v > best) | ((v != v) & (best == best));
-                    y[c] = wins ? v : best;
-                    argmax[c] = wins ? tap : argmax[c];
-                }
-            }
+        const REAL *window = x + (top + kh_begin) * row + (left + kw_begin) * C;
+        const ptrdiff_t first_tap = kh_begin * g->size_w + kw_begin;
+        FOR_VECTORS(C, FOR_WINDOW(max_vector, kh_end - kh_begin, kw_end - kw_begin, window + c, row, C,
+                                  first_tap, g->size_w, count, y + c, argmax + c));
     }
 }
 
-/* The gradients go to pixels of dx that other windows may add to as well; `alone` says that none does, and then
- * every pixel is written here for the first and only time. */
-static void NAME(max_pool2d_backward_row)(const REAL *restrict dy, const int32_t *restrict argmax,
-                                          const npcnn_windows *g, ptrdiff_t out_row, int alone, REAL *restrict dx)
+/* dx gets `gradient`; other windows may have added to it, unless this one is `alone` with its pixels, which are
+ * then written for the first and only time. */
+ALWAYS_INLINE void NAME(give)(REAL *dx, vec gradient, ptrdiff_t count, int alone)
 {
-    const ptrdiff_t C = g->channels, top = out_row * g->stride_h - g->pad_top;
+    NAME(store)(dx, alone ? gradient : gradient + NAME(load)(dx, count), count);
+}
+
+ALWAYS_INLINE void NAME(max_backward_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *dy, const int32_t *argmax,
+                                             ptrdiff_t first_tap, ptrdiff_t tap_row, ptrdiff_t count, int alone,
+                                             REAL *dx, ptrdiff_t row, ptrdiff_t pixel)
+{
+    const vec gradient = NAME(load)(dy, count);
+    const mask best_tap = NAME(load_taps)(argmax, count);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            const mask tap = (mask){0} + (INTEGER)(first_tap + i * tap_row + j);
+            NAME(give)(dx + i * row + j * pixel, NAME(select)(best_tap == tap, gradient, (vec){0}), count, alone);
+        }
+}
+
+static void NAME(max_pool2d_backward_row)(const REAL *dy, const int32_t *argmax,
+                                          const npcnn_windows *g, ptrdiff_t out_row, int alone, REAL *dx)
+{
+    const ptrdiff_t C = g->channels, row = g->width * C, top = out_row * g->stride_h - g->pad_top;
     WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
     for (ptrdiff_t j = 0; j < g->out_width; j++, dy += C, argmax += C) {
         const ptrdiff_t left = j * g->stride_w - g->pad_left;
         WINDOW(left, g->size_w, g->width, kw_begin, kw_end);
-        for (ptrdiff_t kh = kh_begin; kh < kh_end; kh++)
-            for (ptrdiff_t kw = kw_begin; kw < kw_end; kw++) {
-                const int32_t tap = (int32_t)(kh * g->size_w + kw);
-                REAL *pixel = dx + ((top + kh) * g->width + left + kw) * C;
-                if (alone)
-                    for (ptrdiff_t c = 0; c < C; c++)
-                        pixel[c] = argmax[c] == tap ? dy[c] : 0;
-                else
-                    for (ptrdiff_t c = 0; c < C; c++)
-                        pixel[c] += argmax[c] == tap ? dy[c] : 0;
-            }
+        REAL *window = dx + (top + kh_begin) * row + (left + kw_begin) * C;
+        const ptrdiff_t first_tap = kh_begin * g->size_w + kw_begin;
+        FOR_VECTORS(C, FOR_WINDOW(max_backward_vector, kh_end - kh_begin, kw_end - kw_begin, dy + c, argmax + c,
+                                  first_tap, g->size_w, count, alone, window + c, row, C));
     }
 }
 
-static void NAME(avg_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,
-                                 int count_include_pad, REAL *restrict y)
+ALWAYS_INLINE void NAME(avg_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *x, ptrdiff_t row, ptrdiff_t pixel,
+                                    REAL divisor, ptrdiff_t count, REAL *y)
 {
-    const ptrdiff_t C = g->channels, top = out_row * g->stride_h - g->pad_top;
+    vec sum = {0};
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++)
+            sum += NAME(load)(x + i * row + j * pixel, count);
+    NAME(store)(y, sum / divisor, count);
+}
+
+/* What the mean is divided by: all taps, or those inside the picture. */
+ALWAYS_INLINE REAL NAME(divisor)(const npcnn_windows *g, int count_include_pad, ptrdiff_t rows, ptrdiff_t columns)
+{
+    return (REAL)(count_include_pad ? g->size_h * g->size_w : rows * columns);
+}
+
+static void NAME(avg_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,
+                                 int count_include_pad, REAL *y)
+{
+    const ptrdiff_t C = g->channels, row = g->width * C, top = out_row * g->stride_h - g->pad_top;
     WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
     for (ptrdiff_t j = 0; j < g->out_width; j++, y += C) {
         const ptrdiff_t left = j * g->stride_w - g->pad_left;
         WINDOW(left, g->size_w, g->width, kw_begin, kw_end);
-        const REAL count = (REAL)(count_include_pad ? g->size_h * g->size_w
-                                                    : (kh_end - kh_begin) * (kw_end - kw_begin));
-        for (ptrdiff_t c = 0; c < C; c++)
-            y[c] = 0;
-        for (ptrdiff_t kh = kh_begin; kh < kh_end; kh++)
-            for (ptrdiff_t kw = kw_begin; kw < kw_end; kw++) {
-                const REAL *pixel = x + ((top + kh) * g->width + left + kw) * C;
-                for (ptrdiff_t c = 0; c < C; c++)
-                    y[c] += pixel[c];
-            }
-        for (ptrdiff_t c = 0; c < C; c++)
-            y[c] /= count;
+        const REAL *window = x + (top + kh_begin) * row + (left + kw_begin) * C;
+        const REAL divisor = NAME(divisor)(g, count_include_pad, kh_end - kh_begin, kw_end - kw_begin);
+        FOR_VECTORS(C, FOR_WINDOW(avg_vector, kh_end - kh_begin, kw_end - kw_begin, window + c, row, C,
+                                  divisor, count, y + c));
     }
 }
 
-static void NAME(avg_pool2d_backward_row)(const REAL *restrict dy, const npcnn_windows *g, ptrdiff_t out_row,
-                                          int count_include_pad, int alone, REAL *restrict dx)
+ALWAYS_INLINE void NAME(avg_backward_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *dy, REAL divisor,
+                                             ptrdiff_t count, int alone, REAL *dx, ptrdiff_t row, ptrdiff_t pixel)
 {
-    const ptrdiff_t C = g->channels, top = out_row * g->stride_h - g->pad_top;
+    const vec share = NAME(load)(dy, count) / divisor;
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++)
+            NAME(give)(dx + i * row + j * pixel, share, count, alone);
+}
+
+static void NAME(avg_pool2d_backward_row)(const REAL *dy, const npcnn_windows *g, ptrdiff_t out_row,
+                                          int count_include_pad, int alone, REAL *dx)
+{
+    const ptrdiff_t C = g->channels, row = g->width * C, top = out_row * g->stride_h - g->pad_top;
     WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
     for (ptrdiff_t j = 0; j < g->out_width; j++, dy += C) {
         const ptrdiff_t left = j * g->stride_w - g->pad_left;
         WINDOW(left, g->size_w, g->width, kw_begin, kw_end);
-        const REAL count = (REAL)(count_include_pad ? g->size_h * g->size_w
-                                                    : (kh_end - kh_begin) * (kw_end - kw_begin));
-        for (ptrdiff_t kh = kh_begin; kh < kh_end; kh++)
-            for (ptrdiff_t kw = kw_begin; kw < kw_end; kw++) {
-                REAL *pixel = dx + ((top + kh) * g->width + left + kw) * C;
-                if (alone)
-                    for (ptrdiff_t c = 0; c < C; c++)
-                        pixel[c] = dy[c] / count;
-                else
-                    for (ptrdiff_t c = 0; c < C; c++)
-                        pixel[c] += dy[c] / count;
-            }
+        REAL *window = dx + (top + kh_begin) * row + (left + kw_begin) * C;
+        const REAL divisor = NAME(divisor)(g, count_include_pad, kh_end - kh_begin, kw_end - kw_begin);
+        FOR_VECTORS(C, FOR_WINDOW(avg_backward_vector, kh_end - kh_begin, kw_end - kw_begin, dy + c,
+                                  divisor, count, alone, window + c, row, C));
     }
 }

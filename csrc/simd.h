@@ -40,6 +40,7 @@
 #undef VECTOR_LENGTH
 #undef vec
 #undef vec_unaligned
+#undef mask
 
 #if VECTOR_BYTES
 #  define VECTOR_LENGTH (VECTOR_BYTES / (int)sizeof(REAL))
@@ -48,21 +49,65 @@ typedef INTEGER NAME(mask) __attribute__((vector_size(VECTOR_BYTES)));
 /* The same vector at any address a REAL may have. */
 typedef REAL NAME(vec_unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
-ALWAYS_INLINE NAME(vec) NAME(relu_vec)(NAME(vec) v)
-{
-    /* A comparison of vectors gives all ones where it holds; NaN < 0 does not hold, so NaN stays. */
-    return (NAME(vec))((NAME(mask))v & ~(NAME(mask))(v < (REAL)0));
-}
 #else
 #  define VECTOR_LENGTH 1
 typedef REAL NAME(vec);
+typedef INTEGER NAME(mask);
 typedef REAL NAME(vec_unaligned);
-
-ALWAYS_INLINE NAME(vec) NAME(relu_vec)(NAME(vec) v)
-{
-    return v < (REAL)0 ? (REAL)0 : v;
-}
 #endif
 
 #define vec NAME(vec)
 #define vec_unaligned NAME(vec_unaligned)
+#define mask NAME(mask)
+
+/* Lane by lane: a where the comparison `holds` (all ones; in plain C just true), else b. */
+ALWAYS_INLINE mask NAME(select_integer)(mask holds, mask a, mask b)
+{
+#if VECTOR_BYTES
+    return (holds & a) | (~holds & b);
+#else
+    return holds ? a : b;
+#endif
+}
+
+ALWAYS_INLINE vec NAME(select)(mask holds, vec a, vec b)
+{
+#if VECTOR_BYTES
+    return (vec)NAME(select_integer)(holds, (mask)a, (mask)b);
+#else
+    return holds ? a : b;
+#endif
+}
+
+ALWAYS_INLINE vec NAME(relu_vec)(vec v)
+{
+    return NAME(select)(v < (REAL)0, (vec){0}, v);      /* NaN < 0 does not hold, so NaN stays */
+}
+
+/* `count` numbers, a vector or less, and zeros behind them. */
+ALWAYS_INLINE vec NAME(load)(const REAL *from, ptrdiff_t count)
+{
+#if VECTOR_BYTES
+    vec v = {0};
+    if (count == VECTOR_LENGTH)
+        return *(const vec_unaligned *)from;
+    memcpy(&v, from, (size_t)count * sizeof(REAL));
+    return v;
+#else
+    (void)count;
+    return *from;
+#endif
+}
+
+ALWAYS_INLINE void NAME(store)(REAL *to, vec v, ptrdiff_t count)
+{
+#if VECTOR_BYTES
+    if (count == VECTOR_LENGTH)
+        *(vec_unaligned *)to = v;
+    else
+        memcpy(to, &v, (size_t)count * sizeof(REAL));
+#else
+    (void)count;
+    *to = v;
+#endif
+}

@@ -117,11 +117,11 @@ static void NAME(toom_cook_weights)(int taps, const REAL *w, ptrdiff_t w_step, p
     BY_TAPS(taps, split, 3, 5, 7, toom_cook_weights, w, w_step, count, u, u_step);
 }
 
-/* The first `lines` outputs of one tile from the products at the points, then bias and ReLU, for `count`
- * channels of a pixel, at most a vector; `whole` says that it is one. */
-ALWAYS_INLINE void NAME(join_vector)(const int whole, const int points, const int outputs, const double *table,
-                                     const REAL *m, ptrdiff_t m_step, ptrdiff_t count,
-                                     REAL *y, ptrdiff_t y_step, ptrdiff_t lines, vec bias, int relu)
+/* The first `lines` outputs of one tile from the products at the points, then bias and ReLU, for a vector of
+ * channels of one pixel, of which `count` exist. */
+ALWAYS_INLINE void NAME(join_vector)(const int points, const int outputs, const double *table,
+                                     const REAL *m, ptrdiff_t m_step, REAL *y, ptrdiff_t y_step, ptrdiff_t count,
+                                     ptrdiff_t lines, vec bias, int relu)
 {
     vec value[TOOM_COOK_MOST_POINTS], output[TOOM_COOK_MOST_POINTS];
     UNROLL for (int p = 0; p < points; p++)
@@ -131,10 +131,8 @@ ALWAYS_INLINE void NAME(join_vector)(const int whole, const int points, const in
         output[i] += bias;
         if (relu)
             output[i] = NAME(relu_vec)(output[i]);
-        if (i < lines && whole)
-            *(vec_unaligned *)(y + i * y_step) = output[i];
-        else if (i < lines)
-            memcpy(y + i * y_step, &output[i], (size_t)count * sizeof(REAL));
+        if (i < lines)
+            NAME(store)(y + i * y_step, output[i], count);
     }
 }
 
@@ -147,15 +145,10 @@ ALWAYS_INLINE void NAME(join)(const int points, const int outputs, const double 
         const ptrdiff_t count = channels - c < VECTOR_LENGTH ? channels - c : VECTOR_LENGTH;
         vec bias_vec = {0};
         if (bias)
-            memcpy(&bias_vec, bias + c, (size_t)count * sizeof(REAL));
-        for (ptrdiff_t i = 0; i < pixels; i++) {
-            const REAL *m_here = m + i * m_pixel + c;
-            REAL *y_here = y + i * y_pixel + c;
-            if (count == VECTOR_LENGTH)
-                NAME(join_vector)(1, points, outputs, table, m_here, m_step, count, y_here, y_step, lines, bias_vec, relu);
-            else
-                NAME(join_vector)(0, points, outputs, table, m_here, m_step, count, y_here, y_step, lines, bias_vec, relu);
-        }
+            bias_vec = NAME(load)(bias + c, count);
+        for (ptrdiff_t i = 0; i < pixels; i++)
+            NAME(join_vector)(points, outputs, table, m + i * m_pixel + c, m_step,
+                              y + i * y_pixel + c, y_step, count, lines, bias_vec, relu);
     }
 }
 

@@ -15,9 +15,11 @@ where to look                 what is there
 ============================  ============================================================
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from npcnn import (
     config,
-    datasets,
     functional,
     initializers,
     layers,
@@ -50,6 +52,9 @@ from npcnn.layers import (
     SpatiallySeparableConv2D,
 )
 from npcnn.optimizers import SGD, Adam
+
+if TYPE_CHECKING:
+    from npcnn import datasets
 
 __version__ = "0.1.0"
 
@@ -95,3 +100,10 @@ __all__ = [
     "train",
     "weights",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Reading and downloading bring in hashing, locks and threads, half of the import's time: only who uses them pays.
+    if name == "datasets":
+        return importlib.import_module("npcnn.datasets")
+    raise AttributeError(f"module 'npcnn' has no attribute {name!r}")

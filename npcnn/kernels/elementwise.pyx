@@ -11,14 +11,14 @@ cdef enum:
 def relu(const real[::1] x, real[::1] y):
     """y = max(x, 0)."""
     cdef Py_ssize_t i, count = x.shape[0]
-    for i in prange(0, count, RUN, nogil=True, schedule="guided", num_threads=threads()):
+    for i in prange(0, count, RUN, nogil=True, schedule="static", num_threads=threads()):
         relu_run(&x[i], &y[i], min(RUN, count - i))
 
 
 def relu_backward(const real[::1] dy, const real[::1] y, real[::1] dx):
     """dx = dy where y > 0, else 0."""
     cdef Py_ssize_t i, count = y.shape[0]
-    for i in prange(0, count, RUN, nogil=True, schedule="guided", num_threads=threads()):
+    for i in prange(0, count, RUN, nogil=True, schedule="static", num_threads=threads()):
         relu_backward_run(&dy[i], &y[i], &dx[i], min(RUN, count - i))
 
 
@@ -26,5 +26,5 @@ def adam_step(real[::1] p, const real[::1] grad, real[::1] m, real[::1] v,
               real step_size, real beta1, real beta2, real eps):
     """m += (1 - beta1) (grad - m);  v += (1 - beta2) (grad^2 - v);  p -= step_size * m / (sqrt(v) + eps)."""
     cdef Py_ssize_t i, count = p.shape[0]
-    for i in prange(0, count, RUN, nogil=True, schedule="guided", num_threads=threads()):
+    for i in prange(0, count, RUN, nogil=True, schedule="static", num_threads=threads()):
         adam_step_run(&p[i], &grad[i], &m[i], &v[i], min(RUN, count - i), step_size, beta1, beta2, eps)

@@ -19,7 +19,7 @@ from npcnn.kernels.core cimport (
 def max_pool2d(const real[:, :, :, ::1] x, Windows g, real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
     """The largest value of each window and the tap it was at; the first of equals in row-major order."""
     cdef Py_ssize_t item, n, i, N = x.shape[0]
-    for item in prange(N * g.out_height, nogil=True, schedule="guided", num_threads=threads()):
+    for item in prange(N * g.out_height, nogil=True, schedule="static", num_threads=threads()):
         n = item // g.out_height
         i = item % g.out_height
         max_pool2d_row(&x[n, 0, 0, 0], &g, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
@@ -44,7 +44,7 @@ def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1]
     """dx: each dy added to the pixel that was the largest of its window."""
     cdef Py_ssize_t n, i, N = dx.shape[0], picture_size = g.height * g.width * g.channels
     cdef bint alone = side_by_side(&g)
-    for n in prange(N, nogil=True, schedule="guided", num_threads=threads()):
+    for n in prange(N, nogil=True, schedule="static", num_threads=threads()):
         if not alone:
             zero_run(&dx[n, 0, 0, 0], picture_size)
         for i in range(g.out_height):
@@ -54,7 +54,7 @@ def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1]
 def avg_pool2d(const real[:, :, :, ::1] x, Windows g, bint count_include_pad, real[:, :, :, ::1] y):
     """The mean of each window."""
     cdef Py_ssize_t item, n, i, N = x.shape[0]
-    for item in prange(N * g.out_height, nogil=True, schedule="guided", num_threads=threads()):
+    for item in prange(N * g.out_height, nogil=True, schedule="static", num_threads=threads()):
         n = item // g.out_height
         i = item % g.out_height
         avg_pool2d_row(&x[n, 0, 0, 0], &g, i, count_include_pad, &y[n, i, 0, 0])
@@ -64,7 +64,7 @@ def avg_pool2d_backward(const real[:, :, :, ::1] dy, Windows g, bint count_inclu
     """dx: each dy shared out equally over its window."""
     cdef Py_ssize_t n, i, N = dx.shape[0], picture_size = g.height * g.width * g.channels
     cdef bint alone = side_by_side(&g)
-    for n in prange(N, nogil=True, schedule="guided", num_threads=threads()):
+    for n in prange(N, nogil=True, schedule="static", num_threads=threads()):
         if not alone:
             zero_run(&dx[n, 0, 0, 0], picture_size)
         for i in range(g.out_height):

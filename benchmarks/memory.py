@@ -1,0 +1,92 @@
+"""Memory of a training process, and the time of the import, beside NumPy alone.
+
+Every figure comes from a fresh process: the peak of its resident memory after the import, and after ten training steps
+of the article's network with batch 128; and the seconds its import takes, median of several.
+
+    python benchmarks/memory.py [--peers numpy tensorflow torch] [--rounds 7] [--json FILE]
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from machine import versions, write_json
+from peers import PEERS
+
+IMPORTS = {"NumPy": "numpy", "npcnn": "npcnn", "PyTorch": "torch", "TensorFlow": "tensorflow"}
+TIME_IMPORT = """
+import time
+begin = time.perf_counter()
+import {module}
+print(time.perf_counter() - begin)
+"""
+PEAK_AFTER = """
+import resource, sys
+sys.path.insert(0, {folder!r})
+{code}
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20)
+"""
+TRAIN = """
+import importlib
+from peers import PEERS, SECOND
+step, *_ = importlib.import_module("peers." + PEERS[{peer!r}]).build(128, SECOND["separable"])
+for _ in range(10):
+    step()
+"""
+
+
+def run(code):
+    """Return the number that a fresh Python process prints last; None if it could not import something."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if "ModuleNotFoundError" in done.stderr:
+        return None
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return float(json.loads(done.stdout.split()[-1]))
+
+
+def peak_mib(code):
+    """Return the peak resident MiB of a process that runs `code`."""
+    return run(PEAK_AFTER.format(folder=str(Path(__file__).parent), code=code))
+
+
+def import_seconds(rounds):
+    """Return {library: median seconds}, the libraries taking turns; those not installed are left out."""
+    times = {name: [] for name in IMPORTS}
+    for _ in range(rounds):
+        for name, module in IMPORTS.items():
+            times[name].append(run(TIME_IMPORT.format(module=module)))
+    return {name: statistics.median(values) for name, values in times.items() if values[0] is not None}
+
+
+def main():
+    """Measure, print the tables, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=["numpy", "tensorflow", "torch"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    options = parser.parse_args()
+    print(f"{versions()}\n")
+    seconds = import_seconds(options.rounds)
+    print(f"{'import':24} {'ms':>8} {'x NumPy':>8}")
+    for name, value in seconds.items():
+        print(f"{name:24} {1e3 * value:8.0f} {value / seconds['NumPy']:8.2f}")
+    numpy_alone = peak_mib("import numpy")
+    peaks = {"npcnn, imported": peak_mib("import npcnn")}
+    peaks |= {
+        f"{peer}, trained": peak_mib(TRAIN.format(peer=peer))
+        for peer in ["npcnn", *(peer for peer in options.peers if peer != "npcnn")]
+    }
+    print(f"\n{'peak resident memory':24} {'MiB':>8} {'beyond NumPy':>14}")
+    print(f"{'NumPy, imported':24} {numpy_alone:8.0f} {0:14.0f}")
+    for name, value in peaks.items():
+        if value is not None:
+            print(f"{name:24} {value:8.0f} {value - numpy_alone:14.0f}")
+    write_json(options.json, import_seconds=seconds, numpy_mib=numpy_alone, peak_mib=peaks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Time every operation and pass of the article's networks against what the machine can do.
+
+Convolutions: GFLOP/s, two operations for every multiplication of the *definition* (padding included), and the share of
+the multiply-add peak, measured in the same run.  An algorithm that multiplies less can pass 100 %.  Pooling, ReLU and
+Adam: the bytes that have to be read and written, and how fast that is beside a plain copy of as many bytes.
+
+    python benchmarks/ops.py [--batch 128] [--threads 2] [--rounds 9] [--json FILE]
+
+NPCNN_ISA chooses the instruction set, and so the peak.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from machine import load_machine_c, median_milliseconds, versions, write_json
+
+import npcnn as nn
+from npcnn import functional as F
+
+# Name, picture, channels in and out, kernel.
+CONVOLUTIONS = (
+    ("first, 5 x 5", 24, 3, 64, (5, 5)),
+    ("5 x 1", 12, 64, 64, (5, 1)),
+    ("1 x 5", 12, 64, 64, (1, 5)),
+    ("5 x 5", 12, 64, 64, (5, 5)),
+    ("3 x 3", 12, 64, 64, (3, 3)),
+    ("7 x 7", 12, 64, 64, (7, 7)),
+    ("1 x 1", 12, 64, 64, (1, 1)),
+    ("last, 5 x 5", 6, 64, 10, (5, 5)),
+)
+PEAK_ROUNDS = 200_000
+
+
+def convolution_calls(batch, size, c_in, c_out, kernel, algorithm, rng):
+    """Return {pass: function} of one convolution: forward, and backward without and with the input gradient."""
+    x = rng.standard_normal((batch, size, size, c_in)).astype(np.float32)
+    w = (0.1 * rng.standard_normal((*kernel, c_in, c_out))).astype(np.float32)
+    b = np.full(c_out, 0.1, np.float32)
+    options = {"algorithm": algorithm}
+    forward, backward = F.conv2d, F.conv2d_backward
+    if 1 in kernel and kernel != (1, 1):
+        options["axis"] = "height" if kernel[1] == 1 else "width"
+        w, forward, backward = w.reshape(-1, c_in, c_out), F.conv1d, F.conv1d_backward
+    y = forward(x, w, b, **options)
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty_like(b)
+    return {
+        "forward": lambda: forward(x, w, b, relu=True, out=y, **options),
+        "dw": lambda: backward(dy, x, w, need_dx=False, out=(None, dw, db), **options),
+        "dx": lambda: backward(dy, x, w, out=(dx, dw, db), **options),
+    }
+
+
+def moving_calls(batch, rng):
+    """Return {name: (function, bytes read and written)} of the operations that compute next to nothing."""
+
+    def array(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    calls = {}
+    x = array(batch, 24, 24, 64)
+    y, argmax = F.max_pool2d(x, 2)
+    dx = np.empty_like(x)
+    shape = x.shape
+    calls["max pool 2 x 2, forward"] = (
+        lambda: F.max_pool2d(x, 2, out=(y, argmax)),
+        x.nbytes + y.nbytes + argmax.nbytes,
+    )
+    calls["max pool 2 x 2, backward"] = (
+        lambda: F.max_pool2d_backward(y, argmax, shape, size=2, out=dx),
+        x.nbytes + y.nbytes + argmax.nbytes,
+    )
+    calls["average pool 2 x 2, forward"] = lambda: F.avg_pool2d(x, 2, out=y), x.nbytes + y.nbytes
+    calls["average pool 2 x 2, backward"] = (
+        lambda: F.avg_pool2d_backward(y, shape, size=2, out=dx),
+        x.nbytes + y.nbytes,
+    )
+    calls["ReLU, forward"] = lambda: F.relu(x, out=dx), 2 * x.nbytes
+    z = np.empty_like(x)
+    calls["ReLU, backward"] = lambda: F.relu_backward(x, dx, out=z), 3 * x.nbytes
+    p, grad, m, v = (array(x.size) for _ in range(4))
+    np.abs(v, out=v)
+    calls["Adam"] = lambda: F.adam_step(p, grad, m, v, step_size=1e-4, beta1=0.9, beta2=0.999, eps=1e-8), 7 * x.nbytes
+    return calls
+
+
+def measure_convolutions(machine, options, rng):
+    """Return rows (name, algorithm, pass, ms, GFLOP/s, share of the peak)."""
+    rows = []
+    for name, size, c_in, c_out, kernel in CONVOLUTIONS:
+        algorithms = ["im2col"] if kernel == (1, 1) else ["im2col", "toom_cook"]
+        calls = {"peak": lambda: machine.multiply_add(PEAK_ROUNDS, options.threads)}
+        for algorithm in algorithms:
+            passes = convolution_calls(options.batch, size, c_in, c_out, kernel, algorithm, rng)
+            calls |= {(algorithm, name): call for name, call in passes.items()}
+        ms = median_milliseconds(calls, options.rounds)
+        peak = machine.multiply_add(PEAK_ROUNDS, options.threads) / ms["peak"] / 1e6
+        gflop = 2e-9 * options.batch * size * size * kernel[0] * kernel[1] * c_in * c_out
+        for algorithm in algorithms:
+            ms[algorithm, "dx"] -= ms[algorithm, "dw"]
+            for one in ("forward", "dw", "dx"):
+                rate = gflop / ms[algorithm, one] * 1e3
+                rows.append((name, algorithm, one, ms[algorithm, one], rate, rate / peak))
+    return rows, peak
+
+
+def measure_moving(machine, options, rng):
+    """Return rows (name, ms, GB/s, share of a copy of as many bytes)."""
+    rows = []
+    moving = moving_calls(options.batch, rng)
+    room = np.zeros(max(size for _, size in moving.values()), np.uint8)
+    for name, (call, size) in moving.items():
+        half = size // 2
+
+        def copy(half=half):
+            machine.copy(room.ctypes.data + half, room.ctypes.data, half, options.threads)
+
+        ms = median_milliseconds({"copy": copy, "op": call}, options.rounds)
+        rows.append((name, ms["op"], size / ms["op"] / 1e6, ms["copy"] / ms["op"]))
+    return rows
+
+
+def main():
+    """Measure, print the tables, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=nn.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    options = parser.parse_args()
+    nn.set_num_threads(options.threads)
+    machine, rng = load_machine_c(nn.config.config()["isa"]), np.random.default_rng(0)
+    print(f"{versions()}\nbatch {options.batch}, float32, medians of {3 * options.rounds} interleaved calls\n")
+    convolutions, peak = measure_convolutions(machine, options, rng)
+    print(f"multiply-add peak {peak:.0f} GFLOP/s; 12 x 12 pictures, 64 channels, except first (24 x 24, 3 channels in)")
+    print("and last (6 x 6, 10 channels out); dx is the time of backward less that of backward without dx\n")
+    print(f"{'convolution':14} {'algorithm':10} {'pass':8} {'ms':>7} {'GFLOP/s':>8} {'of peak':>8}")
+    for name, algorithm, one, ms, rate, share in convolutions:
+        print(f"{name:14} {algorithm:10} {one:8} {ms:7.2f} {rate:8.0f} {share:8.0%}")
+    moving = measure_moving(machine, options, rng)
+    print(f"\n{'24 x 24 x 64 pictures':28} {'ms':>7} {'GB/s':>8} {'of copy':>8}")
+    for name, ms, rate, share in moving:
+        print(f"{name:28} {ms:7.2f} {rate:8.1f} {share:8.0%}")
+    write_json(options.json, peak_gflops=peak, convolutions=convolutions, moving=moving)
+
+
+if __name__ == "__main__":
+    main()
