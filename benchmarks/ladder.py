@@ -1,6 +1,6 @@
 """From the definition of a convolution to the kernels of npcnn, one rung at a time, each with its time.
 
-The subject is a 5 x 5 SAME convolution of 12 x 12 pictures, 64 channels in and out, float32: 7.5 GFLOP for a batch of
+The subject is a 5 x 5 SAME convolution of 12 x 12 pictures, 64 channels in and out, float32: 3.8 GFLOP for a batch of
 128.  Every rung computes the same numbers, which is checked against `npcnn.reference` before anything is timed.
 docs/how-the-core-works.md tells the story.
 

@@ -1,10 +1,16 @@
-"""The README's Python runs as it stands."""
+"""The Python of the README and of the documents runs as it stands."""
 
 import doctest
 import re
 from pathlib import Path
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+import pytest
+
+import npcnn as nn
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+README = DOCUMENTS[0].read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -29,7 +35,18 @@ def test_no_placeholder_is_left():
     assert not re.search(r"@[A-Z]+@", README)
 
 
-def test_links_lead_somewhere():
-    root = Path(__file__).parent.parent
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (root / target).exists(), target
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        assert target.startswith("http") or (document.parent / target).exists(), target
+
+
+def test_the_core_explained_says_what_the_library_says():
+    text = (ROOT / "docs" / "how-the-core-works.md").read_text()
+    parsed = doctest.DocTestParser().get_doctest(text, {}, "how-the-core-works.md", None, 0)
+    assert parsed.examples
+    assert doctest.DocTestRunner().run(parsed).failed == 0
+    quoted = [line.strip() for line in text.splitlines() if re.match(r" +(layer |\d_|total )", line)]
+    summary = [line.strip() for line in nn.models.cifar_separable().summary((24, 24, 3)).splitlines()]
+    assert len(quoted) == 5
+    assert set(quoted) <= set(summary)

@@ -67,7 +67,8 @@ cdef inline Py_ssize_t tiles_of(const Picture* y, const Taps* k) noexcept nogil:
     return (y.lines + k.outputs - 1) // k.outputs
 
 
-cdef inline Bordered bordered_input(const Picture* x, const Picture* y, const Taps* k, Py_ssize_t itemsize) noexcept nogil:
+cdef inline Bordered bordered_input(const Picture* x, const Picture* y, const Taps* k,
+                                    Py_ssize_t itemsize) noexcept nogil:
     """x as the forward pass reads it: its padding, and lines up to a whole tile."""
     cdef Bordered b
     b.pixel = x.channels
@@ -230,8 +231,8 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
         Py_ssize_t v_size = whole_lines(points * max(at_once * bx.line, PIXELS * u_row))
         Py_ssize_t g_size = whole_lines(points * at_once * bdy.line)
         Py_ssize_t thread_size = x_size + dy_size + v_size + g_size, dy_row = bdy.pixel
-        Py_ssize_t rows = cross_taps * px.channels, parts = min(N, BATCH_PARTS), part_size = (points * rows + 1) * dy_row
-        Py_ssize_t dw_size = k.along * rows * dy_row
+        Py_ssize_t rows = cross_taps * px.channels, dw_size = k.along * rows * dy_row
+        Py_ssize_t parts = min(N, BATCH_PARTS), part_size = (points * rows + 1) * dy_row
         int team = threads()
         bint need_dx = dx is not None
         real* scratch
