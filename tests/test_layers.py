@@ -133,7 +133,8 @@ def test_training_step_uses_its_buffers_again(rng):
     for _ in range(3):
         dy = np.ones_like(net.forward(x, training=True))
         net.backward(dy)
-        addresses.append([buffer.ctypes.data for layer in net.layers for buffer in layer._buffers.values()])
+        steps = [*net.layers, *net._pairs.values()]
+        addresses.append([buffer.ctypes.data for step in steps for buffer in step._buffers.values()])
     assert addresses[0] == addresses[1] == addresses[2]
     assert len(addresses[0]) >= 2 * 4
 

@@ -25,6 +25,7 @@ save the allocation in a training loop and nothing else.
 from npcnn.functional.activations import log_softmax, relu, relu_backward, softmax
 from npcnn.functional.convolution_1d import conv1d, conv1d_backward
 from npcnn.functional.convolution_2d import conv2d, conv2d_backward
+from npcnn.functional.convolution_pooling import conv2d_max_pool2d, conv2d_max_pool2d_backward
 from npcnn.functional.geometry import WindowGeometry, window_geometry
 from npcnn.functional.losses import softmax_cross_entropy
 from npcnn.functional.pooling import (
@@ -44,6 +45,8 @@ __all__ = [
     "conv1d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv2d_max_pool2d",
+    "conv2d_max_pool2d_backward",
     "log_softmax",
     "max_pool2d",
     "max_pool2d_backward",

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.functional.convolution_arguments import padded_to_vectors
-from npcnn.functional.geometry import WindowGeometry
+from npcnn.functional.geometry import WindowGeometry, window_geometry
 from npcnn.kernels import toom_cook as kernels
 from npcnn.toom_cook import OUTPUTS, POINTS, multiplications
 
@@ -117,11 +117,24 @@ def spent_multiplications(algorithm: str, output: tuple[int, int], weights: tupl
     return int(whole_lines * multiplications(OUTPUTS[taps], taps)) * pixels * cross_taps * C_in * C_out
 
 
-def toom_cook_conv2d(x: Array, w: Array, b: Array | None, geometry: WindowGeometry, relu: bool, y: Array) -> None:
-    """Write relu(x convolved with w, plus b) into `y`; the arrays are checked."""
+def toom_cook_conv2d(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    geometry: WindowGeometry,
+    relu: bool,
+    y: Array,
+    pooling: WindowGeometry | None = None,
+    argmax: Array | None = None,
+) -> None:
+    """Write relu(x convolved with w, plus b) into `y`, or what max pooling leaves of it into `y` and `argmax`.
+
+    The arrays are checked.
+    """
     along = _axis(*w.shape[:2])
     u = _at_points(_taps_first(w, along))
-    kernels.conv(x, u, b, along == "height", *_taps_and_pads(w, geometry, along), relu, y)
+    windows = _pooling_windows(pooling, x, w, geometry)
+    kernels.conv(x, u, b, along == "height", *_taps_and_pads(w, geometry, along), relu, windows, y, argmax)
 
 
 def toom_cook_conv2d_backward(
@@ -133,13 +146,37 @@ def toom_cook_conv2d_backward(
     dx: Array | None,
     dw: Array,
     db: Array,
-) -> None:
-    """Write the gradients of `toom_cook_conv2d` into dx, unless that is None, dw and db."""
+    pooling: WindowGeometry | None = None,
+    argmax: Array | None = None,
+) -> int:
+    """Write the gradients of `toom_cook_conv2d` into dx, unless that is None, dw and db.
+
+    Returns in how many pictures `argmax` is not a tap.
+    """
     along = _axis(*w.shape[:2])
-    u_flipped = _at_points(_taps_first(w[::-1, ::-1].swapaxes(2, 3), along))
-    dw_taps_first = _taps_first(dw, along)
-    pads = _taps_and_pads(w, geometry, along)
-    kernels.conv_backward(dy, x, u_flipped, relu_output, along == "height", *pads, dx, dw_taps_first, db)
+    u_flipped = None if dx is None else _at_points(_taps_first(w[::-1, ::-1].swapaxes(2, 3), along))
+    taps_and_pads = _taps_and_pads(w, geometry, along)
+    windows = _pooling_windows(pooling, x, w, geometry)
+    wrong: int = kernels.conv_backward(
+        dy,
+        x,
+        u_flipped,
+        relu_output,
+        along == "height",
+        *taps_and_pads,
+        windows,
+        argmax,
+        dx,
+        _taps_first(dw, along),
+        db,
+    )
+    return wrong
+
+
+def _pooling_windows(pooling: WindowGeometry | None, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
+    """Return the windows of the pooling over the convolution's result; without one, a window is a pixel."""
+    shape = (len(x), *geometry.output, w.shape[3])
+    return (pooling or window_geometry(geometry.output, 1)).kernel_windows(shape)
 
 
 def _axis(KH: int, KW: int) -> Literal["height", "width"] | None:

@@ -72,13 +72,7 @@ def max_pool2d(
     positive_axes(x, "x", "N, H, W, C")
     geometry = pool_geometry(x.shape[1:3], size, stride, padding)
     shape = (x.shape[0], *geometry.output, x.shape[3])
-    if out is None:
-        y, argmax = np.empty(shape, x.dtype), np.empty(shape, np.int32)
-    elif isinstance(out, tuple) and len(out) == 2:
-        y = output_array(out[0], "out[0] (y)", shape, x.dtype, inputs=(x,))
-        argmax = output_array(out[1], "out[1] (argmax)", shape, np.dtype(np.int32), inputs=(x,))
-    else:
-        raise TypeError(f"out must be a tuple of two arrays (y, argmax), got {out!r:.80}")
+    y, argmax = pooled_outputs(out, shape, x.dtype, inputs=(x,))
     pool_kernels.max_pool2d(x, geometry.kernel_windows(x.shape), y, argmax)
     return y, argmax
 
@@ -118,7 +112,8 @@ def max_pool2d_backward(
     Raises
     ------
     ShapeError, DTypeError, TypeError, ValueError
-        As `max_pool2d`; also if `dy` or `argmax` does not have the shape of its result.
+        As `max_pool2d`; also if `dy` or `argmax` does not have the shape of its result, or if `argmax`
+        holds what is no tap of the window, in which case `out` has been written to.
 
     Examples
     --------
@@ -131,19 +126,10 @@ def max_pool2d_backward(
     x_shape = _checked_shape(x_shape)
     geometry = pool_geometry(x_shape[1:3], size, stride, padding)
     dy = _checked_gradient(dy, x_shape, geometry)
-    if not isinstance(argmax, np.ndarray) or argmax.dtype != np.int32:
-        came = argmax.dtype if isinstance(argmax, np.ndarray) else type(argmax).__name__
-        raise DTypeError(f"argmax must be the int32 array that max_pool2d returned, got {came}")
-    exact_shape(argmax, "argmax", dy.shape, "the shape of dy")
-    argmax = np.ascontiguousarray(argmax)
-    last_tap = geometry.size[0] * geometry.size[1] - 1
-    if pool_kernels.outside(argmax.reshape(-1), last_tap + 1):
-        raise ValueError(
-            f"argmax must lie between 0 and {last_tap}, the taps of a window of {geometry.size}, got "
-            f"{argmax.min()} to {argmax.max()}; pass what max_pool2d returned for the same size"
-        )
-    dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy,))
-    pool_kernels.max_pool2d_backward(dy, argmax, geometry.kernel_windows(x_shape), dx)
+    argmax = checked_argmax(argmax, dy)
+    dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy, argmax))
+    if pool_kernels.max_pool2d_backward(dy, argmax, geometry.kernel_windows(x_shape), dx):
+        raise wrong_argmax(argmax, geometry)
     return dx
 
 
@@ -252,7 +238,7 @@ def avg_pool2d_backward(
 
 
 def pool_geometry(
-    picture: tuple[int, int], size: IntOrPair, stride: IntOrPair | None, padding: Padding
+    picture: tuple[int, int], size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = "valid"
 ) -> WindowGeometry:
     """Return the geometry of a pooling window over a picture (height, width).
 
@@ -276,6 +262,37 @@ def pool_geometry(
                 "in the padding alone"
             )
     return geometry
+
+
+def checked_argmax(argmax: Any, dy: Array) -> Array:
+    """Return `argmax` contiguous if it is an int32 array of the shape of `dy`; else raise."""
+    if not isinstance(argmax, np.ndarray) or argmax.dtype != np.int32:
+        came = argmax.dtype if isinstance(argmax, np.ndarray) else type(argmax).__name__
+        raise DTypeError(f"argmax must be the int32 array that max_pool2d returned, got {came}")
+    exact_shape(argmax, "argmax", dy.shape, "the shape of dy")
+    return np.ascontiguousarray(argmax)
+
+
+def wrong_argmax(argmax: Array, geometry: WindowGeometry) -> ValueError:
+    """Return the error to raise when a kernel found what is no tap of the window."""
+    last_tap = geometry.size[0] * geometry.size[1] - 1
+    return ValueError(
+        f"argmax must lie between 0 and {last_tap}, the taps of a window of {geometry.size}, got "
+        f"{argmax.min()} to {argmax.max()}; pass what max_pool2d returned for the same size"
+    )
+
+
+def pooled_outputs(
+    out: tuple[Array, Array] | None, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: tuple[Array, ...]
+) -> tuple[Array, Array]:
+    """Return (y, argmax) to write into: those of `out` where given."""
+    if out is None:
+        return np.empty(shape, dtype), np.empty(shape, np.int32)
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(f"out must be a tuple of two arrays (y, argmax), got {out!r:.80}")
+    y = output_array(out[0], "out[0] (y)", shape, dtype, inputs=inputs)
+    argmax = output_array(out[1], "out[1] (argmax)", shape, np.dtype(np.int32), inputs=inputs)
+    return y, argmax
 
 
 def _checked_shape(x_shape: Any) -> tuple[int, int, int, int]:

@@ -4,7 +4,7 @@
 entry of the table in use that has the type `real` stands for, so that the kernels can be written once.
 """
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t
 from libc.string cimport memset
 
 ctypedef fused real:
@@ -281,3 +281,18 @@ cdef inline void add_parts(real* partial, Py_ssize_t parts, Py_ssize_t part_size
     for start in prange(0, part_size, ADD_RUN, schedule="static", num_threads=team):
         for part in range(1, parts):
             add_run(partial + part * part_size + start, partial + start, min(ADD_RUN, part_size - start))
+
+
+cdef inline bint side_by_side(const Windows* g) noexcept nogil:
+    """Whether every pixel lies in exactly one window, so that nothing needs adding up."""
+    return (g.stride_h == g.size_h and g.out_height * g.stride_h - g.pad_top >= g.height
+            and g.stride_w == g.size_w and g.out_width * g.stride_w - g.pad_left >= g.width)
+
+
+cdef inline bint any_outside(const int32_t* argmax, Py_ssize_t count, uint32_t taps) noexcept nogil:
+    """Whether a number is not a tap, 0 <= tap < taps.  (What is less than 0 is more than 2^31 without its sign.)"""
+    cdef Py_ssize_t i
+    cdef int32_t wrong = 0
+    for i in range(count):
+        wrong |= <uint32_t>argmax[i] >= taps
+    return wrong

@@ -8,11 +8,11 @@ gradient of a mean is shared out equally.  Where windows overlap, a pixel's grad
 of output pixels forward, and whole pictures backward, so that no two of them ever add to one pixel.
 """
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t
 
 from npcnn.kernels.core cimport (
-    Windows, avg_pool2d_backward_row, avg_pool2d_row, max_pool2d_backward_row, max_pool2d_row, real, threads,
-    zero_run,
+    Windows, any_outside, avg_pool2d_backward_row, avg_pool2d_row, max_pool2d_backward_row, max_pool2d_row, real,
+    side_by_side, threads, zero_run,
 )
 
 
@@ -25,30 +25,24 @@ def max_pool2d(const real[:, :, :, ::1] x, Windows g, real[:, :, :, ::1] y, int3
         max_pool2d_row(&x[n, 0, 0, 0], &g, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
 
 
-cdef bint side_by_side(const Windows* g) noexcept nogil:
-    """Whether every pixel lies in exactly one window, so that nothing needs adding up."""
-    return (g.stride_h == g.size_h and g.out_height * g.stride_h - g.pad_top >= g.height
-            and g.stride_w == g.size_w and g.out_width * g.stride_w - g.pad_left >= g.width)
-
-
-def outside(const int32_t[::1] argmax, int taps):
-    """How many numbers are not a tap, 0 <= tap < taps."""
-    cdef Py_ssize_t i, wrong = 0
-    for i in prange(argmax.shape[0], nogil=True, schedule="static", num_threads=threads()):
-        wrong += argmax[i] < 0 or argmax[i] >= taps
-    return wrong
-
-
 def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1] argmax, Windows g,
                         real[:, :, :, ::1] dx):
-    """dx: each dy added to the pixel that was the largest of its window."""
-    cdef Py_ssize_t n, i, N = dx.shape[0], picture_size = g.height * g.width * g.channels
+    """dx: each dy added to the pixel that was the largest of its window.  Returns in how many pictures an
+    argmax is not a tap.
+
+    They are looked at picture by picture, just before they are used, so that they come from memory once.
+    """
+    cdef Py_ssize_t n, i, N = dx.shape[0], picture_size = g.height * g.width * g.channels, wrong = 0
+    cdef Py_ssize_t windows = g.out_height * g.out_width * g.channels
+    cdef uint32_t taps = <uint32_t>(g.size_h * g.size_w)
     cdef bint alone = side_by_side(&g)
     for n in prange(N, nogil=True, schedule="static", num_threads=threads()):
+        wrong += any_outside(&argmax[n, 0, 0, 0], windows, taps)
         if not alone:
             zero_run(&dx[n, 0, 0, 0], picture_size)
         for i in range(g.out_height):
             max_pool2d_backward_row(&dy[n, i, 0, 0], &argmax[n, i, 0, 0], &g, i, alone, &dx[n, 0, 0, 0])
+    return wrong
 
 
 def avg_pool2d(const real[:, :, :, ::1] x, Windows g, bint count_include_pad, real[:, :, :, ::1] y):

@@ -12,20 +12,24 @@ def conv(
     pad: int,
     cross_pad: int,
     relu: bool,
+    pooling: dict[str, int],
     y: NDArray[Any],
+    argmax: NDArray[Any] | None,
 ) -> None: ...
 def weights_at_points(w: NDArray[Any], u: NDArray[Any]) -> None: ...
 def conv_backward(
     dy: NDArray[Any],
     x: NDArray[Any],
-    u_flipped: NDArray[Any],
+    u_flipped: NDArray[Any] | None,
     relu_output: NDArray[Any] | None,
     along_height: bool,
     taps: int,
     cross_taps: int,
     pad: int,
     cross_pad: int,
+    pooling: dict[str, int],
+    argmax: NDArray[Any] | None,
     dx: NDArray[Any] | None,
     dw: NDArray[Any],
     db: NDArray[Any],
-) -> None: ...
+) -> int: ...

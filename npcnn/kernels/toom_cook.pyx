@@ -23,9 +23,11 @@ a line the pixels follow one another, and so do the pixels i, i+1, ... that the 
 of the matrix product is simply a longer piece of the line.
 """
 from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, uint32_t
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, add_parts, add_rows, copy_pixels, gemm, real, release_workspace, threads, toom_cook_gradient,
+    BATCH_PARTS, Windows, add_parts, add_rows, any_outside, copy_pixels, gemm, max_pool2d_backward_row,
+    max_pool2d_row, real, release_workspace, relu_backward_run, side_by_side, threads, toom_cook_gradient,
     toom_cook_input, toom_cook_output, toom_cook_weight_gradient, toom_cook_weights, whole_lines, whole_vectors,
     workspace, zero_run,
 )
@@ -61,6 +63,10 @@ cdef inline Picture picture_of(bint along_height, Py_ssize_t H, Py_ssize_t W, Py
     picture.line_step, picture.pixel_step = (W * C, C) if along_height else (C, W * C)
     picture.channels = C
     return picture
+
+
+cdef inline Py_ssize_t size_of(const Windows* pooling) noexcept nogil:
+    return pooling.height * pooling.width * pooling.channels
 
 
 cdef inline Py_ssize_t tiles_of(const Picture* y, const Taps* k) noexcept nogil:
@@ -123,15 +129,15 @@ cdef void convolve(const real* lines, const Bordered* b, Py_ssize_t first_line, 
     `v` and `m` are room for the values and the products of a tile at the points.
     """
     cdef Py_ssize_t tile, p, i, pixels, points = k.along + k.outputs - 1
-    cdef bint side_by_side = b.pixel == channels        # then all cross taps are one run of the line
-    cdef Py_ssize_t depth = k.across * channels if side_by_side else channels
+    cdef bint one_run = b.pixel == channels        # then all cross taps are one run of the line
+    cdef Py_ssize_t depth = k.across * channels if one_run else channels
     for tile in range(tiles_of(to, k)):
         toom_cook_input(k.along, lines + (first_line + tile * k.outputs) * b.line, b.line, b.line, v, b.line)
         i = 0
         while i < to.pixels:
             pixels = min(to.pixels - i, PIXELS)
             for p in range(points):                             # m[p] = sum_s v[p, i + s] @ u[p, s]
-                gemm(pixels, u_row, depth, 1 if side_by_side else k.across,
+                gemm(pixels, u_row, depth, 1 if one_run else k.across,
                      v + p * b.line + (first_pixel + i) * b.pixel, b.pixel, 1, b.pixel,
                      u + p * k.across * channels * u_row, u_row, channels * u_row,
                      m + p * PIXELS * u_row, u_row, False, <const real*>NULL, False)
@@ -169,24 +175,30 @@ cdef void weight_gradient(const real* x_lines, const Bordered* bx, const real* d
 
 
 def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b, bint along_height, Py_ssize_t taps,
-         Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad, bint relu, real[:, :, :, ::1] y):
+         Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad, bint relu, Windows pooling,
+         real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
     """y = relu(b + x convolved with w), along the height or the width.
 
     `u` is (points, cross_taps * Cin, Cout), the weights at the points, its rows padded with zeros to whole
-    vectors; `b` may be None.
+    vectors; `b` may be None.  With `argmax`, y is what max pooling leaves of that, see pool.pyx.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n
+        Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n, i
         Picture px = picture_of(along_height, x.shape[1], x.shape[2], x.shape[3])
-        Picture py = picture_of(along_height, y.shape[1], y.shape[2], y.shape[3])
+        Picture py = picture_of(along_height, pooling.height, pooling.width, pooling.channels)
         Taps k = taps_of(taps, pad, cross_taps, cross_pad)
         Bordered bx = bordered_input(&px, &py, &k, sizeof(real))
+        bint pooled = argmax is not None
+        # One thread: the lines of x, a tile at the points, its products, and what is pooled.
         Py_ssize_t lines_size = whole_lines(bx.lines * bx.line), v_size = whole_lines(points * bx.line)
-        Py_ssize_t thread_size = lines_size + v_size + whole_lines(points * PIXELS * u_row)
+        Py_ssize_t m_size = whole_lines(points * PIXELS * u_row)
+        Py_ssize_t thread_size = lines_size + v_size + m_size + pooled * whole_lines(size_of(&pooling))
         int team = threads()
         const real* bias = &b[0] if b is not None else NULL
         real* scratch
         real* lines
+        real* m
+        real* picture
     if N == 0:
         return
     scratch = <real*>workspace(team * thread_size, sizeof(real))
@@ -194,9 +206,13 @@ def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b,
         zero_run(scratch + n * thread_size, lines_size)
     for n in prange(N, nogil=True, schedule="dynamic", num_threads=team):
         lines = scratch + threadid() * thread_size
+        m = lines + lines_size + v_size
+        picture = m + m_size if pooled else &y[n, 0, 0, 0]
         copy_inside(&x[n, 0, 0, 0], <const real*>NULL, &px, &bx, lines)
-        convolve(lines, &bx, 0, 0, px.channels, &u[0, 0, 0], u_row, bias, &k, &py, relu,
-                 lines + lines_size, lines + lines_size + v_size, &y[n, 0, 0, 0])
+        convolve(lines, &bx, 0, 0, px.channels, &u[0, 0, 0], u_row, bias, &k, &py, relu, lines + lines_size, m, picture)
+        if pooled:
+            for i in range(pooling.out_height):
+                max_pool2d_row(picture, &pooling, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
     release_workspace(scratch)
 
 
@@ -207,21 +223,47 @@ def weights_at_points(const real[:, :, ::1] w, real[:, :, ::1] u):
         toom_cook_weights(w.shape[0], &w[0, row, 0], step, row_size, &u[0, row, 0], step)
 
 
+cdef void copy_gradient(const real* dy, const real* relu_output, const int32_t* argmax, const Windows* pooling,
+                        const Picture* picture, const Bordered* b, real* room, real* lines) noexcept nogil:
+    """Copy the gradient of one picture to its place between the zeros, back through ReLU and pooling if there were any.
+
+    Behind a pooling the ReLU is undone first: of a window it only matters whether the largest came through, and there
+    are fewer of those.  `room` is for the gradient before the pooling and, behind that, the one before the ReLU.
+    """
+    cdef Py_ssize_t i, row = pooling.out_width * pooling.channels
+    cdef real* before_relu = room + size_of(pooling)
+    if argmax == NULL:
+        copy_inside(dy, relu_output, picture, b, lines)
+        return
+    if relu_output != NULL:
+        relu_backward_run(dy, relu_output, before_relu, pooling.out_height * row)
+        dy = before_relu
+    if not side_by_side(pooling):
+        zero_run(room, size_of(pooling))
+    for i in range(pooling.out_height):
+        max_pool2d_backward_row(dy + i * row, argmax + i * row, pooling, i, side_by_side(pooling), room)
+    copy_inside(room, <const real*>NULL, picture, b, lines)
+
+
 def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] u_flipped,
                   const real[:, :, :, ::1] relu_output, bint along_height,
                   Py_ssize_t taps, Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad,
+                  Windows pooling, const int32_t[:, :, :, ::1] argmax,
                   real[:, :, :, ::1] dx, real[:, :, :, :] dw, real[::1] db):
     """dw, taps first: (taps, cross_taps, Cin, Cout), db, and dx unless it is None.
 
-    `u_flipped` is (points, cross_taps * Cout, Cin): the transposed weights with all their taps in reverse, at the
-    points, its rows padded with zeros to whole vectors.
+    `u_flipped`, which only dx needs, is (points, cross_taps * Cout, Cin): the transposed weights with all their taps
+    in reverse, at the points, its rows padded with zeros to whole vectors.  With `argmax`, `dy` and `relu_output` lie
+    behind a max pooling, see pool.pyx.  Returns in how many pictures an argmax is not a tap.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], u_row = u_flipped.shape[2], points = u_flipped.shape[0], n, part, t, s
+        Py_ssize_t N = x.shape[0], n, part, t, s, wrong = 0
+        bint need_dx = dx is not None, pooled = argmax is not None
         Picture px = picture_of(along_height, x.shape[1], x.shape[2], x.shape[3])
-        Picture py = picture_of(along_height, dy.shape[1], dy.shape[2], dy.shape[3])
+        Picture py = picture_of(along_height, pooling.height, pooling.width, pooling.channels)
         Taps k = taps_of(taps, pad, cross_taps, cross_pad)
         Taps flipped = taps_of(taps, taps - 1 - pad, cross_taps, cross_taps - 1 - cross_pad)
+        Py_ssize_t points = taps + k.outputs - 1, u_row = u_flipped.shape[2] if need_dx else 0
         Bordered bx = bordered_input(&px, &py, &k, sizeof(real))
         Bordered bdy = bordered_gradient(&px, &py, &flipped, sizeof(real))
         # One thread: the lines of x and of dy, and room at the points for either; for dx, dy's values at the points
@@ -230,11 +272,13 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
         Py_ssize_t at_once = tiles_at_once(&py, &bx, &bdy, &k, sizeof(real))
         Py_ssize_t v_size = whole_lines(points * max(at_once * bx.line, PIXELS * u_row))
         Py_ssize_t g_size = whole_lines(points * at_once * bdy.line)
-        Py_ssize_t thread_size = x_size + dy_size + v_size + g_size, dy_row = bdy.pixel
+        Py_ssize_t dy_picture = dy.shape[1] * dy.shape[2] * dy.shape[3]
+        Py_ssize_t room_size = pooled * whole_lines(size_of(&pooling) + dy_picture)
+        Py_ssize_t thread_size = x_size + dy_size + v_size + g_size + room_size, dy_row = bdy.pixel
+        uint32_t pool_taps = <uint32_t>(pooling.size_h * pooling.size_w)
         Py_ssize_t rows = cross_taps * px.channels, dw_size = k.along * rows * dy_row
         Py_ssize_t parts = min(N, BATCH_PARTS), part_size = (points * rows + 1) * dy_row
         int team = threads()
-        bint need_dx = dx is not None
         real* scratch
         real* partial
         real* du_part
@@ -243,10 +287,11 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
         real* dy_lines
         real* v
         real* g
+        const int32_t* argmax_n
     dw[:, :, :, :] = 0
     db[:] = 0
     if N == 0:
-        return
+        return 0
     scratch = <real*>workspace(team * thread_size + parts * part_size + dw_size, sizeof(real))
     partial = scratch + team * thread_size
     for n in range(team):
@@ -260,9 +305,11 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
             v = dy_lines + dy_size
             g = v + v_size
             for n in range(part * N // parts, (part + 1) * N // parts):
+                argmax_n = &argmax[n, 0, 0, 0] if pooled else NULL
+                wrong += pooled and any_outside(argmax_n, dy_picture, pool_taps)
                 copy_inside(&x[n, 0, 0, 0], <const real*>NULL, &px, &bx, x_lines)
-                copy_inside(&dy[n, 0, 0, 0], &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
-                            &py, &bdy, dy_lines)
+                copy_gradient(&dy[n, 0, 0, 0], &relu_output[n, 0, 0, 0] if relu_output is not None else NULL, argmax_n,
+                              &pooling, &py, &bdy, g + g_size, dy_lines)
                 add_rows(dy_lines, bdy.lines * bdy.line // dy_row, dy_row, dy_row, du_part + points * rows * dy_row)
                 weight_gradient(x_lines, &bx, dy_lines, &bdy, &k, &px, &py, at_once, v, g,
                                 n > part * N // parts, du_part)
@@ -280,3 +327,4 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
             copy_pixels(dw_rows + (t * cross_taps + s) * px.channels * dy_row, <const real*>NULL,
                         px.channels, py.channels, dy_row, &dw[t, s, 0, 0], py.channels)
     release_workspace(scratch)
+    return wrong

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.layers.base import Array, Layer, Shape, batch_shape, snake_case
+from npcnn.layers.fusion import pairs_in_one_go
 from npcnn.summary import summary
 
 
@@ -46,6 +48,8 @@ class Sequential(Layer):
         self.layers = layers
         self.children = {f"{i}_{snake_case(type(layer).__name__)}": layer for i, layer in enumerate(layers)}
         self.channels_after(self.in_channels)
+        self._pairs = pairs_in_one_go(layers)
+        self._ran: Sequence[Layer] = layers
 
     def __repr__(self) -> str:
         lines = ",\n    ".join(repr(layer).replace("\n", "\n    ") for layer in self.layers)
@@ -68,20 +72,30 @@ class Sequential(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the output of the last layer."""
-        for i, layer in enumerate(self.layers):
+        ran: list[Layer] = []
+        i = 0
+        while i < len(self.layers):
+            step: Layer = self.layers[i]
+            pair = self._pairs.get(i)
+            if pair is not None and pair.takes(x):
+                step = pair
             try:
-                x = layer.forward(x, training)
+                x = step.forward(x, training)
             except (ShapeError, DTypeError) as error:
-                place = f"layer {i}, {snake_case(type(layer).__name__)}"
+                place = f"layer {i}, {snake_case(type(step).__name__)}"
                 raise type(error)(f"{place}: {error}") from error
+            ran.append(step)
+            i += 2 if step is pair else 1
+        if training:
+            self._ran = ran
         return x
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Go back through the layers; only the first may leave its input gradient out."""
         gradient: Any = dy
-        for layer in self.layers[:0:-1]:
+        for layer in self._ran[:0:-1]:
             gradient = layer.backward(gradient)
-        return self.layers[0].backward(gradient, need_dx=need_dx)
+        return self._ran[0].backward(gradient, need_dx=need_dx)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape after the last layer."""

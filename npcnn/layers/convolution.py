@@ -53,7 +53,7 @@ class _Convolution(Layer):
         self.algorithm = algorithm
         # What runs: an algorithm that does not exist for this kernel is refused here, not in the first forward pass.
         self._weights_2d = (*geometry.size, self._in_channels, self._out_channels)
-        self._runs_on = chosen_algorithm(
+        self.runs_on = chosen_algorithm(
             algorithm, self._weights_2d, stride=geometry.stride, dilation=geometry.dilation, dtype=self.dtype
         )
         rng = generator(rng)
@@ -98,16 +98,20 @@ class _Convolution(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients of w and b; return dx, or None where it is not needed."""
         x, relu_output = self._take_kept()
-        dx = self._buffer("dx", x.shape, self.dtype) if need_dx else None
-        unused_db = np.empty(self.out_channels, self.dtype)
-        out = (dx, self._grads["w"], self._grads.get("b", unused_db))
-        self._call_backward(dy, x, need_dx=need_dx, relu_output=relu_output, out=out)
+        out = self.gradient_buffers(x.shape, need_dx)
+        dx, _, _ = self._call_backward(dy, x, need_dx=need_dx, relu_output=relu_output, out=out)
         return dx
+
+    def gradient_buffers(self, x_shape: Shape, need_dx: bool) -> tuple[Array | None, Array, Array]:
+        """Return the arrays that a backward pass writes (dx, dw, db) into; dw and db are those of `grads`."""
+        dx = self._buffer("dx", x_shape, self.dtype) if need_dx else None
+        unused_db = np.empty(self.out_channels, self.dtype)
+        return dx, self._grads["w"], self._grads.get("b", unused_db)
 
     def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return output pixels times weights, or what Toom-Cook spends instead."""
         OH, OW, _ = self.output_shape(input_shape)
-        return spent_multiplications(self._runs_on if spent else "im2col", (OH, OW), self._weights_2d)
+        return spent_multiplications(self.runs_on if spent else "im2col", (OH, OW), self._weights_2d)
 
 
 class Conv2D(_Convolution):
@@ -209,11 +213,11 @@ class Conv2D(_Convolution):
     def _call_forward(self, x: Array, out: Array, relu: bool) -> Array:
         return functional.conv2d(
             x, self._params["w"], self._params.get("b"),
-            relu=relu, algorithm=self._runs_on, out=out, **self.window,
+            relu=relu, algorithm=self.runs_on, out=out, **self.window,
         )  # fmt: skip
 
     def _call_backward(self, dy: Array, x: Array, **options: Any) -> tuple[Array | None, Array, Array]:
-        return functional.conv2d_backward(dy, x, self._params["w"], algorithm=self._runs_on, **self.window, **options)
+        return functional.conv2d_backward(dy, x, self._params["w"], algorithm=self.runs_on, **self.window, **options)
 
 
 class Conv1D(_Convolution):
@@ -307,11 +311,11 @@ class Conv1D(_Convolution):
     def _call_forward(self, x: Array, out: Array, relu: bool) -> Array:
         return functional.conv1d(
             x, self._params["w"], self._params.get("b"),
-            relu=relu, algorithm=self._runs_on, out=out, **self.window,
+            relu=relu, algorithm=self.runs_on, out=out, **self.window,
         )  # fmt: skip
 
     def _call_backward(self, dy: Array, x: Array, **options: Any) -> tuple[Array | None, Array, Array]:
-        return functional.conv1d_backward(dy, x, self._params["w"], algorithm=self._runs_on, **self.window, **options)
+        return functional.conv1d_backward(dy, x, self._params["w"], algorithm=self.runs_on, **self.window, **options)
 
 
 class SpatiallySeparableConv2D(Layer):

@@ -1,0 +1,171 @@
+"""A convolution and the max pooling behind it in one go: bit for bit the two called one after the other."""
+
+import numpy as np
+import pytest
+from drawn import assert_equal_arrays, conv2d_configuration
+
+import npcnn as nn
+from npcnn import functional, reference
+
+POOLINGS = [
+    {"size": 2},
+    {"size": 2, "padding": "same"},
+    {"size": 3, "stride": 2, "padding": "same"},  # windows overlap
+    {"size": (2, 1), "stride": (3, 1)},  # pixels in no window
+    {"size": 2, "stride": 1, "padding": 1},
+]
+
+
+def drawn(seed, kernel, pooling):
+    """Return float64 x, w, b and the convolution's options, such that the pooling's window fits its result."""
+    x, w, b, _ = conv2d_configuration(seed)
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(2, 14, 2)
+    x = rng.standard_normal((len(x), height, width, x.shape[3]))
+    padding = tuple((taps // 2 + 1, taps // 2 + int(rng.integers(3))) for taps in kernel)
+    return x, rng.standard_normal((*kernel, *w.shape[2:])), b, {"padding": "same" if seed % 2 else padding}
+
+
+def one_after_the_other(x, w, b, dy_of, *, convolution, pooling, relu, algorithm):
+    """Return y, argmax, dx, dw, db."""
+    convolved = functional.conv2d(x, w, b, relu=relu, algorithm=algorithm, **convolution)
+    y, argmax = functional.max_pool2d(convolved, **pooling)
+    between = functional.max_pool2d_backward(dy_of(y), argmax, convolved.shape, **pooling)
+    relu_output = convolved if relu else None
+    gradients = functional.conv2d_backward(between, x, w, relu_output=relu_output, algorithm=algorithm, **convolution)
+    return y, argmax, *gradients
+
+
+def in_one_go(x, w, b, dy_of, *, relu, **options):
+    """Return y, argmax, dx, dw, db."""
+    y, argmax = functional.conv2d_max_pool2d(x, w, b, relu=relu, **options)
+    relu_output = y if relu else None
+    return y, argmax, *functional.conv2d_max_pool2d_backward(dy_of(y), argmax, x, w, relu_output=relu_output, **options)
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "toom_cook"])
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 1), (1, 5), (7, 7)])
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("seed", range(8))
+def test_equal_to_the_bit_to_one_after_the_other(seed, pooling, kernel, algorithm):
+    x, w, b, convolution = drawn(seed, kernel, pooling)
+    x, w, b = (array.astype(np.float32) for array in (x, w, b))
+    options = {"convolution": convolution, "pooling": pooling, "relu": seed % 3 > 0, "algorithm": algorithm}
+
+    def dy_of(y):
+        return np.random.default_rng(seed).standard_normal(y.shape).astype(np.float32)
+
+    expected = one_after_the_other(x, w, b, dy_of, **options)
+    for got, wanted in zip(in_one_go(x, w, b, dy_of, **options), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("seed", range(10))
+def test_against_the_reference_in_float64(seed, pooling):
+    x, w, b, convolution = drawn(seed, (3, 2), pooling)
+
+    def dy_of(y):
+        return np.random.default_rng(seed).standard_normal(y.shape)
+
+    y, argmax, dx, dw, db = in_one_go(
+        x, w, b, dy_of, convolution=convolution, pooling=pooling, relu=True, algorithm="auto"
+    )
+    convolved = np.maximum(reference.conv2d(x, w, b, **convolution), 0)
+    expected_y, expected_argmax = reference.max_pool2d(convolved, **pooling)
+    assert_equal_arrays(y, expected_y, np.float64)
+    # Where a whole window is zero, rounding has no say in which pixel is the first of equals either.
+    np.testing.assert_array_equal(argmax, expected_argmax)
+    between = reference.max_pool2d_backward(dy_of(y), expected_argmax, convolved.shape, **pooling)
+    expected = reference.conv2d_backward(between * (convolved > 0), x, w, **convolution)
+    for got, wanted in zip((dx, dw, db), expected, strict=True):
+        assert_equal_arrays(got, wanted, np.float64)
+
+
+@pytest.mark.parametrize("activation", ["relu", None])
+@pytest.mark.parametrize("bias", [True, False])
+def test_sequential_gives_the_bits_of_its_layers(activation, bias, rng):
+    def layers():
+        one = np.random.default_rng(0)
+        return (
+            nn.Conv2D(3, 16, 5, activation=activation, bias=bias, rng=one),
+            nn.MaxPool2D(2, padding="same"),
+            nn.Conv2D(16, 8, 3, activation=activation, bias=bias, rng=one),
+            nn.MaxPool2D(3, 2),
+        )
+
+    x = rng.standard_normal((20, 13, 11, 3)).astype(np.float32)
+    net, alone = nn.Sequential(*layers()), layers()
+    assert sorted(net._pairs) == [0, 2]
+    y = x
+    for layer in alone:
+        y = layer.forward(y, training=True)
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    dx = dy
+    for layer in reversed(alone):
+        dx = layer.backward(dx)
+
+    np.testing.assert_array_equal(net.forward(x), y)
+    np.testing.assert_array_equal(net.forward(x, training=True), y)
+    np.testing.assert_array_equal(net.backward(dy), dx)
+    for got, wanted in zip(net.grads.values(), nn.Sequential(*alone).grads.values(), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    net.forward(x, training=True)
+    assert net.backward(dy, need_dx=False) is None
+
+
+def test_only_plain_layers_on_toom_cook_are_paired():
+    class Shifted(nn.Conv2D):
+        def forward(self, x, training=False):
+            return super().forward(x, training) + 1
+
+    for first in (nn.Conv2D(3, 8, 5, algorithm="im2col"), nn.Conv2D(3, 8, 5, dtype=np.float64), Shifted(3, 8, 5)):
+        assert nn.Sequential(first, nn.MaxPool2D(2))._pairs == {}
+
+
+def test_what_does_not_fit_is_said_by_the_layer_it_does_not_fit():
+    net = nn.Sequential(nn.Conv2D(3, 8, 5), nn.MaxPool2D(9))
+    with pytest.raises(nn.ShapeError, match=r"layer 1, max_pool2d: .*window"):
+        net.forward(np.zeros((1, 8, 8, 3), np.float32))
+    with pytest.raises(nn.ShapeError, match=r"layer 0, conv2d: .*3 channels, got 4"):
+        net.forward(np.zeros((1, 8, 8, 4), np.float32))
+    with pytest.raises(nn.DTypeError, match="layer 0, conv2d"):
+        net.forward(np.zeros((1, 9, 9, 3)))
+
+
+def test_backward_without_forward_is_refused():
+    net = nn.Sequential(nn.Conv2D(3, 8, 5), nn.MaxPool2D(2))
+    x = np.zeros((1, 8, 8, 3), np.float32)
+    dy = np.ones_like(net.forward(x, training=True))
+    net.backward(dy)
+    with pytest.raises(RuntimeError, match=r"Conv2D\(3, 8, 5\) and MaxPool2D\(2\) needs a forward pass"):
+        net.backward(dy)
+
+
+X, W = np.ones((1, 4, 4, 2), np.float32), np.ones((3, 3, 2, 2), np.float32)
+POOLED = np.ones((1, 2, 2, 2), np.float32)
+ARGMAX = np.zeros(POOLED.shape, np.int32)
+
+
+def back(dy=POOLED, argmax=ARGMAX, **options):
+    return functional.conv2d_max_pool2d_backward(dy, argmax, X, W, **{"pooling": {"size": 2}} | options)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: back(dy=POOLED[:, :1]), nn.ShapeError, r"dy must have shape \(1, 2, 2, 2\)"),
+        (lambda: back(dy=POOLED.astype(np.float64)), nn.DTypeError, "dy"),
+        (lambda: back(relu_output=POOLED[:, :1]), nn.ShapeError, "relu_output must have shape"),
+        (lambda: back(argmax=ARGMAX.astype(np.int64)), nn.DTypeError, "argmax must be the int32"),
+        (lambda: back(argmax=ARGMAX + 4, algorithm="toom_cook"), ValueError, "argmax must lie between 0 and 3"),
+        (lambda: back(argmax=ARGMAX - 1, algorithm="im2col"), ValueError, "argmax must lie between 0 and 3"),
+        (lambda: back(pooling={"size": 5}), nn.ShapeError, "window"),
+        (lambda: back(pooling={}), TypeError, "size"),
+        (lambda: back(convolution={"steps": 2}), TypeError, "steps"),
+        (lambda: functional.conv2d_max_pool2d(X, W, pooling={"size": 2}, out=POOLED), TypeError, "out must be a tuple"),
+    ],
+)
+def test_wrong_arguments_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
