@@ -23,11 +23,17 @@ begin = time.perf_counter()
 import {module}
 print(time.perf_counter() - begin)
 """
+# Linux counts in ru_maxrss what the process that started this one had, so its own count is read from /proc.
 PEAK_AFTER = """
-import resource, sys
+import re, resource, sys
+from pathlib import Path
 sys.path.insert(0, {folder!r})
 {code}
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20)
+status = Path("/proc/self/status")
+if status.exists():
+    print(int(re.search(r"VmHWM:\\s*(\\d+) kB", status.read_text())[1]) / 1024)
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024))
 """
 TRAIN = """
 import importlib

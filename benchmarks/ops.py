@@ -2,7 +2,8 @@
 
 Convolutions: GFLOP/s, two operations for every multiplication of the *definition* (padding included), and the share of
 the multiply-add peak, measured in the same run.  An algorithm that multiplies less can pass 100 %.  Pooling, ReLU and
-Adam: the bytes that have to be read and written, and how fast that is beside a plain copy of as many bytes.
+Adam: the bytes that have to be read and written, and how fast that is beside a plain copy of as many bytes.  The first
+convolution with the max pooling behind it: one after the other, and in one go.
 
     python benchmarks/ops.py [--batch 128] [--threads 2] [--rounds 9] [--json FILE]
 
@@ -124,6 +125,34 @@ def measure_moving(machine, options, rng):
     return rows
 
 
+def pair_calls(batch, rng):
+    """Return {(pass, way): function} of the first convolution, ReLU and max pooling, to equal results."""
+    x = rng.standard_normal((batch, 24, 24, 3)).astype(np.float32)
+    w = (0.1 * rng.standard_normal((5, 5, 3, 64))).astype(np.float32)
+    b, pooling = np.full(64, 0.1, np.float32), {"size": 2, "padding": "same"}
+    convolved = F.conv2d(x, w, b, relu=True)
+    y, argmax = F.max_pool2d(convolved, **pooling)
+    dy, between = rng.standard_normal(y.shape).astype(np.float32), np.empty_like(convolved)
+    gradients = (None, np.empty_like(w), np.empty_like(b))
+
+    def forward():
+        F.conv2d(x, w, b, relu=True, out=convolved)
+        F.max_pool2d(convolved, **pooling, out=(y, argmax))
+
+    def backward():
+        F.max_pool2d_backward(dy, argmax, convolved.shape, **pooling, out=between)
+        F.conv2d_backward(between, x, w, need_dx=False, relu_output=convolved, out=gradients)
+
+    return {
+        ("forward", "one after the other"): forward,
+        ("forward", "in one go"): lambda: F.conv2d_max_pool2d(x, w, b, pooling=pooling, relu=True, out=(y, argmax)),
+        ("dw", "one after the other"): backward,
+        ("dw", "in one go"): lambda: F.conv2d_max_pool2d_backward(
+            dy, argmax, x, w, pooling=pooling, need_dx=False, relu_output=y, out=gradients
+        ),
+    }
+
+
 def main():
     """Measure, print the tables, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -145,7 +174,12 @@ def main():
     print(f"\n{f'{4 * options.batch} pictures, 24 x 24 x 64':28} {'ms':>7} {'GB/s':>8} {'of copy':>8}")
     for name, ms, rate, share in moving:
         print(f"{name:28} {ms:7.2f} {rate:8.1f} {share:8.0%}")
-    write_json(options.json, peak_gflops=peak, convolutions=convolutions, moving=moving)
+    pairs = median_milliseconds(pair_calls(options.batch, rng), options.rounds)
+    print(f"\n{'first, 5 x 5, and max pool':28} {'pass':8} {'ms':>7}")
+    for (one, way), ms in pairs.items():
+        print(f"{way:28} {one:8} {ms:7.2f}")
+    pairs = [(*key, ms) for key, ms in pairs.items()]
+    write_json(options.json, peak_gflops=peak, convolutions=convolutions, moving=moving, pairs=pairs)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 /* The transforms of Toom-Cook: y = output @ ((kernel @ g) * (input @ x)), see npcnn/toom_cook.py.
  *
  * Four outputs of a 1-D convolution with 3 (5) taps come from 6 (8) values, one per point, and as many
- * products; with 7 taps it is two outputs from 8.  Here are the sums before and behind those products.  They run over channels, which lie
- * side by side, so each is a handful of vector additions and multiplications by constants.
+ * products; with 7 taps it is two outputs from 8.  Here are the sums before and behind those products.
+ * They run over channels, which lie side by side, so each is a handful of vector additions and
+ * multiplications by constants.
  *
  * The points come in pairs +-a.  The rows of their tables differ only in the sign of the odd
  * coefficients, so a pair costs one sum over the even and one over the odd.  The compiler knows every

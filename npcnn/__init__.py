@@ -25,12 +25,9 @@ from npcnn import (
     layers,
     models,
     optimizers,
-    plot,
-    reference,
     schedules,
     summary,
     toom_cook,
-    train,
     weights,
 )
 from npcnn.config import get_num_threads, set_num_threads, show_config
@@ -54,7 +51,7 @@ from npcnn.layers import (
 from npcnn.optimizers import SGD, Adam
 
 if TYPE_CHECKING:
-    from npcnn import datasets
+    from npcnn import datasets, plot, reference, train
 
 __version__ = "0.1.0"
 
@@ -103,7 +100,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Reading and downloading bring in hashing, locks and threads, half of the import's time: only who uses them pays.
-    if name == "datasets":
-        return importlib.import_module("npcnn.datasets")
+    # Not everyone uses these, and together they take as long to import as all the rest: only who does pays.
+    if name in ("datasets", "plot", "reference", "train"):
+        return importlib.import_module(f"npcnn.{name}")
     raise AttributeError(f"module 'npcnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

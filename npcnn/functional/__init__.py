@@ -11,6 +11,7 @@ module                        functions
 `convolution_2d`              conv2d
 `convolution_1d`              conv1d
 `pooling`                     max_pool2d, avg_pool2d
+`convolution_pooling`         conv2d_max_pool2d: the two in one go, for speed
 `activations`                 relu, softmax, log_softmax
 `losses`                      softmax_cross_entropy
 `updates`                     adam_step
