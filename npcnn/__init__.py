@@ -9,7 +9,8 @@ where to look                 what is there
 `npcnn.models`                the article's networks
 `npcnn.optimizers`            Adam and SGD; `npcnn.schedules`, `npcnn.initializers`
 `npcnn.gradcheck`             are these gradients right?
-`npcnn.train`                 the training loop
+`npcnn.train`                 the training loop, logs, checkpoints
+`npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
 `npcnn.datasets`              CIFAR-10 and the synthetic stand-in
 `npcnn.kernels`, ``csrc/``    the algorithms in Cython, their inner loops in C
 ============================  ============================================================
@@ -31,7 +32,7 @@ from npcnn import (
     weights,
 )
 from npcnn.config import get_num_threads, set_num_threads, show_config
-from npcnn.errors import DataError, DTypeError, ShapeError, WeightsError
+from npcnn.errors import CheckpointError, DataError, DTypeError, ShapeError, WeightsError
 from npcnn.gradcheck import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
     AvgPool2D,
@@ -51,7 +52,7 @@ from npcnn.layers import (
 from npcnn.optimizers import SGD, Adam
 
 if TYPE_CHECKING:
-    from npcnn import datasets, plot, reference, train
+    from npcnn import datasets, evaluation, plot, reference, report, train
 
 __version__ = "0.1.0"
 
@@ -59,6 +60,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AvgPool2D",
+    "CheckpointError",
     "Concat",
     "Conv1D",
     "Conv2D",
@@ -80,6 +82,7 @@ __all__ = [
     "WeightsError",
     "config",
     "datasets",
+    "evaluation",
     "functional",
     "get_num_threads",
     "gradcheck",
@@ -89,6 +92,7 @@ __all__ = [
     "optimizers",
     "plot",
     "reference",
+    "report",
     "schedules",
     "set_num_threads",
     "show_config",
@@ -101,7 +105,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Not everyone uses these, and together they take as long to import as all the rest: only who does pays.
-    if name in ("datasets", "plot", "reference", "train"):
+    if name in ("datasets", "evaluation", "plot", "reference", "report", "train"):
         return importlib.import_module(f"npcnn.{name}")
     raise AttributeError(f"module 'npcnn' has no attribute {name!r}")
 

@@ -21,3 +21,7 @@ class DataError(ValueError):
 
 class WeightsError(ValueError):
     """A weights file does not fit the network it is loaded into."""
+
+
+class CheckpointError(WeightsError):
+    """A checkpoint is damaged, or of another training, or its folder is in use."""

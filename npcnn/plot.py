@@ -5,11 +5,14 @@ Each function draws into the Axes it is given, or a new one, and returns it.
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from npcnn.errors import ShapeError
+from npcnn.train.logs import read_metrics
 
 
 def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) -> Any:
@@ -33,19 +36,14 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the file holds no step.
+        If the file holds no step, or is not one that `MetricsCSV` wrote.
     """
-    with Path(metrics).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    training = [(int(row["step"]), float(row["accuracy"])) for row in rows if row["accuracy"]]
-    test = [(int(row["step"]), float(row["test_accuracy"])) for row in rows if row["test_accuracy"]]
+    steps_rows, evaluations = read_metrics(metrics)
+    training = [(row["step"], row["accuracy"]) for row in steps_rows]
+    test = [(row["step"], row["test_accuracy"]) for row in evaluations]
     if not training:
         raise ValueError(f"metrics must hold at least one step, got none in {metrics}")
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=(8, 4.5), layout="constrained").subplots()
-
+    ax = _axes(ax, (8, 4.5))
     steps, accuracy = np.array(training).T
     window = max(1, min(smooth, len(steps) // 5))
     means = np.convolve(accuracy, np.full(window, 1 / window), mode="valid")
@@ -59,3 +57,136 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right")
     return ax
+
+
+def confusion_matrix(matrix: Any, class_names: Sequence[str], *, ax: Any = None) -> Any:
+    """Draw how often each class was taken for each, as a share of the true class.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (classes, classes)
+        Counts, as `npcnn.evaluation.confusion_matrix` returns them.
+    class_names : sequence of str
+        A name for each class.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If there are not as many names as classes.
+    """
+    matrix = np.asarray(matrix)
+    if matrix.shape != (len(class_names), len(class_names)):
+        raise ShapeError(f"matrix must have shape ({len(class_names)}, {len(class_names)}), got {matrix.shape}")
+    ax = _axes(ax, (7.5, 6.5))
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), share in np.ndenumerate(shares):
+        ax.text(j, i, f"{share:.0%}", ha="center", va="center", fontsize=8, color="white" if share > 0.5 else "black")
+    ax.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
+    ax.set_yticks(range(len(class_names)), class_names)
+    ax.set_xlabel("taken for")
+    ax.set_ylabel("is")
+    return ax
+
+
+def filters(w: Any, *, ax: Any = None, columns: int = 16) -> Any:
+    """Draw the kernels of a first layer as little pictures, each stretched to its own range.
+
+    Parameters
+    ----------
+    w : ndarray, shape (KH, KW, 1 or 3, C_out)
+        Weights of a 2-D convolution of grey or coloured pictures.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    columns : int
+        Kernels side by side.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If `w` is not of that shape.
+    """
+    w = np.asarray(w)
+    if w.ndim != 4 or w.shape[2] not in (1, 3):
+        raise ShapeError(f"w must have shape (KH, KW, 1 or 3, C_out), got {w.shape}")
+    low, high = w.min(axis=(0, 1, 2)), w.max(axis=(0, 1, 2))
+    kernels = np.moveaxis((w - low) / np.maximum(high - low, 1e-12), 3, 0)
+    return _mosaic(np.broadcast_to(kernels, (*kernels.shape[:3], 3)), ax, columns)
+
+
+def pictures(images: Any, titles: Sequence[str], *, ax: Any = None, columns: int = 6) -> Any:
+    """Draw pictures as a contact sheet, a title of up to two lines under each.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, H, W, 3), uint8 or floats from 0 to 1
+        At least one.
+    titles : sequence of str
+        One for each.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    columns : int
+        Pictures side by side.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If there is no picture, or not as many titles as pictures.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or len(images) == 0 or len(titles) != len(images):
+        raise ShapeError(f"images must have shape (N, H, W, 3), N from 1 and as many titles, got {images.shape}")
+    H, W = images.shape[1:3]
+    rows = -(-len(images) // columns)
+    ax = _axes(ax, (1.55 * columns, 1.9 * rows))
+    pitch_x, pitch_y = 1.25 * W, 1.55 * H
+    for i, (image, title) in enumerate(zip(images, titles, strict=True)):
+        left, top = i % columns * pitch_x, i // columns * pitch_y
+        ax.imshow(image, extent=(left, left + W, top + H, top), interpolation="nearest")
+        ax.text(left + W / 2, top + 1.04 * H, title, ha="center", va="top", fontsize=8)
+    ax.set_xlim(-0.13 * W, columns * pitch_x - 0.12 * W)
+    ax.set_ylim(rows * pitch_y, -0.05 * H)
+    ax.set_axis_off()
+    return ax
+
+
+def _mosaic(images: Any, ax: Any, columns: int) -> Any:
+    """Draw small pictures in a grid, a pixel of white between them."""
+    count, H, W, _ = images.shape
+    rows = -(-count // columns)
+    sheet = np.ones((rows * (H + 1) - 1, columns * (W + 1) - 1, 3))
+    for i, image in enumerate(images):
+        top, left = i // columns * (H + 1), i % columns * (W + 1)
+        sheet[top : top + H, left : left + W] = image
+    ax = _axes(ax, (0.5 * columns, 0.5 * rows))
+    ax.imshow(sheet, interpolation="nearest")
+    ax.set_axis_off()
+    return ax
+
+
+def _axes(ax: Any, size: tuple[float, float]) -> Any:
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained").subplots()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import npcnn as nn
-from npcnn.train import MetricsCSV, NonFiniteLossError, StopTraining, evaluate, fit
+from npcnn.train import MetricsCSV, NonFiniteError, StopTraining, evaluate, fit
 
 
 def small_problem(rng, count=64):
@@ -69,10 +69,123 @@ def test_non_finite_loss_stops_before_the_weights_change(rng):
     before = {name: p.copy() for name, p in net.params.items()}
     bad = x.copy()
     bad[3, 0, 0, 0] = np.nan
-    with pytest.raises(NonFiniteLossError, match="step 1"):
+    with pytest.raises(NonFiniteError, match="step 1"):
         fit(net, iter([(bad, labels)]), nn.SGD(net, 0.1), steps=1)
     for name, p in net.params.items():
         np.testing.assert_array_equal(p, before[name])
+
+
+def test_gradient_norm_and_throughput_are_told(rng):
+    x, labels = small_problem(rng)
+    net = small_net(rng)
+    results = []
+    fit(net, iter([(x, labels)] * 2), nn.SGD(net, 1e-9), steps=2, callbacks=[results.append])
+    expected = np.sqrt(sum((grad.astype(np.float64) ** 2).sum() for grad in net.grads.values()))
+    assert results[1].gradient_norm == pytest.approx(expected, rel=1e-6)
+    assert results[1].images_per_second == pytest.approx(64 / (results[1].seconds - results[0].seconds), rel=1e-6)
+
+
+def test_the_length_of_large_gradients_does_not_overflow(rng):
+    x, labels = small_problem(rng)
+    net = small_net(rng)
+    results = []
+    fit(net, iter([(x * 1e25, labels)]), nn.SGD(net, 1e-9), steps=1, callbacks=[results.append])
+    assert 1e22 < results[0].gradient_norm < 1e26
+
+
+def blows_up(layer):
+    """Return what makes the named layer of `deep_net` give NaN or infinity from finite numbers."""
+    return {
+        "0_conv2d": ("the output of 0_conv2d, Conv2D(1, 4, 3, activation='relu')", "0_conv2d.w", 3e38),
+        "2_sequential.0_conv2d": ("the output of 2_sequential.0_conv2d", "2_sequential.0_conv2d.b", np.float32(3.4e38)),
+        "4_dense": ("the parameter 4_dense.w", "4_dense.w", np.nan),
+    }[layer]
+
+
+def deep_net(rng):
+    return nn.Sequential(
+        nn.Conv2D(1, 4, 3, activation="relu", rng=rng),
+        nn.MaxPool2D(2),
+        nn.Sequential(nn.Conv2D(4, 4, 3, weight_init=nn.initializers.constant(1e38), rng=rng)),
+        nn.Flatten(),
+        nn.Dense(16, 2, rng=rng),
+    )
+
+
+@pytest.mark.parametrize("layer", ["0_conv2d", "2_sequential.0_conv2d", "4_dense"])
+def test_the_layer_where_it_began_is_named_and_the_batch_saved(rng, tmp_path, layer):
+    x, labels = small_problem(rng)
+    net = deep_net(rng)
+    if layer != "2_sequential.0_conv2d":
+        net.params["2_sequential.0_conv2d.w"][...] = 0.1
+    words, parameter, value = blows_up(layer)
+    net.params[parameter][...] = value
+    before = {name: p.copy() for name, p in net.params.items()}
+    path = tmp_path / "batch.safetensors"
+    with pytest.raises(NonFiniteError, match="step 1") as caught:
+        fit(net, iter([(x * 1e3, labels)]), nn.SGD(net, 0.1), steps=1, save_batch=path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+    saved = {"x": np.zeros_like(x), "labels": np.zeros_like(labels)}
+    nn.weights.load(saved, path)
+    np.testing.assert_array_equal(saved["x"], x * 1e3)
+    np.testing.assert_array_equal(saved["labels"], labels)
+    for name, p in net.params.items():
+        np.testing.assert_array_equal(p, before[name])
+
+
+class InfiniteBackward(nn.ReLU):
+    """A layer that is right forward and wrong backward."""
+
+    def backward(self, dy, *, need_dx=True):
+        return super().backward(dy) + np.float32(np.inf)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(rng):
+    x, labels = small_problem(rng)
+    net = nn.Sequential(nn.Flatten(), nn.Dense(16, 16, rng=rng), InfiniteBackward(), nn.Dense(16, 2, rng=rng))
+    before = net.params["1_dense.w"].copy()
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(NonFiniteError, match="gradient with respect to the input of 2_infinite_backward"),
+    ):
+        fit(net, iter([(x, labels)]), nn.SGD(net, 0.1), steps=1)
+    np.testing.assert_array_equal(net.params["1_dense.w"], before)
+
+
+def test_diagnosis_draws_the_same_dropout_masks(rng):
+    x, labels = small_problem(rng)
+    net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5, rng=np.random.default_rng(3)), nn.Dense(16, 2, rng=rng))
+    net.params["2_dense.w"][...] = 1.0
+    x[0, 0, 0, 0] = np.finfo(np.float32).max
+    x[0, 0, 1, 0] = np.finfo(np.float32).max
+    masks = np.random.default_rng(3).random((64, 16), dtype=np.float32) >= 0.5
+    assert masks[0, :2].any()  # so that twice the largest number comes out
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="the output of 1_dropout"):
+        fit(net, iter([(x, labels)]), nn.SGD(net, 0.1), steps=1)
+
+
+def test_all_callbacks_see_the_last_step(rng):
+    x, labels = small_problem(rng)
+    net = small_net(rng)
+    seen = []
+
+    def stop(result):
+        raise StopTraining
+
+    assert fit(net, iter([(x, labels)] * 3), nn.SGD(net, 0.1), steps=3, callbacks=[stop, seen.append]) == 1
+    assert [result.step for result in seen] == [1]
+
+
+def test_fit_goes_on_where_it_is_told(rng):
+    x, labels = small_problem(rng)
+    net = small_net(rng)
+    seen = []
+    options = {"steps": 7, "start": 5, "seconds": 100.0, "callbacks": [seen.append]}
+    assert fit(net, iter([(x, labels)] * 9), nn.SGD(net, 0.1), **options) == 7
+    assert [result.step for result in seen] == [6, 7]
+    assert 100 < seen[0].seconds < 101
+    assert fit(net, iter([]), nn.SGD(net, 0.1), steps=3, start=5) == 5
 
 
 def test_evaluate_weights_by_pictures(rng):
@@ -88,7 +201,7 @@ def test_metrics_file_never_overwrites(tmp_path):
     with MetricsCSV(tmp_path / "m.csv") as metrics:
         metrics.evaluation(step=3, seconds=1.0, loss=0.5, accuracy=0.75)
         # On disk while the file is still open: a killed run keeps what it wrote.
-        assert (tmp_path / "m.csv").read_text().splitlines()[1] == "3,1.000,,,0.500000,0.750000"
+        assert (tmp_path / "m.csv").read_text().splitlines()[1] == "3,1.000,,,,,0.5,0.75"
     with pytest.raises(FileExistsError):
         MetricsCSV(tmp_path / "m.csv")
 
@@ -97,7 +210,7 @@ def test_training_curve_draws_the_means(tmp_path):
     pytest.importorskip("matplotlib")
     with MetricsCSV(tmp_path / "m.csv") as metrics:
         for step, accuracy in enumerate((0.0, 0.5) * 5, 1):
-            metrics(nn.train.StepResult(step, 1.0, accuracy, 8, step))
+            metrics(nn.train.StepResult(step, 1.0, accuracy, 8, step, 1.0, 8.0))
         metrics.evaluation(step=10, seconds=3, loss=1.0, accuracy=0.25)
     ax = nn.plot.training_curve(tmp_path / "m.csv", smooth=2)
     training, test = ax.lines

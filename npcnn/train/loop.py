@@ -2,24 +2,26 @@
 
 `fit` takes batches from an iterator and walks one step after the other:
 forward, loss, backward, optimizer.  Everything that only watches - progress
-bars, logs, evaluation - is a callback that is handed each `StepResult`.
+bars, logs, checkpoints, evaluation - is a callback that is handed each `StepResult`.
 """
 
 from __future__ import annotations
 
-import csv
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from npcnn import weights
 from npcnn.functional import softmax_cross_entropy
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import integer, number
+from npcnn.train.diagnosis import first_not_finite
+from npcnn.train.generators import generator_states, set_generator_states
 
 Array: TypeAlias = NDArray[Any]
 Batch: TypeAlias = tuple[Array, Array]
@@ -27,6 +29,10 @@ Batch: TypeAlias = tuple[Array, Array]
 
 class Network(Protocol):
     """What `fit` and `evaluate` need of a network."""
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """The gradients by name."""
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the logits."""
@@ -57,7 +63,11 @@ class StepResult:
     images : int
         Pictures in the batch.
     seconds : float
-        Time since `fit` began.
+        Time since the training began.
+    gradient_norm : float
+        Euclidean length of all gradients together.
+    images_per_second : float
+        Pictures of this step by the time since the one before, callbacks and waiting for data included.
     """
 
     step: int
@@ -65,6 +75,8 @@ class StepResult:
     accuracy: float
     images: int
     seconds: float
+    gradient_norm: float
+    images_per_second: float
 
 
 Callback: TypeAlias = Callable[[StepResult], None]
@@ -74,8 +86,22 @@ class StopTraining(Exception):
     """Raised by a callback to end `fit` after this step, with everything learnt kept."""
 
 
-class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the weights are those from before the step."""
+class NonFiniteError(ArithmeticError):
+    """The loss or a gradient became NaN or infinite; the weights are those from before the step.
+
+    Attributes
+    ----------
+    step : int
+        The step that failed.
+    where : str
+        Where the first NaN or infinity is: what a layer puts out, or a gradient.
+    x, labels : ndarray
+        The batch.
+    """
+
+    def __init__(self, message: str, *, step: int, where: str, x: Array, labels: Array) -> None:
+        super().__init__(message)
+        self.step, self.where, self.x, self.labels = step, where, x, labels
 
 
 def fit(
@@ -85,6 +111,9 @@ def fit(
     *,
     steps: int,
     callbacks: Iterable[Callback] = (),
+    start: int = 0,
+    seconds: float = 0.0,
+    save_batch: str | Path | None = None,
 ) -> int:
     """Train a classifier with softmax cross-entropy.
 
@@ -97,22 +126,26 @@ def fit(
     optimizer : Optimizer
         Made for `net`.
     steps : int
-        Number of batches to train on.
+        Number of the last step, so of all batches to train on, those before `start` included.
     callbacks : iterable of callable
         Each is called with the `StepResult` of every step, in order; one that raises
-        `StopTraining` ends the training.
+        `StopTraining` ends the training after all have been called.
+    start, seconds : int, float
+        Steps that were done, and the time they took, before this call: for a training that goes on.
+    save_batch : str or Path, optional
+        Safetensors file to write the batch into that makes the loss or a gradient NaN or infinite.
 
     Returns
     -------
     int
-        Steps done; fewer than `steps` when a callback stopped the training or the batches ran out.
+        Number of the last step done; less than `steps` when a callback stopped the training or the batches ran out.
 
     Raises
     ------
-    NonFiniteLossError
-        If the loss is NaN or infinite.
+    NonFiniteError
+        If the loss or a gradient is NaN or infinite; it says in which layer that began.
     TypeError, ValueError
-        If `steps` is not an integer of at least 0.
+        If `steps` or `start` is not an integer of at least 0.
 
     Examples
     --------
@@ -127,31 +160,66 @@ def fit(
     >>> losses[-1] < losses[0]
     True
     """
-    steps = integer(steps, "steps", minimum=0)
+    start, steps = integer(start, "start", minimum=0), integer(steps, "steps", minimum=0)
     callbacks = tuple(callbacks)
-    start = time.perf_counter()
-    for step in range(1, steps + 1):
+    begin = last = time.perf_counter() - number(seconds, "seconds", minimum=0)
+    if seconds:
+        last = time.perf_counter()
+    for step in range(start + 1, steps + 1):
         batch = next(batches, None)
         if batch is None:
             return step - 1
         x, labels = batch
+        states = generator_states(net)
         logits = net.forward(x, training=True)
         loss, dlogits = softmax_cross_entropy(logits, labels)
-        if not np.isfinite(loss):
-            raise NonFiniteLossError(
-                f"the loss is {loss} at step {step}; a smaller learning rate usually helps. "
-                "The weights are those from before this step"
-            )
         accuracy = _accuracy(logits, labels)
-        net.backward(dlogits, need_dx=False)
+        gradient_norm = math.nan
+        if math.isfinite(loss):
+            net.backward(dlogits, need_dx=False)
+            gradient_norm = _length(net.grads)
+        if not math.isfinite(gradient_norm):
+            set_generator_states(net, states)
+            raise _not_finite(net, step, loss, x, labels, save_batch)
         optimizer.step()
-        result = StepResult(step, loss, accuracy, len(labels), time.perf_counter() - start)
-        try:
-            for callback in callbacks:
-                callback(result)
-        except StopTraining:
+        now = time.perf_counter()
+        speed, last = len(labels) / max(now - last, 1e-9), now
+        result = StepResult(step, loss, accuracy, len(labels), now - begin, gradient_norm, speed)
+        if _stops(callbacks, result):
             return step
-    return steps
+    return max(start, steps)
+
+
+def _stops(callbacks: tuple[Callback, ...], result: StepResult) -> bool:
+    """Call all callbacks; return whether one wants the training to end."""
+    stop = False
+    for callback in callbacks:
+        try:
+            callback(result)
+        except StopTraining:
+            stop = True
+    return stop
+
+
+def _length(grads: dict[str, Array]) -> float:
+    # In float64, where the square of no float32 overflows.
+    return math.sqrt(sum(float(np.square(grad, dtype=np.float64).sum()) for grad in grads.values()))
+
+
+def _not_finite(
+    net: Network, step: int, loss: float, x: Array, labels: Array, save_batch: str | Path | None
+) -> NonFiniteError:
+    """Return the error that says where the NaN or infinity of this batch began; save the batch."""
+    where = first_not_finite(net, x, labels)
+    what = f"the loss is {loss}" if not math.isfinite(loss) else "a gradient is not finite"
+    message = (
+        f"{what} at step {step}: the first NaN or infinity is in {where}; a smaller learning rate usually helps. "
+        "The weights are those from before this step"
+    )
+    if save_batch is not None:
+        weights.save({"x": x, "labels": labels}, save_batch)
+        message += f", its batch is in {save_batch}"
+    return NonFiniteError(message, step=step, where=where, x=x, labels=labels)
 
 
 def evaluate(net: Network, batches: Iterable[Batch]) -> tuple[float, float]:
@@ -196,63 +264,3 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> tuple[float, float]:
 
 def _accuracy(logits: Array, labels: Array) -> float:
     return float((logits.argmax(axis=1) == labels).mean())
-
-
-class MetricsCSV:
-    """Callback that writes one line per step to a CSV file, and one per evaluation.
-
-    Columns: step, seconds, loss, accuracy (of the training batch), test_loss, test_accuracy (empty but
-    on the lines of `evaluation`).  The file is complete up to the last step at any time.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write; it must not exist yet.
-
-    Raises
-    ------
-    FileExistsError, OSError
-        If the file exists or cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> path = pathlib.Path(tempfile.mkdtemp(), "metrics.csv")
-    >>> with nn.train.MetricsCSV(path) as metrics:
-    ...     metrics(nn.train.StepResult(step=1, loss=2.5, accuracy=0.25, images=8, seconds=0.5))
-    ...     metrics.evaluation(step=1, seconds=0.75, loss=2.0, accuracy=0.5)
-    >>> print(path.read_text(), end="")
-    step,seconds,loss,accuracy,test_loss,test_accuracy
-    1,0.500,2.500000,0.250000,,
-    1,0.750,,,2.000000,0.500000
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._file = Path(path).open("x", newline="", buffering=1)  # noqa: SIM115 (closed by close)
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow(["step", "seconds", "loss", "accuracy", "test_loss", "test_accuracy"])
-
-    def __call__(self, result: StepResult) -> None:
-        """Write the line of one step."""
-        self._writer.writerow(
-            [result.step, f"{result.seconds:.3f}", f"{result.loss:.6f}", f"{result.accuracy:.6f}", "", ""]
-        )
-
-    def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
-        """Write the line of one evaluation."""
-        self._writer.writerow([step, f"{seconds:.3f}", "", "", f"{loss:.6f}", f"{accuracy:.6f}"])
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

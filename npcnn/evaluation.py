@@ -1,0 +1,135 @@
+"""What a trained classifier gets right and wrong: probabilities, confusion matrix, the worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn.errors import ShapeError
+from npcnn.functional import softmax
+from npcnn.functional.checks import integer
+from npcnn.layers import Layer
+
+Array = NDArray[Any]
+
+
+class ClassScore(NamedTuple):
+    """How one class fares.
+
+    Attributes
+    ----------
+    pictures : int
+        Pictures of the class.
+    recall : float
+        Share of them that were recognised; NaN if there are none.
+    precision : float
+        Share of what was taken for the class that was of it; NaN if nothing was.
+    """
+
+    pictures: int
+    recall: float
+    precision: float
+
+
+def predict(net: Layer, batches: Iterable[tuple[Array, Array]]) -> tuple[Array, NDArray[np.int64]]:
+    """Return the probabilities of the classes for every picture, and the true classes.
+
+    Parameters
+    ----------
+    net : Layer
+        Gives logits, shape (N, classes).
+    batches : iterable of (x, labels)
+        As `npcnn.datasets.evaluation_batches` gives them; at least one.
+
+    Returns
+    -------
+    probabilities : ndarray, shape (pictures, classes)
+    labels : ndarray, shape (pictures,), int64
+
+    Raises
+    ------
+    ValueError
+        If there is no batch.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Flatten(), nn.Dense(4, 2, weight_init=nn.initializers.constant(0.0)))
+    >>> x, labels = np.zeros((3, 2, 2, 1), np.float32), np.array([0, 1, 1])
+    >>> nn.evaluation.predict(net, [(x, labels)])[0][0].tolist()
+    [0.5, 0.5]
+    """
+    parts = [(softmax(net.forward(x)), labels) for x, labels in batches]
+    if not parts:
+        raise ValueError("batches must hold at least one batch, got none")
+    return np.concatenate([p for p, _ in parts]), np.concatenate([labels for _, labels in parts]).astype(np.int64)
+
+
+def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[np.int64]:
+    """Count how often each class was taken for each: rows are the true classes, columns the predicted ones.
+
+    Parameters
+    ----------
+    labels, predicted : ndarray, shape (N,), integers
+        True and predicted classes, 0 to `classes` - 1.
+    classes : int
+        Number of classes.
+
+    Raises
+    ------
+    ShapeError, ValueError
+        If the two differ in length, or a class is out of range.
+
+    Examples
+    --------
+    >>> nn.evaluation.confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+    array([[1, 1],
+           [0, 1]])
+    """
+    classes = integer(classes, "classes", minimum=1)
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.ndim != 1 or labels.shape != predicted.shape:
+        raise ShapeError(f"labels and predicted must have one length, got {labels.shape} and {predicted.shape}")
+    for name, values in (("labels", labels), ("predicted", predicted)):
+        if len(values) and not 0 <= values.min() <= values.max() < classes:
+            raise ValueError(f"{name} must be from 0 to {classes - 1}, got {values.min()} to {values.max()}")
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def class_scores(matrix: Array) -> list[ClassScore]:
+    """Return pictures, recall and precision of every class of a confusion matrix.
+
+    Examples
+    --------
+    >>> nn.evaluation.class_scores(np.array([[3, 1], [0, 0]]))
+    [ClassScore(pictures=4, recall=0.75, precision=1.0), ClassScore(pictures=0, recall=nan, precision=0.0)]
+    """
+    right, pictures, taken = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        recall, precision = right / pictures, right / taken
+    return [ClassScore(int(n), float(r), float(p)) for n, r, p in zip(pictures, recall, precision, strict=True)]
+
+
+def worst_mistakes(probabilities: Array, labels: Array, count: int) -> NDArray[np.int64]:
+    """Return the numbers of the pictures that were classified wrongly with the most confidence, worst first.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (N, classes)
+        As `predict` returns them.
+    labels : ndarray, shape (N,), integers
+        True classes.
+    count : int
+        How many at most.
+
+    Examples
+    --------
+    >>> nn.evaluation.worst_mistakes(np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), np.array([1, 1, 0]), 5)
+    array([0, 2])
+    """
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    confidence = probabilities[wrong, predicted[wrong]]
+    return wrong[np.argsort(-confidence, kind="stable")][: integer(count, "count", minimum=0)]

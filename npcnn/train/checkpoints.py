@@ -1,0 +1,301 @@
+"""Checkpoints: everything that a training needs to go on bit for bit, safe from whatever happens to the process.
+
+A checkpoint of step 500 is two files, neither of them pickled:
+
+    step-00000500.safetensors   the parameters (net.*) and the averages of the optimizer (optimizer.*)
+    step-00000500.json          step, seconds, settings, random generators, versions, and the checksum of either file
+
+The JSON file is written last, and both under another name first, flushed and renamed: a checkpoint whose JSON file
+exists is whole.  Reading one checks everything before anything is changed.  The order of the data needs no file: a
+batch depends on its number and the seed only (`npcnn.datasets.TrainingBatches`), and its number is the step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn import weights
+from npcnn.config import config
+from npcnn.errors import CheckpointError, WeightsError
+from npcnn.functional.checks import integer
+from npcnn.layers import Layer
+from npcnn.optimizers import Optimizer
+from npcnn.train.generators import generator_states, set_generator_states
+from npcnn.train.loop import StepResult
+
+FORMAT = 1
+# What the bits of a result depend on besides the settings; the number of threads is not among it.
+MACHINE = ("npcnn", "isa")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Where a training goes on.
+
+    Attributes
+    ----------
+    step : int
+        Steps done; 0 when there was no checkpoint.
+    seconds : float
+        Time they took.
+    notice : str
+        Empty, or why what follows may differ in the last bits from an uninterrupted training.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    notice: str = ""
+
+
+class Checkpoints:
+    """Callback that writes a checkpoint every so many steps, and keeps the last few.
+
+    While it is open it holds a lock on its folder, which the system takes back when the process dies.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of the checkpoints; it is made if need be, and belongs to one training.
+    net : Layer
+        The network in training.
+    optimizer : Optimizer
+        Its optimizer.
+    every : int
+        Steps between checkpoints.
+    keep : int
+        How many to keep.
+    settings : dict, optional
+        What the training was set to, in types that JSON has: a checkpoint of other settings is refused.
+
+    Raises
+    ------
+    CheckpointError
+        If another process has the folder.
+    OSError
+        If the folder cannot be made or written.
+    TypeError, ValueError
+        If `every` or `keep` is not an integer of at least 1, or JSON does not have the settings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> def training():
+    ...     net = nn.Dense(2, 2, rng=np.random.default_rng(0))
+    ...     return net, nn.Adam(net)
+    >>> net, optimizer = training()
+    >>> net.grads["w"][...] = 1.0
+    >>> optimizer.step()
+    >>> folder = tempfile.mkdtemp()
+    >>> with nn.train.Checkpoints(folder, net, optimizer) as checkpoints:
+    ...     checkpoints.save(step=1, seconds=0.5)
+    >>> net2, optimizer2 = training()
+    >>> with nn.train.Checkpoints(folder, net2, optimizer2) as checkpoints:
+    ...     checkpoints.resume().step
+    1
+    >>> bool((net2.params["w"] == net.params["w"]).all()), optimizer2.steps
+    (True, 1)
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        net: Layer,
+        optimizer: Optimizer,
+        *,
+        every: int = 500,
+        keep: int = 3,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.net, self.optimizer = Path(folder), net, optimizer
+        self.every, self.keep = integer(every, "every", minimum=1), integer(keep, "keep", minimum=1)
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings or {}))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / "lock").open("w")  # (closed by close)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise CheckpointError(
+                f"another process is training in {self.folder}; wait for it, or name another folder"
+            ) from None
+
+    def __call__(self, result: StepResult) -> None:
+        """Write a checkpoint when it is due."""
+        if result.step % self.every == 0:
+            self.save(result.step, result.seconds)
+
+    def save(self, step: int, seconds: float) -> None:
+        """Write a checkpoint, then delete those that are too many.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the checkpoints before it are still there then.
+        """
+        from safetensors.numpy import save as to_bytes
+
+        tensors = to_bytes({name: np.ascontiguousarray(array) for name, array in self._tensors().items()})
+        file = _file(step, "safetensors")
+        content = {
+            "format": FORMAT,
+            "step": step,
+            "seconds": round(seconds, 3),
+            "settings": self.settings,
+            "generators": generator_states(self.net),
+            "tensors": {"file": file, "bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()},
+            "config": config(),
+        }
+        weights.write_atomically(self.folder / file, tensors)
+        text = json.dumps(content | {"sha256": _digest(content)}, indent=1) + "\n"
+        weights.write_atomically(self.folder / _file(step, "json"), text.encode())
+        self._delete_old()
+
+    def steps(self) -> list[int]:
+        """Return the steps of which there is a checkpoint, in their order."""
+        found = (re.fullmatch(r"step-(\d{8})\.json", path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def resume(self) -> Resumed:
+        """Put network, optimizer and generators into the state of the last checkpoint; step 0 if there is none.
+
+        Raises
+        ------
+        CheckpointError
+            If it is damaged, or of another network or other settings; nothing is changed then.
+        OSError
+            If it cannot be read.
+        """
+        self._delete_leftovers()
+        steps = self.steps()
+        if not steps:
+            return Resumed()
+        try:
+            return self._load(steps[-1])
+        except (CheckpointError, FileNotFoundError) as error:
+            before = f"the one of step {steps[-2]}" if len(steps) > 1 else "the beginning"
+            raise CheckpointError(
+                f"{error}. To go on from {before}, delete {self.folder / _file(steps[-1], 'json')}"
+            ) from error
+
+    def close(self) -> None:
+        """Give the folder free."""
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _tensors(self, optimizer_state: dict[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
+        state = self.optimizer.state() if optimizer_state is None else optimizer_state
+        net = {f"net.{name}": array for name, array in self.net.params.items()}
+        return net | {f"optimizer.{name}": array for name, array in state.items()}
+
+    def _load(self, step: int) -> Resumed:
+        path = self.folder / _file(step, "json")
+        content = _read_json(path)
+        if content["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path} has format {content['format']}, expected {FORMAT}; use the npcnn that wrote it"
+            )
+        if content["step"] != step:
+            raise CheckpointError(f"{path} is of step {content['step']}, expected {step}; it was renamed")
+        self._check_settings(path, content["settings"])
+        stored = _read_tensors(self.folder / _file(step, "safetensors"), content["tensors"])
+        # All that can be wrong is found before anything is changed.
+        before = generator_states(self.net)
+        state = self.optimizer.state()
+        try:
+            set_generator_states(self.net, content["generators"])
+            weights.assign(self._tensors(state), stored, f"{path} does not fit this network and optimizer")
+        except WeightsError as error:
+            set_generator_states(self.net, before)
+            raise CheckpointError(f"{path}: {error}") from error
+        self.optimizer.load_state(state)
+        now = config()
+        other = [
+            f"{name} {content['config'][name]}, now {now[name]}"
+            for name in MACHINE
+            if content["config"][name] != now[name]
+        ]
+        notice = f"the checkpoint was written with {'; '.join(other)}: the last bits may differ" if other else ""
+        return Resumed(step, content["seconds"], notice)
+
+    def _check_settings(self, path: Path, settings: dict[str, Any]) -> None:
+        names = sorted(settings.keys() | self.settings.keys())
+        nothing = object()
+        other = [
+            f"{name} {settings.get(name)!r}, now {self.settings.get(name)!r}"
+            for name in names
+            if settings.get(name, nothing) != self.settings.get(name, nothing)
+        ]
+        if other:
+            raise CheckpointError(f"{path} was written with {'; '.join(other)}; set what was set then")
+
+    def _delete_old(self) -> None:
+        for step in self.steps()[: -self.keep]:
+            # The JSON file first: without it the other is no checkpoint any more.
+            (self.folder / _file(step, "json")).unlink(missing_ok=True)
+            (self.folder / _file(step, "safetensors")).unlink(missing_ok=True)
+
+    def _delete_leftovers(self) -> None:
+        """Delete what killed processes left: files not renamed yet, tensors whose JSON file was not written."""
+        whole = {_file(step, "safetensors") for step in self.steps()}
+        for path in self.folder.iterdir():
+            if path.name.startswith(".step-") or (path.suffix == ".safetensors" and path.name not in whole):
+                path.unlink(missing_ok=True)
+
+
+def _file(step: int, suffix: str) -> str:
+    return f"step-{step:08d}.{suffix}"
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint's JSON file, its checksum checked."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged, it is not JSON ({error})") from error
+    if not isinstance(content, dict) or "sha256" not in content:
+        raise CheckpointError(f"{path} is damaged, it has no checksum")
+    told = content.pop("sha256")
+    if told != _digest(content):
+        raise CheckpointError(f"{path} is damaged: its checksum is {_digest(content)}, it says {told!r:.80}")
+    return content
+
+
+def _read_tensors(path: Path, told: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a checkpoint, the checksum of their file checked."""
+    from safetensors.numpy import load as from_bytes
+
+    if not path.exists():
+        raise CheckpointError(f"{path} is missing")
+    data = path.read_bytes()
+    got = hashlib.sha256(data).hexdigest()
+    if got != told["sha256"]:
+        raise CheckpointError(
+            f"{path} is damaged: expected {told['bytes']} bytes with SHA-256 {told['sha256']}, "
+            f"got {len(data)} bytes with {got}"
+        )
+    arrays: dict[str, NDArray[Any]] = from_bytes(data)
+    return arrays

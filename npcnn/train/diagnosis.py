@@ -1,0 +1,74 @@
+"""Where a NaN or an infinity began: the batch that produced it, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn.functional import softmax_cross_entropy
+from npcnn.layers import Sequential
+
+Array = NDArray[Any]
+
+
+def first_not_finite(net: Any, x: Array, labels: Array) -> str:
+    """Return in words where the first NaN or infinity of a training step is.
+
+    Looked at are, in this order, the pictures, the parameters, the output of every layer, the loss, and back again
+    the gradients of every layer.
+
+    Parameters
+    ----------
+    net : Layer
+        A `Sequential` is looked at layer by layer, anything else as a whole.
+    x, labels : ndarray
+        The batch.
+
+    Examples
+    --------
+    >>> from npcnn.train.diagnosis import first_not_finite
+    >>> net = nn.Sequential(nn.Flatten(), nn.Dense(4, 2), nn.ReLU())
+    >>> net.params["1_dense.w"][0, 0] = np.inf
+    >>> first_not_finite(net, np.ones((1, 2, 2, 1), np.float32), np.array([0]))
+    'the parameter 1_dense.w'
+    """
+    if not _finite(x):
+        return "the pictures of the batch"
+    for name, param in net.params.items():
+        if not _finite(param):
+            return f"the parameter {name}"
+    layers = list(_layers(net))
+    for name, layer in layers:
+        x = layer.forward(x, training=True)
+        if not _finite(x):
+            return f"the output of {name}, {_on_one_line(layer)}"
+    loss, gradient = softmax_cross_entropy(x, labels)
+    if not np.isfinite(loss):
+        return "the loss"
+    for i, (name, layer) in reversed(list(enumerate(layers))):
+        gradient = layer.backward(gradient, need_dx=i > 0)
+        for parameter, grad in layer.grads.items():
+            if not _finite(grad):
+                return f"the gradient of {name}.{parameter}"
+        if gradient is not None and not _finite(gradient):
+            return f"the gradient with respect to the input of {name}, {_on_one_line(layer)}"
+    return "a sum of gradients that are all finite by themselves"
+
+
+def _layers(net: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(net, Sequential):
+        yield name or type(net).__name__, net
+        return
+    for child_name, child in net.children.items():
+        yield from _layers(child, f"{name}.{child_name}" if name else child_name)
+
+
+def _finite(array: Array) -> bool:
+    return bool(np.isfinite(array).all())
+
+
+def _on_one_line(layer: Any) -> str:
+    return " ".join(repr(layer).split())

@@ -1,0 +1,313 @@
+"""Callbacks that write down what a training showed: CSV, JSON lines, TensorBoard, and the curve as a picture.
+
+All have the two calls that a training makes: the callback itself, once for every step, and `evaluation`, once for
+every evaluation.  The text files are complete up to the last step at any time, whatever happens to the process.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from npcnn import weights
+from npcnn.functional.checks import integer
+from npcnn.train.loop import StepResult
+
+COLUMNS = (
+    "step", "seconds", "loss", "accuracy", "gradient_norm", "images_per_second", "test_loss", "test_accuracy",
+)  # fmt: skip
+
+
+class _Log:
+    """What all logs share: being closed, and being a context manager."""
+
+    def close(self) -> None:
+        """Close the file."""
+        raise NotImplementedError(f"{type(self).__name__} does not define close")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class MetricsCSV(_Log):
+    """Callback that writes one line per step to a CSV file, and one per evaluation.
+
+    Columns: step, seconds, loss and accuracy of the training batch, gradient_norm, images_per_second, and on the
+    lines of `evaluation` instead test_loss and test_accuracy.  Numbers are written so that they are read back exactly.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write.
+    resume_after : int, optional
+        Go on with the file that is there, from which the lines behind this step are taken out; they are those a
+        training wrote that did not get to its next checkpoint.  By default the file must not exist yet.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError, OSError
+        If the file exists, or with `resume_after` does not exist, or cannot be written.
+    ValueError
+        If the file to go on with is not one that this class wrote.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "metrics.csv")
+    >>> with nn.train.MetricsCSV(path) as metrics:
+    ...     metrics(nn.train.StepResult(1, loss=2.5, accuracy=0.25, images=8, seconds=0.5, gradient_norm=2.0,
+    ...                                 images_per_second=16.0))
+    ...     metrics.evaluation(step=1, seconds=0.75, loss=2.0, accuracy=0.5)
+    >>> print(path.read_text(), end="")
+    step,seconds,loss,accuracy,gradient_norm,images_per_second,test_loss,test_accuracy
+    1,0.500,2.5,0.25,2.0,16.0,,
+    1,0.750,,,,,2.0,0.5
+    """
+
+    def __init__(self, path: str | Path, *, resume_after: int | None = None) -> None:
+        path = Path(path)
+        if resume_after is not None:
+            _cut_csv(path, integer(resume_after, "resume_after", minimum=0))
+        # Line by line, so that a process killed at any time leaves at most half a line.
+        mode = "x" if resume_after is None else "a"
+        self._file = path.open(mode, newline="", buffering=1)  # (closed by close)
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        if resume_after is None:
+            self._writer.writerow(COLUMNS)
+
+    def __call__(self, result: StepResult) -> None:
+        """Write the line of one step."""
+        numbers = (result.loss, result.accuracy, result.gradient_norm, round(result.images_per_second, 1))
+        self._writer.writerow([result.step, f"{result.seconds:.3f}", *map(float, numbers), "", ""])
+
+    def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
+        """Write the line of one evaluation."""
+        self._writer.writerow([step, f"{seconds:.3f}", "", "", "", "", float(loss), float(accuracy)])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_metrics(path: str | Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Return the steps and the evaluations of a file of `MetricsCSV`, a dictionary each.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is not one that `MetricsCSV` wrote.
+    """
+    steps: list[dict[str, float]] = []
+    evaluations: list[dict[str, float]] = []
+    for row in _rows(Path(path)):
+        numbers = {name: float(text) for name, text in zip(COLUMNS, row, strict=True) if text}
+        (evaluations if "test_accuracy" in numbers else steps).append(numbers)
+    return steps, evaluations
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """Return the whole lines below the heading; a last line cut short is left out."""
+    text = path.read_text()
+    rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise ValueError(f"{path} must begin with the columns {', '.join(COLUMNS)}; it is not a file of MetricsCSV")
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != len(COLUMNS) or not row[0].isdecimal():
+            raise ValueError(
+                f"{path}: line {number} is damaged, expected {len(COLUMNS)} numbers, got {','.join(row)!r}"
+            )
+    return rows[1:]
+
+
+def _cut_csv(path: Path, step: int) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(row for row in _rows(path) if int(row[0]) <= step)
+    weights.write_atomically(path, out.getvalue().encode())
+
+
+class MetricsJSONL(_Log):
+    """Callback that writes one JSON object per line: the fields of `StepResult`, or those of an evaluation.
+
+    Parameters
+    ----------
+    path, resume_after
+        As `MetricsCSV`.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError, OSError, ValueError
+        As `MetricsCSV`.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "metrics.jsonl")
+    >>> with nn.train.MetricsJSONL(path) as metrics:
+    ...     metrics.evaluation(step=1, seconds=0.75, loss=2.0, accuracy=0.5)
+    >>> print(path.read_text(), end="")
+    {"step": 1, "seconds": 0.75, "test_loss": 2.0, "test_accuracy": 0.5}
+    """
+
+    def __init__(self, path: str | Path, *, resume_after: int | None = None) -> None:
+        path = Path(path)
+        if resume_after is not None:
+            _cut_jsonl(path, integer(resume_after, "resume_after", minimum=0))
+        self._file = path.open("x" if resume_after is None else "a", buffering=1)  # (closed by close)
+
+    def __call__(self, result: StepResult) -> None:
+        """Write the line of one step."""
+        self._write(asdict(result))
+
+    def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
+        """Write the line of one evaluation."""
+        self._write({"step": step, "seconds": seconds, "test_loss": float(loss), "test_accuracy": float(accuracy)})
+
+    def _write(self, numbers: dict[str, float]) -> None:
+        self._file.write(json.dumps(numbers) + "\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _cut_jsonl(path: Path, step: int) -> None:
+    text = path.read_text()
+    kept = []
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
+        try:
+            keep = json.loads(line)["step"] <= step
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}: line {number} is damaged, expected a JSON object with a step: {line!r}"
+            ) from error
+        if keep:
+            kept.append(line + "\n")
+    weights.write_atomically(path, "".join(kept).encode())
+
+
+class TensorBoard(_Log):
+    """Callback that writes event files for TensorBoard (``pip install npcnn[tensorboard]``).
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of the event files; a training that goes on adds another.
+    every : int
+        Steps between two points of the curves of the training; evaluations are all written.
+
+    Raises
+    ------
+    ImportError
+        If the package tensorboardX is not installed.
+    OSError
+        If the folder cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, *, every: int = 20) -> None:
+        from tensorboardX import SummaryWriter
+
+        self.every = integer(every, "every", minimum=1)
+        self._writer: Any = SummaryWriter(str(folder))
+
+    def __call__(self, result: StepResult) -> None:
+        """Write the numbers of one step."""
+        if result.step % self.every == 0:
+            for name in ("loss", "accuracy", "gradient_norm", "images_per_second"):
+                self._writer.add_scalar(f"training/{name}", getattr(result, name), result.step)
+
+    def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
+        """Write the numbers of one evaluation."""
+        self._writer.add_scalar("test/loss", loss, step)
+        self._writer.add_scalar("test/accuracy", accuracy, step)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
+
+class CurvePlot(_Log):
+    """Callback that draws the training curve again every so many steps, and when it is closed (needs matplotlib).
+
+    Parameters
+    ----------
+    metrics : str or Path
+        File of the `MetricsCSV` of the same training, which must come before it among the callbacks.
+    path : str or Path
+        PNG file to write.
+    every : int
+        Steps between two drawings, of about a third of a second each.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+
+    def __init__(self, metrics: str | Path, path: str | Path, *, every: int = 5000) -> None:
+        import matplotlib.figure  # noqa: F401 (not there: say it now, not after five thousand steps)
+
+        self.metrics, self.path = Path(metrics), Path(path)
+        self.every = integer(every, "every", minimum=1)
+
+    def __call__(self, result: StepResult) -> None:
+        """Draw when it is due."""
+        if result.step % self.every == 0:
+            self.draw()
+
+    def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
+        """Do nothing: evaluations are read from the metrics."""
+
+    def draw(self) -> None:
+        """Draw what the metrics hold by now; nothing if that is no step."""
+        from matplotlib.figure import Figure
+
+        from npcnn import plot
+
+        if not read_metrics(self.metrics)[0]:
+            return
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        plot.training_curve(self.metrics, ax=figure.subplots())
+        png = io.BytesIO()
+        figure.savefig(png, dpi=120, format="png")
+        weights.write_atomically(self.path, png.getvalue())
+
+    def close(self) -> None:
+        """Draw a last time."""
+        self.draw()
+
+
+def mean_of_last(values: Sequence[float], count: int) -> float:
+    """Return the mean of the last `count` values, or of all if there are fewer; NaN for none.
+
+    Examples
+    --------
+    >>> from npcnn.train.logs import mean_of_last
+    >>> mean_of_last([1.0, 2.0, 4.0], 2)
+    3.0
+    """
+    last = values[-count:]
+    return math.fsum(last) / len(last) if last else math.nan

@@ -1,0 +1,284 @@
+"""Checkpoints: going on to the bit, and refusing what is damaged, of another training, or in use."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import npcnn as nn
+from npcnn.train import Checkpoints, fit
+
+STEPS = 12
+
+
+def net_and_optimizer(seed=0):
+    rng = np.random.default_rng(seed)
+    net = nn.Sequential(
+        nn.Conv2D(3, 8, 3, activation="relu", rng=rng),
+        nn.MaxPool2D(2),
+        nn.Flatten(),
+        nn.Dropout(0.3, rng=np.random.default_rng(seed + 1)),
+        nn.Dense(32, 3, rng=rng),
+    )
+    return net, nn.Adam(net, nn.schedules.Cosine(0.01, STEPS))
+
+
+def batches(start=0):
+    """Yield batch after batch, each drawn from its number."""
+    for number in range(start, 10**6):
+        rng = np.random.default_rng(number)
+        yield rng.standard_normal((6, 4, 4, 3)).astype(np.float32), rng.integers(0, 3, 6)
+
+
+def train(folder, steps=STEPS, seed=0, settings=None, **options):
+    """Train from the last checkpoint in `folder`; return the parameters and where it went on."""
+    net, optimizer = net_and_optimizer(seed)
+    with Checkpoints(folder, net, optimizer, settings=settings, **options) as checkpoints:
+        at = checkpoints.resume()
+        fit(net, batches(at.step), optimizer, steps=steps, start=at.step, seconds=at.seconds, callbacks=[checkpoints])
+    return net.params, at
+
+
+def assert_same(params, expected):
+    assert params.keys() == expected.keys()
+    for name, param in params.items():
+        np.testing.assert_array_equal(param, expected[name])
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("stop", range(1, STEPS))
+def test_going_on_gives_the_bits_of_an_uninterrupted_training(tmp_path, stop):
+    whole, _ = train(tmp_path / "whole", every=100)
+    train(tmp_path / "parts", steps=stop, every=2)
+    threads = nn.get_num_threads()
+    nn.set_num_threads(stop % 3 + 1)
+    try:
+        params, at = train(tmp_path / "parts", every=5)
+    finally:
+        nn.set_num_threads(threads)
+    assert at.step == stop - stop % 2
+    assert not at.notice
+    assert_same(params, whole)
+
+
+def test_the_last_few_are_kept(tmp_path):
+    train(tmp_path, every=2, keep=2)
+    names = [f"step-{step:08d}.{suffix}" for step in (10, 12) for suffix in ("json", "safetensors")]
+    assert files(tmp_path) == ["lock", *names]
+    stored = {}
+    from safetensors.numpy import load
+
+    stored = load((tmp_path / "step-00000012.safetensors").read_bytes())
+    assert "net.0_conv2d.w" in stored
+    assert "optimizer.m.0_conv2d.w" in stored
+    content = json.loads((tmp_path / "step-00000012.json").read_text())
+    assert content["step"] == 12
+    assert content["generators"]["3_dropout"]["bit_generator"] == "PCG64"
+    assert content["config"]["npcnn"] == nn.__version__
+
+
+def test_without_a_checkpoint_it_begins_at_the_beginning(tmp_path):
+    assert train(tmp_path / "new", steps=0)[1] == nn.train.Resumed(0, 0.0, "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"lr": 0.1, "batch": 6}, "batch 7, now 6"),
+        ({"lr": 0.1}, "batch 7, now None"),
+        ({"lr": 0.1, "batch": 7, "net": "plain"}, "net None, now 'plain'"),
+    ],
+)
+def test_other_settings_are_refused_by_name(tmp_path, settings, words):
+    train(tmp_path, steps=2, every=2, settings={"lr": 0.1, "batch": 7})
+    with pytest.raises(nn.CheckpointError, match=words):
+        train(tmp_path, settings=settings)
+    train(tmp_path, settings={"lr": 0.1, "batch": 7})
+
+
+def test_another_network_is_refused_and_unchanged(tmp_path):
+    train(tmp_path, steps=2, every=2)
+    net = nn.Sequential(nn.Flatten(), nn.Dense(48, 3, rng=np.random.default_rng(0)))
+    before = {name: param.copy() for name, param in net.params.items()}
+    optimizer = nn.Adam(net)
+    with (
+        Checkpoints(tmp_path, net, optimizer) as checkpoints,
+        pytest.raises(nn.CheckpointError, match="random generators do not fit"),
+    ):
+        checkpoints.resume()
+    net.children["2_dropout"] = nn.Dropout(0.3)
+    net.children["3_dropout"] = net.children.pop("2_dropout")
+    with (
+        Checkpoints(tmp_path, net, optimizer) as checkpoints,
+        pytest.raises(nn.CheckpointError, match=r"net\.1_dense\.w is missing"),
+    ):
+        checkpoints.resume()
+    assert_same(net.params, before)
+    assert optimizer.steps == 0
+
+
+def test_another_version_is_told(tmp_path, monkeypatch):
+    train(tmp_path, steps=2, every=2)
+    monkeypatch.setattr("npcnn.__version__", "9.9")
+    assert "npcnn 0.1.0, now 9.9" in train(tmp_path)[1].notice
+
+
+def test_leftovers_of_a_killed_process_are_deleted(tmp_path):
+    train(tmp_path, steps=2, every=2)
+    kept = files(tmp_path)
+    (tmp_path / ".step-00000004.json.k1x").write_text("{")
+    (tmp_path / "step-00000004.safetensors").write_bytes(b"whole, but the JSON file was not written")
+    assert train(tmp_path, steps=2, every=100)[1].step == 2
+    assert files(tmp_path) == kept
+
+
+def damage(data, draw):
+    """Return `data` with one to three bits flipped, or cut short."""
+    if draw.random() < 0.3:
+        return data[: draw.randrange(len(data))]
+    damaged = bytearray(data)
+    for _ in range(draw.randint(1, 3)):
+        damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
+    return bytes(damaged)
+
+
+def test_damaged_checkpoints_are_refused_or_read_equal(tmp_path):
+    train(tmp_path, steps=4, every=2)
+    whole = {path: path.read_bytes() for path in tmp_path.glob("step-00000004.*")}
+    assert len(whole) == 2
+    expected, _ = train(tmp_path, steps=4, every=100)
+    refused, draw = 0, random.Random(0)
+    for _ in range(200):
+        path = draw.choice(sorted(whole))
+        path.write_bytes(damage(whole[path], draw))
+        net, optimizer = net_and_optimizer(seed=5)
+        before = {name: param.copy() for name, param in net.params.items()}
+        with Checkpoints(tmp_path, net, optimizer) as checkpoints:
+            message = ""
+            try:
+                checkpoints.resume()
+            except nn.CheckpointError as error:
+                message = str(error)
+        if message:
+            refused += 1
+            assert "step-00000004" in message
+            assert "go on from the one of step 2" in message
+        assert_same(net.params, before if message else expected)
+        assert optimizer.steps == (0 if message else 4)
+        path.write_bytes(whole[path])
+    assert refused > 150
+    assert train(tmp_path, steps=4, every=100)[1].step == 4
+
+
+def test_a_missing_tensor_file_is_named(tmp_path):
+    train(tmp_path, steps=4, every=2)
+    (tmp_path / "step-00000004.safetensors").unlink()
+    with pytest.raises(
+        nn.CheckpointError, match=r"step-00000004.safetensors is missing\. To go on from the one of step 2"
+    ):
+        train(tmp_path)
+    (tmp_path / "step-00000004.json").unlink()
+    whole, _ = train(tmp_path / "whole", every=100)
+    params, at = train(tmp_path)
+    assert at.step == 2
+    assert_same(params, whole)
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    net, optimizer = net_and_optimizer()
+    with Checkpoints(tmp_path, net, optimizer), pytest.raises(nn.CheckpointError, match="another process is training"):
+        Checkpoints(tmp_path, net, optimizer)
+    Checkpoints(tmp_path, net, optimizer).close()
+
+
+def test_a_dead_process_leaves_no_lock(tmp_path):
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_checkpoints
+from npcnn.train import Checkpoints
+held = Checkpoints({str(tmp_path)!r}, *test_checkpoints.net_and_optimizer())
+print("locked", flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "locked\n"
+        with pytest.raises(nn.CheckpointError):
+            Checkpoints(tmp_path, *net_and_optimizer())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    Checkpoints(tmp_path, *net_and_optimizer()).close()
+
+
+def in_a_child(function):
+    """Run `function` in a forked process, so that limits and users change there only; return what it returns, 0-99."""
+    child = os.fork()
+    if child == 0:
+        status = 99
+        try:
+            status = function()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    train(tmp_path, steps=4, every=2)
+    kept = files(tmp_path)
+    size = (tmp_path / "step-00000004.safetensors").stat().st_size
+
+    def with_less_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+        try:
+            train(tmp_path, steps=6, every=2)
+        except OSError:
+            return 7
+        return 0
+
+    assert in_a_child(with_less_room) == 7
+    assert files(tmp_path) == kept
+    whole, _ = train(tmp_path / "whole", every=100)
+    params, at = train(tmp_path)
+    assert at.step == 4
+    assert_same(params, whole)
+
+
+def test_a_read_only_folder_is_an_os_error():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        train(folder, steps=2, every=2)
+        folder.chmod(0o555)
+        for path in folder.iterdir():
+            path.chmod(0o444)
+
+        def as_somebody_else():
+            if os.geteuid() == 0:  # whom no mode stops
+                os.setuid(65534)
+            try:
+                train(folder, steps=4, every=2)
+            except PermissionError:
+                return 7
+            return 0
+
+        try:
+            assert in_a_child(as_somebody_else) == 7
+        finally:
+            folder.chmod(0o755)
+        assert train(folder, steps=4, every=2)[1].step == 2
+
+
+@pytest.mark.parametrize("options", [{"every": 0}, {"keep": 0}, {"every": 1.5}, {"keep": "all"}])
+def test_wrong_rhythm_is_refused(tmp_path, options):
+    with pytest.raises((TypeError, ValueError), match=next(iter(options))):
+        Checkpoints(tmp_path, *net_and_optimizer(), **options)

@@ -1,0 +1,144 @@
+"""What a training writes down: exact, whole lines, and cut back when it goes on."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import npcnn as nn
+from npcnn.train import CurvePlot, MetricsCSV, MetricsJSONL, StepResult, TensorBoard, read_metrics
+
+LOGS = {"csv": MetricsCSV, "jsonl": MetricsJSONL}
+each_log = pytest.mark.parametrize("log", LOGS.values(), ids=LOGS)
+
+
+def result(step):
+    return StepResult(step, 1 / 3 + step, 0.1 * step, 8, 0.5 * step, 2 / 3, 16.0)
+
+
+def write(log, path, steps, **options):
+    with log(path, **options) as metrics:
+        for step in steps:
+            metrics(result(step))
+            if step % 2 == 0:
+                metrics.evaluation(step=step, seconds=step, loss=1 / 7, accuracy=0.7)
+
+
+def test_numbers_are_read_back_exactly(tmp_path):
+    write(MetricsCSV, tmp_path / "m.csv", [1, 2])
+    steps, evaluations = read_metrics(tmp_path / "m.csv")
+    assert [row["loss"] for row in steps] == [1 / 3 + 1, 1 / 3 + 2]
+    assert steps[1]["gradient_norm"] == 2 / 3
+    assert evaluations == [{"step": 2, "seconds": 2.0, "test_loss": 1 / 7, "test_accuracy": 0.7}]
+    write(MetricsJSONL, tmp_path / "m.jsonl", [1, 2])
+    lines = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
+    assert lines[0]["loss"] == 1 / 3 + 1
+    assert lines[2]["test_loss"] == 1 / 7
+
+
+@each_log
+@pytest.mark.parametrize("torn", ["", "7,0.1", '{"step": 7', "\n"[:0]])
+def test_going_on_gives_the_file_of_an_uninterrupted_training(tmp_path, log, torn):
+    write(log, tmp_path / "whole", range(1, 9))
+    write(log, tmp_path / "resumed", range(1, 7))
+    with (tmp_path / "resumed").open("a") as file:
+        file.write(torn)
+    write(log, tmp_path / "resumed", range(4, 9), resume_after=3)
+    assert (tmp_path / "resumed").read_text() == (tmp_path / "whole").read_text()
+
+
+@each_log
+def test_files_are_neither_overwritten_nor_invented(tmp_path, log):
+    write(log, tmp_path / "m", [1])
+    with pytest.raises(FileExistsError):
+        log(tmp_path / "m")
+    with pytest.raises(FileNotFoundError):
+        log(tmp_path / "other", resume_after=0)
+
+
+@each_log
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "step\nno\n"])
+def test_other_files_are_left_alone(tmp_path, log, text):
+    (tmp_path / "m").write_text(text)
+    with pytest.raises(ValueError, match="m"):
+        log(tmp_path / "m", resume_after=1)
+    assert (tmp_path / "m").read_text() == text
+
+
+def test_damaged_line_is_named(tmp_path):
+    write(MetricsCSV, tmp_path / "m.csv", [1])
+    with (tmp_path / "m.csv").open("a") as file:
+        csv.writer(file).writerow(["x", "y"])
+    with pytest.raises(ValueError, match="line 3 is damaged, expected 8 numbers"):
+        read_metrics(tmp_path / "m.csv")
+
+
+def test_tensorboard_gets_every_number(tmp_path):
+    pytest.importorskip("tensorboardX")
+    from tensorboardX.event_file_writer import EventFileWriter  # noqa: F401
+    from tensorboardX.proto.event_pb2 import Event
+
+    with TensorBoard(tmp_path, every=2) as board:
+        for step in (1, 2):
+            board(result(step))
+        board.evaluation(step=2, seconds=1.0, loss=0.25, accuracy=0.5)
+    (file,) = tmp_path.glob("events.out.tfevents.*")
+    data, at, found = file.read_bytes(), 0, {}
+    while at < len(data):  # a record: length, its checksum, an Event, its checksum
+        length = int.from_bytes(data[at : at + 8], "little")
+        event = Event.FromString(data[at + 12 : at + 12 + length])
+        found |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
+        at += 16 + length
+    assert found == pytest.approx(
+        {
+            ("training/loss", 2): 1 / 3 + 2,
+            ("training/accuracy", 2): 0.2,
+            ("training/gradient_norm", 2): 2 / 3,
+            ("training/images_per_second", 2): 16.0,
+            ("test/loss", 2): 0.25,
+            ("test/accuracy", 2): 0.5,
+        }
+    )
+
+
+def test_curve_is_drawn_when_due_and_at_the_end(tmp_path):
+    pytest.importorskip("matplotlib")
+    with (
+        MetricsCSV(tmp_path / "m.csv") as metrics,
+        CurvePlot(tmp_path / "m.csv", tmp_path / "curve.png", every=2) as curve,
+    ):
+        for step in (1, 2, 3):
+            metrics(result(step))
+            curve(result(step))
+            assert (tmp_path / "curve.png").exists() == (step >= 2)
+        due = (tmp_path / "curve.png").read_bytes()
+    last = (tmp_path / "curve.png").read_bytes()
+    assert due.startswith(b"\x89PNG")
+    assert last.startswith(b"\x89PNG")
+    assert due != last
+
+
+def test_no_step_no_curve(tmp_path):
+    pytest.importorskip("matplotlib")
+    MetricsCSV(tmp_path / "m.csv").close()
+    CurvePlot(tmp_path / "m.csv", tmp_path / "curve.png").close()
+    assert not (tmp_path / "curve.png").exists()
+
+
+def test_generator_states_are_json_and_come_back():
+    def net(seed):
+        return nn.Sequential(
+            nn.Dropout(0.5, rng=np.random.default_rng(seed)),
+            nn.Sequential(nn.Dropout(0.5, rng=np.random.Generator(np.random.MT19937(seed)))),
+        )
+
+    first, second = net(0), net(1)
+    x = np.ones((4, 9), np.float32)
+    first.forward(x, training=True)
+    states = json.loads(json.dumps(nn.train.generator_states(first)))
+    assert list(states) == ["0_dropout", "1_sequential.0_dropout"]
+    nn.train.set_generator_states(second, states)
+    np.testing.assert_array_equal(first.forward(x, training=True), second.forward(x, training=True))
+    with pytest.raises(nn.WeightsError, match="random generators do not fit"):
+        nn.train.set_generator_states(nn.Sequential(nn.Dropout(0.5)), states)
