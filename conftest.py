@@ -17,3 +17,14 @@ def doctest_names(doctest_namespace):
 def rng():
     """Return a seeded generator."""
     return np.random.default_rng(1)
+
+
+def pytest_addoption(parser):
+    """Let the long tests run in full."""
+    parser.addoption("--nightly", action="store_true", help="run the long tests in full; about half an hour")
+
+
+@pytest.fixture(scope="session")
+def nightly(pytestconfig):
+    """Return whether the long tests are to run in full."""
+    return pytestconfig.getoption("--nightly")
