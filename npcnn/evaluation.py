@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
 from npcnn.functional import softmax
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import addressable, integer
 from npcnn.layers import Layer
 
 Array = NDArray[Any]
@@ -89,6 +89,7 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[n
            [0, 1]])
     """
     classes = integer(classes, "classes", minimum=1)
+    addressable((classes, classes), np.int64, "the matrix")
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     if labels.ndim != 1 or labels.shape != predicted.shape:
         raise ShapeError(f"labels and predicted must have one length, got {labels.shape} and {predicted.shape}")

@@ -15,6 +15,19 @@ POOLED = np.zeros((2, 3, 3, 3), np.float32)
 ARGMAX = np.zeros((2, 3, 3, 3), np.int32)
 LOGITS = np.zeros((2, 3), np.float32)
 LABELS = np.array([0, 2])
+DENSE = nn.Dense(4, 4)
+PICTURES = np.zeros((4, 32, 32, 3), np.uint8)
+
+
+def as_wide(array):
+    """With 1,000 input channels in place of 3."""
+    shape = list(array.shape)
+    shape[array.ndim - 2 if array is W1 else -1] = 1000
+    return np.zeros(shape, array.dtype)
+
+
+def batches(images=PICTURES, labels=LABELS.repeat(2), **options):
+    return nn.datasets.TrainingBatches(images, labels, **{"batch_size": 2} | options)
 
 
 def as_type(dtype, array=X):
@@ -66,7 +79,7 @@ CASES = [
     (lambda: F.relu([1.0]), TypeError, "x must be a numpy.ndarray, got list"),
     (lambda: F.softmax(as_type(int, LOGITS)), nn.DTypeError, "logits must be float32"),
     # strides, paddings, dilations, sizes
-    (lambda: F.conv2d(X, W, stride=0), ValueError, r"stride must be an integer of at least 1, got 0"),
+    (lambda: F.conv2d(X, W, stride=0), ValueError, "stride must be an integer of at least 1 .*got 0"),
     (lambda: F.conv2d(X, W, stride=-1), ValueError, "stride must be"),
     (lambda: F.conv2d(X, W, stride=1.5), TypeError, "stride must be"),
     (lambda: F.conv2d(X, W, stride=(1, 0)), ValueError, r"stride\[1\] must be"),
@@ -154,9 +167,66 @@ CASES = [
     (lambda: F.avg_pool2d(X, 2, count_include_pad="no"), TypeError, "count_include_pad must be"),
     (lambda: nn.AvgPool2D(2, count_include_pad=2), TypeError, "count_include_pad must be"),
     (lambda: F.conv1d(X, W1, axis="width", padding=((1, 1), (0, 0))), ValueError, r"got \(\(1, 1\), \(0, 0\)\)"),
+    # sizes whose sums or products would overflow
+    (lambda: F.conv2d(X, W, stride=2**31), ValueError, "stride must be .* at most 2147483647, got 2147483648"),
+    (lambda: F.conv2d(X, W, stride=(1, 2**63)), ValueError, r"stride\[1\] must be .* at most 2147483647"),
+    (lambda: F.conv2d(X, W, dilation=2**64), ValueError, "dilation must be .* at most 2147483647"),
+    (lambda: F.conv2d(X, W, padding=2**31), ValueError, "padding must be .* at most 2147483647"),
+    (lambda: F.conv2d(X, W, padding=((0, 0), (2**40, 0))), ValueError, r"padding\[1\]\[0\] must be .* at most"),
+    (lambda: F.conv2d(X, W, padding=2**30, stride=2**30), nn.ShapeError, "padding must leave .* at most 1,099"),
+    (lambda: F.conv2d(X, W, dilation=2**30), nn.ShapeError, "padding must leave .* a smaller dilation"),
+    (lambda: F.conv2d_backward(Y, X, W, padding=2**30), nn.ShapeError, "padding must leave"),
+    (lambda: F.conv2d_max_pool2d(X, W, convolution={"padding": 2**30}, pooling={"size": 2}), nn.ShapeError, "padding"),
+    (lambda: F.conv1d(X, W1, axis="width", stride=2**31), ValueError, "stride must be .* at most 2147483647"),
+    (lambda: F.conv1d(X, W1, axis="width", dilation=2**63), ValueError, "dilation must be .* at most 2147483647"),
+    (lambda: F.conv1d(X, W1, axis="height", padding=(0, 2**62)), ValueError, "padding must be .* at most 2147483647"),
+    (lambda: F.conv1d(as_wide(X), as_wide(W1), axis="height", padding=2**31 - 1), nn.ShapeError, "padding must leave"),
+    (lambda: F.max_pool2d(X, 2**16, padding="same"), ValueError, "size must be a window of at most 2147483647 taps"),
+    (lambda: F.max_pool2d(X, (1, 2**31), padding="same"), ValueError, r"size\[1\] must be .* at most 2147483647"),
+    (lambda: F.avg_pool2d(X, 2, stride=2**64), ValueError, "stride must be .* at most 2147483647"),
+    (
+        lambda: pool_back(
+            POOLED[:1, :1, :1, :1], ARGMAX[:1, :1, :1, :1], (1, 2**31 - 1, 2**31 - 1, 1), stride=2**31 - 1
+        ),
+        nn.ShapeError,
+        r"the result \(out\) would have shape .* more bytes than can be addressed",
+    ),
+    (lambda: nn.Conv2D(2**40, 2**40, 3), nn.ShapeError, "w would have shape .* more bytes than can be addressed"),
+    (lambda: nn.Conv1D(2**40, 2**40, 3, axis="width"), nn.ShapeError, "w would have shape"),
+    (lambda: nn.Dense(2**62, 2**62), nn.ShapeError, "w would have shape"),
+    (lambda: nn.MaxPool2D(2**31), ValueError, "size must be .* at most 2147483647"),
     # training
     (lambda: nn.train.fit(None, iter([]), None, steps=-1), ValueError, "steps must be"),
     (lambda: nn.train.fit(None, iter([]), None, steps="all"), TypeError, "steps must be"),
+    (lambda: nn.train.fit(None, iter([]), None, steps=1, start=-1), ValueError, "start must be"),
+    (lambda: nn.train.fit(None, iter([]), None, steps=1, start=0.5), TypeError, "start must be"),
+    (lambda: nn.train.Checkpoints("c", DENSE, nn.Adam(DENSE), every=0), ValueError, "every must be"),
+    (lambda: nn.train.Checkpoints("c", DENSE, nn.Adam(DENSE), every=1, keep=0), ValueError, "keep must be"),
+    (lambda: nn.train.CurvePlot("m.csv", "c.png", every=0), ValueError, "every must be"),
+    (lambda: nn.Adam(DENSE, lr=-1), ValueError, "lr must be"),
+    (lambda: nn.Adam(DENSE, lr=float("inf")), ValueError, "lr must be"),
+    (lambda: nn.Adam(DENSE, beta1=1), ValueError, "beta1 must be"),
+    (lambda: nn.Adam(DENSE, eps=-1), ValueError, "eps must be"),
+    # data
+    (lambda: batches(images=X), nn.DTypeError, "uint8"),
+    (lambda: batches(images=PICTURES[0]), nn.ShapeError, "images must"),
+    (lambda: batches(labels=np.zeros(3, int)), nn.ShapeError, "labels must"),
+    (lambda: batches(batch_size=0), ValueError, "batch_size must be"),
+    (lambda: batches(batch_size=5), ValueError, "batch_size must be at most 4"),
+    (lambda: batches(batch_size=2**70), ValueError, "batch_size must be at most 4"),
+    (lambda: batches(pipeline="mirrored"), ValueError, "pipeline must be one of"),
+    (lambda: batches(seed=-1), ValueError, "seed must be"),
+    (lambda: batches(start=-1), ValueError, "start must be"),
+    (lambda: nn.datasets.inputs(X), nn.DTypeError, "uint8"),
+    (lambda: nn.datasets.inputs(PICTURES[:, :20]), nn.ShapeError, "32"),
+    (lambda: nn.datasets.load("imagenet"), ValueError, "imagenet"),
+    # evaluation
+    (lambda: nn.evaluation.predict(DENSE, []), ValueError, "batches must hold at least one"),
+    (lambda: nn.evaluation.confusion_matrix(LABELS, LABELS, 0), ValueError, "classes must be"),
+    (lambda: nn.evaluation.confusion_matrix(LABELS, LABELS, 2), ValueError, "labels must be from 0 to 1"),
+    (lambda: nn.evaluation.confusion_matrix(LABELS, LABELS[:1], 3), nn.ShapeError, "labels and predicted must"),
+    (lambda: nn.evaluation.confusion_matrix(LABELS, LABELS, 2**40), nn.ShapeError, "the matrix would have shape"),
+    (lambda: nn.evaluation.worst_mistakes(LOGITS, LABELS, -1), ValueError, "count must be"),
 ]
 
 

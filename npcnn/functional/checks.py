@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from npcnn.errors import DTypeError, ShapeError
 
@@ -152,8 +153,8 @@ def boolean(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def pair(value: Any, name: str, *, minimum: int) -> tuple[int, int]:
-    """Return an int or a pair of ints as a pair (height, width), each at least `minimum`.
+def pair(value: Any, name: str, *, minimum: int, maximum: int | None = None) -> tuple[int, int]:
+    """Return an int or a pair of ints as a pair (height, width), each in the range of `integer`.
 
     Examples
     --------
@@ -166,11 +167,29 @@ def pair(value: Any, name: str, *, minimum: int) -> tuple[int, int]:
         if len(value) != 2:
             raise ValueError(f"{name} must be an integer or a pair (height, width), got {value!r}")
         return (
-            integer(value[0], f"{name}[0]", minimum=minimum),
-            integer(value[1], f"{name}[1]", minimum=minimum),
+            integer(value[0], f"{name}[0]", minimum=minimum, maximum=maximum),
+            integer(value[1], f"{name}[1]", minimum=minimum, maximum=maximum),
         )
-    number = integer(value, name, minimum=minimum)
+    number = integer(value, name, minimum=minimum, maximum=maximum)
     return number, number
+
+
+def addressable(shape: tuple[int, ...], dtype: DTypeLike, name: str) -> None:
+    """Raise `ShapeError` if an array has more bytes than a pointer can count, even with its empty axes left out.
+
+    NumPy refuses those too, but cannot name the argument.
+
+    Examples
+    --------
+    >>> addressable((2**40, 2**40), np.float32, "w")
+    Traceback (most recent call last):
+        ...
+    npcnn.errors.ShapeError: w would have shape (1099511627776, 1099511627776) and more bytes than can be addressed; ...
+    """
+    if math.prod(length for length in shape if length) * np.dtype(dtype).itemsize > sys.maxsize:
+        raise ShapeError(
+            f"{name} would have shape {shape} and more bytes than can be addressed; use smaller sizes or less padding"
+        )
 
 
 def output_array(
@@ -190,12 +209,15 @@ def output_array(
     DTypeError
         If its dtype is another.
     ShapeError
-        If its shape is another.
+        If its shape is another, or what is to be allocated is more than can be addressed.
+    MemoryError
+        If there is no memory for it.
     ValueError
         If it is not C-contiguous, aligned and writeable, or shares memory with one of `inputs`,
         which are still read while it is written.
     """
     if out is None:
+        addressable(shape, dtype, f"the result ({name})")
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray or None, got {type(out).__name__}")

@@ -20,13 +20,14 @@ from npcnn.functional.checks import integer, output_array
 from npcnn.functional.convolution_arguments import (
     Array,
     checked_bias,
+    checked_geometry,
     checked_gradient,
     checked_pictures,
     checked_weights,
     gradient_arrays,
     padded_to_vectors,
 )
-from npcnn.functional.geometry import Padding, WindowGeometry, window_geometry
+from npcnn.functional.geometry import MOST_PIXELS, Padding, WindowGeometry, window_geometry
 from npcnn.kernels import conv1d as conv1d_kernels
 
 Axis: TypeAlias = Literal["height", "width"]
@@ -105,6 +106,7 @@ def conv1d(
     x, w = checked_pictures(x), checked_weights(w, "K, C_in, C_out", x)
     b = checked_bias(b, w)
     geometry = line_geometry(x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation)
+    geometry = checked_geometry(geometry, x, w)
     y = output_array(out, "out", (x.shape[0], *geometry.output, w.shape[2]), x.dtype, inputs=(x, w))
     if _algorithm(algorithm, w, axis, geometry) == "toom_cook":
         toom_cook_conv2d(x, _as_2d(w, axis), b, geometry, relu, y)
@@ -171,6 +173,7 @@ def conv1d_backward(
     """
     x, w = checked_pictures(x), checked_weights(w, "K, C_in, C_out", x)
     geometry = line_geometry(x.shape[1:3], len(w), axis=axis, stride=stride, padding=padding, dilation=dilation)
+    geometry = checked_geometry(geometry, x, w)
     C_out = w.shape[2]
     dy = checked_gradient(dy, "dy", x, geometry, C_out)
     if relu_output is not None:
@@ -233,8 +236,8 @@ def line_geometry(
     else:
         before, after = _padding_pair(padding)
         sides = ((before, after), (0, 0)) if axis == "height" else ((0, 0), (before, after))
-    stride = integer(stride, "stride", minimum=1)
-    dilation = integer(dilation, "dilation", minimum=1)
+    stride = integer(stride, "stride", minimum=1, maximum=MOST_PIXELS)
+    dilation = integer(dilation, "dilation", minimum=1, maximum=MOST_PIXELS)
     if axis == "height":
         return window_geometry(picture, (taps, 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1))
     return window_geometry(picture, (1, taps), stride=(1, stride), padding=sides, dilation=(1, dilation))
@@ -248,7 +251,10 @@ def _padding_pair(padding: Any) -> tuple[int, int]:
         before, after = padding
     else:
         before = after = padding
-    return integer(before, "padding", minimum=0), integer(after, "padding", minimum=0)
+    return (
+        integer(before, "padding", minimum=0, maximum=MOST_PIXELS),
+        integer(after, "padding", minimum=0, maximum=MOST_PIXELS),
+    )
 
 
 def _pad_before(geometry: WindowGeometry, axis: str) -> int:

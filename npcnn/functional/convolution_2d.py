@@ -16,6 +16,7 @@ from npcnn.functional.checks import output_array
 from npcnn.functional.convolution_arguments import (
     Array,
     checked_bias,
+    checked_geometry,
     checked_gradient,
     checked_pictures,
     checked_weights,
@@ -96,6 +97,7 @@ def conv2d(
     x, w = checked_pictures(x), checked_weights(w, "KH, KW, C_in, C_out", x)
     b = checked_bias(b, w)
     geometry = window_geometry(x.shape[1:3], w.shape[:2], stride=stride, padding=padding, dilation=dilation)
+    geometry = checked_geometry(geometry, x, w)
     KH, KW, C_in, C_out = w.shape
     y = output_array(out, "out", (x.shape[0], *geometry.output, C_out), x.dtype, inputs=(x, w))
     if _algorithm(algorithm, w, geometry) == "toom_cook":
@@ -165,6 +167,7 @@ def conv2d_backward(
     """
     x, w = checked_pictures(x), checked_weights(w, "KH, KW, C_in, C_out", x)
     geometry = window_geometry(x.shape[1:3], w.shape[:2], stride=stride, padding=padding, dilation=dilation)
+    geometry = checked_geometry(geometry, x, w)
     KH, KW, C_in, C_out = w.shape
     dy = checked_gradient(dy, "dy", x, geometry, C_out)
     if relu_output is not None:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from npcnn.errors import ShapeError
 from npcnn.functional.checks import exact_shape, float_array, output_array, positive_axes, same_dtype
 from npcnn.functional.geometry import WindowGeometry
 from npcnn.kernels.core import vector_columns
@@ -39,6 +40,23 @@ def checked_bias(b: Array | None, w: Array) -> Array | None:
     same_dtype(b, "b", w, "w")
     exact_shape(b, "b", w.shape[-1:], f"one bias for each of the {w.shape[-1]} output channels of w")
     return b
+
+
+# One thread's room for a picture is a small multiple of the padded picture: with this many numbers in that, the
+# sum over 1,024 threads is still far from overflowing.  It is also more than any picture has.
+MOST_NUMBERS = 2**40
+
+
+def checked_geometry(geometry: WindowGeometry, x: Array, w: Array) -> WindowGeometry:
+    """Return `geometry` unless the padded picture would be too large for the kernels to count its numbers."""
+    H, W = (length + sum(pads) for length, pads in zip(x.shape[1:3], geometry.padding, strict=True))
+    channels = max(w.shape[-2:])
+    if H * W * channels > MOST_NUMBERS:
+        raise ShapeError(
+            f"padding must leave a padded picture of at most {MOST_NUMBERS:,} numbers, got {geometry.padding}, which "
+            f"makes {H} x {W} pixels of {channels} channels; use less of it, a smaller kernel or a smaller dilation"
+        )
+    return geometry
 
 
 def checked_gradient(value: Array, name: str, x: Array, geometry: WindowGeometry, C_out: int) -> Array:

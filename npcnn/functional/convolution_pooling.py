@@ -18,6 +18,7 @@ from npcnn.functional.convolution_2d import conv2d, conv2d_backward
 from npcnn.functional.convolution_arguments import (
     Array,
     checked_bias,
+    checked_geometry,
     checked_pictures,
     checked_weights,
     gradient_arrays,
@@ -176,7 +177,7 @@ def _plan(
     x: Array, w: Array, convolution: Mapping[str, Any] | None, pooling: Mapping[str, Any], algorithm: Algorithm
 ) -> tuple[WindowGeometry, WindowGeometry, str]:
     """Return where the windows of the convolution and of the pooling lie, and the algorithm to run on."""
-    geometry = window_geometry(x.shape[1:3], w.shape[:2], **(convolution or {}))
+    geometry = checked_geometry(window_geometry(x.shape[1:3], w.shape[:2], **(convolution or {})), x, w)
     pool = pool_geometry(geometry.output, **pooling)
     on = chosen_algorithm(algorithm, w.shape, stride=geometry.stride, dilation=geometry.dilation, dtype=w.dtype)
     return geometry, pool, on

@@ -23,6 +23,9 @@ from npcnn.errors import ShapeError
 from npcnn.functional.checks import integer, pair
 
 IntOrPair: TypeAlias = int | tuple[int, int]
+# Of every size, stride, dilation and padding: so that sums and products of two of them stay far from overflowing.
+MOST_PIXELS = 2**31 - 1
+
 Padding: TypeAlias = Literal["same", "valid"] | int | tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -100,9 +103,9 @@ def window_geometry(
     >>> window_geometry((24, 24), 2, stride=2, padding="valid").output
     (12, 12)
     """
-    sizes = pair(size, "size", minimum=1)
-    strides = pair(stride, "stride", minimum=1)
-    dilations = pair(dilation, "dilation", minimum=1)
+    sizes = pair(size, "size", minimum=1, maximum=MOST_PIXELS)
+    strides = pair(stride, "stride", minimum=1, maximum=MOST_PIXELS)
+    dilations = pair(dilation, "dilation", minimum=1, maximum=MOST_PIXELS)
     spans = tuple((k - 1) * d + 1 for k, d in zip(sizes, dilations, strict=True))
     pads = _padding_pairs(padding, picture, spans, strides)
 
@@ -135,11 +138,11 @@ def _padding_pairs(
     elif isinstance(padding, tuple | list):
         if len(padding) == 2 and all(isinstance(side, tuple | list) and len(side) == 2 for side in padding):
             return (
-                pair(padding[0], "padding[0]", minimum=0),
-                pair(padding[1], "padding[1]", minimum=0),
+                pair(padding[0], "padding[0]", minimum=0, maximum=MOST_PIXELS),
+                pair(padding[1], "padding[1]", minimum=0, maximum=MOST_PIXELS),
             )
     else:
-        both = integer(padding, "padding", minimum=0)
+        both = integer(padding, "padding", minimum=0, maximum=MOST_PIXELS)
         return (both, both), (both, both)
     raise ValueError(f"padding must be 'same', 'valid', an integer or ((top, bottom), (left, right)), got {padding!r}")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.checks import boolean, exact_shape, float_array, integer, output_array, positive_axes
-from npcnn.functional.geometry import IntOrPair, Padding, WindowGeometry, window_geometry
+from npcnn.functional.geometry import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, window_geometry
 from npcnn.kernels import pool as pool_kernels
 
 Array: TypeAlias = NDArray[Any]
@@ -254,6 +254,8 @@ def pool_geometry(
     (2, 2)
     """
     geometry = window_geometry(picture, size, stride=size if stride is None else stride, padding=padding)
+    if geometry.size[0] * geometry.size[1] > MOST_PIXELS:
+        raise ValueError(f"size must be a window of at most {MOST_PIXELS} taps, which argmax counts, got {size}")
     for axis, name in enumerate(("height", "width")):
         if padding != "same" and max(geometry.padding[axis]) >= geometry.size[axis]:
             raise ValueError(
@@ -283,11 +285,13 @@ def wrong_argmax(argmax: Array, geometry: WindowGeometry) -> ValueError:
 
 
 def pooled_outputs(
-    out: tuple[Array, Array] | None, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: tuple[Array, ...]
+    out: tuple[Array | None, Array | None] | None,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    inputs: tuple[Array, ...],
 ) -> tuple[Array, Array]:
     """Return (y, argmax) to write into: those of `out` where given."""
-    if out is None:
-        return np.empty(shape, dtype), np.empty(shape, np.int32)
+    out = (None, None) if out is None else out
     if not isinstance(out, tuple) or len(out) != 2:
         raise TypeError(f"out must be a tuple of two arrays (y, argmax), got {out!r:.80}")
     y = output_array(out[0], "out[0] (y)", shape, dtype, inputs=inputs)

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import FLOAT_DTYPES, integer
+from npcnn.functional.checks import FLOAT_DTYPES, addressable, integer
 from npcnn.initializers import Initializer
 
 Array: TypeAlias = NDArray[Any]
@@ -131,6 +131,7 @@ class Layer:
     ) -> None:
         if not callable(init):
             raise TypeError(f"the initializer of {name} must be a function (shape, rng, dtype), got {init!r}")
+        addressable(shape, dtype, name)
         # A copy: an initializer may hand out one array twice, and optimizers write in place.
         value = np.array(init(shape, rng, dtype), order="C")
         if value.shape != shape:
@@ -151,6 +152,7 @@ class Layer:
         fits = kept is not None and kept.shape == shape and kept.dtype == dtype
         del kept  # it would count as somebody who holds the array
         if not fits or _references(self._buffers, name) > _ONLY_THE_DICTIONARY:
+            addressable(shape, dtype, name)
             self._buffers[name] = np.empty(shape, dtype)
         return self._buffers[name]
 
