@@ -17,6 +17,7 @@ LOGITS = np.zeros((2, 3), np.float32)
 LABELS = np.array([0, 2])
 DENSE = nn.Dense(4, 4)
 PICTURES = np.zeros((4, 32, 32, 3), np.uint8)
+PICTURE_LABELS = LABELS.repeat(2)
 
 
 def as_wide(array):
@@ -26,7 +27,7 @@ def as_wide(array):
     return np.zeros(shape, array.dtype)
 
 
-def batches(images=PICTURES, labels=LABELS.repeat(2), **options):
+def batches(images=PICTURES, labels=PICTURE_LABELS, **options):
     return nn.datasets.TrainingBatches(images, labels, **{"batch_size": 2} | options)
 
 

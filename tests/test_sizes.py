@@ -70,7 +70,9 @@ CALLS = {
     ),
     "workspace of toom_cook": "F.conv2d(xl, wl, algorithm='toom_cook', out=yl)",
     "workspace of toom_cook_backward": "F.conv2d_backward(yl, xl, wl, algorithm='toom_cook', out=(dxl, dwl, dbl))",
-    "workspace of conv1d_backward": "F.conv1d_backward(yl, xl, wl1, axis='width', algorithm='im2col', out=(dxl, dwl1, dbl))",
+    "workspace of conv1d_backward": (
+        "F.conv1d_backward(yl, xl, wl1, axis='width', algorithm='im2col', out=(dxl, dwl1, dbl))"
+    ),
     "parameters of a layer": "nn.Dense(10_000, 10_000)",
     "output of a layer": "layer.forward(xl)",
 }
@@ -78,7 +80,7 @@ CALLS = {
 LARGE = """
 xl = np.zeros((1, 1024, 1024, 16), np.float32)
 wl, wl1 = np.zeros((5, 1, 16, 16), np.float32), np.zeros((5, 16, 16), np.float32)
-yl, dxl, dwl, dwl1, dbl = np.zeros_like(xl), np.zeros_like(xl), np.zeros_like(wl), np.zeros_like(wl1), np.zeros(16, "f4")
+yl, dxl, dwl, dwl1, dbl = (np.zeros_like(array) for array in (xl, xl, wl, wl1, wl[0, 0, 0]))
 layer = nn.Conv2D(16, 32, 3, rng=np.random.default_rng(0))
 """
 

@@ -23,7 +23,7 @@ FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
-    """Return `value` as a C-contiguous float32 or float64 array with the named axes.
+    """Return `value` as a C-contiguous, aligned float32 or float64 array with the named axes.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        `value` itself when it is C-contiguous, else a contiguous copy.
+        `value` itself when it is C-contiguous and aligned, else a copy that is.
 
     Raises
     ------
@@ -65,7 +65,12 @@ def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
         raise ShapeError(
             f"{name} must have {rank} axes ({axes}), got shape {value.shape}; reshape it or add the missing axis"
         )
-    return np.ascontiguousarray(value)
+    return contiguous(value)
+
+
+def contiguous(value: NDArray[Any]) -> NDArray[Any]:
+    """Return `value`, or a copy of it, as the kernels need it: C-contiguous, every number at a multiple of its size."""
+    return np.require(value, requirements=("C_CONTIGUOUS", "ALIGNED"))
 
 
 def same_dtype(value: NDArray[Any], name: str, other: NDArray[Any], other_name: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import boolean, exact_shape, float_array, integer, output_array, positive_axes
+from npcnn.functional.checks import boolean, contiguous, exact_shape, float_array, integer, output_array, positive_axes
 from npcnn.functional.geometry import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, window_geometry
 from npcnn.kernels import pool as pool_kernels
 
@@ -272,7 +272,7 @@ def checked_argmax(argmax: Any, dy: Array) -> Array:
         came = argmax.dtype if isinstance(argmax, np.ndarray) else type(argmax).__name__
         raise DTypeError(f"argmax must be the int32 array that max_pool2d returned, got {came}")
     exact_shape(argmax, "argmax", dy.shape, "the shape of dy")
-    return np.ascontiguousarray(argmax)
+    return contiguous(argmax)
 
 
 def wrong_argmax(argmax: Array, geometry: WindowGeometry) -> ValueError:
