@@ -4,7 +4,8 @@ The kernels are Cython.  One of them, `npcnn.kernels.core`, carries the C core o
 compiled once for each instruction set the target architecture may have, and csrc/dispatch.c chooses among them
 when the library is loaded, so one build runs on any machine of the architecture.
 
-Environment variables: NPCNN_OPENMP=0 builds without OpenMP (one thread).
+Environment variables: NPCNN_OPENMP=0 builds without OpenMP (one thread); NPCNN_SANITIZE=1 with AddressSanitizer and
+UndefinedBehaviorSanitizer, which tests/run_sanitized.sh needs.
 """
 
 import os
@@ -22,6 +23,8 @@ CSRC = "csrc"
 # -ffp-contract=fast lets a*b+c become one fused instruction.  The other two only say that nobody reads errno
 # or floating-point traps after a kernel; results and NaNs stay what IEEE 754 says.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+# Anything a sanitizer finds ends the program, so that no test can pass with a report in its output.
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
 VARIANTS = {
     "x86": {
         "avx512": [
@@ -66,10 +69,11 @@ class BuildWithVariants(build_ext):
     def build_extensions(self):
         """Settle the flags once, then build."""
         openmp = self.openmp_flags()
-        self.flags = FLAGS + openmp
+        sanitizers = SANITIZERS if os.environ.get("NPCNN_SANITIZE", "0") != "0" else []
+        self.flags = FLAGS + openmp + sanitizers
         for ext in self.extensions:
             ext.extra_compile_args += self.flags
-            ext.extra_link_args += openmp
+            ext.extra_link_args += openmp + sanitizers
         super().build_extensions()
 
     def build_extension(self, ext):
