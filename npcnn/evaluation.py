@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,3 +134,17 @@ def worst_mistakes(probabilities: Array, labels: Array, count: int) -> NDArray[n
     wrong = np.flatnonzero(predicted != labels)
     confidence = probabilities[wrong, predicted[wrong]]
     return wrong[np.argsort(-confidence, kind="stable")][: integer(count, "count", minimum=0)]
+
+
+def mistake_titles(probabilities: Array, labels: Array, class_names: Sequence[str]) -> list[str]:
+    r"""Return what each picture is, what it was taken for, and with what probability, in two lines.
+
+    Examples
+    --------
+    >>> nn.evaluation.mistake_titles(np.array([[0.9, 0.1]]), np.array([1]), ("cat", "dog"))
+    ['dog, taken for\ncat 90%']
+    """
+    return [
+        f"{class_names[label]}, taken for\n{class_names[row.argmax()]} {row.max():.0%}"
+        for row, label in zip(probabilities, labels, strict=True)
+    ]

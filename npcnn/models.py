@@ -11,11 +11,14 @@ All three classify 24 x 24 colour pictures into ten classes and differ in the se
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from npcnn import weights
+from npcnn.errors import WeightsError
 from npcnn.functional.algorithms import Algorithm
 from npcnn.layers import (
     Concat,
@@ -97,6 +100,46 @@ MODELS = {
     "plain": cifar_plain,
     "multichannel": cifar_multichannel,
 }
+
+
+def load(path: str | Path) -> Sequential:
+    """Return the network of this module that a weights file is of, with those weights.
+
+    Parameters
+    ----------
+    path : str or Path
+        File that `save` of one of the networks wrote.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    WeightsError
+        If it is damaged, or of none of the networks in `MODELS`; another is loaded by building it and calling its
+        `load`.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "weights.safetensors")
+    >>> nn.models.cifar_plain().save(path)
+    >>> nn.models.load(path)[2]
+    Conv2D(64, 64, 5, activation='relu')
+    """
+    stored = weights.read(path)
+    for model in MODELS.values():
+        for dtype in (np.float32, np.float64):
+            net = model(dtype=dtype)
+            params = net.params
+            if {name: (array.shape, array.dtype) for name, array in stored.items()} == {
+                name: (array.shape, array.dtype) for name, array in params.items()
+            }:
+                weights.assign(params, stored, str(path))
+                return net
+    raise WeightsError(
+        f"{path} holds none of the networks {', '.join(MODELS)}, but {', '.join(stored) or 'nothing'}; build the "
+        "network it was saved from and call its load"
+    )
 
 
 def _options(rng: np.random.Generator | None, dtype: DTypeLike, algorithm: Algorithm) -> dict[str, Any]:

@@ -170,6 +170,53 @@ def pictures(images: Any, titles: Sequence[str], *, ax: Any = None, columns: int
     return ax
 
 
+def prediction(picture: Any, probabilities: Any, class_names: Sequence[str], *, ax: Any = None, top: int = 3) -> Any:
+    """Draw a picture, and beside it the likeliest classes as bars.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (H, W, 3), uint8 or floats from 0 to 1
+    probabilities : ndarray, shape (classes,)
+        Of its classes.
+    class_names : sequence of str
+        A name for each class.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    top : int
+        How many classes.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If there are not as many names as probabilities, or `picture` is not of that shape.
+    """
+    picture, probabilities = np.asarray(picture), np.asarray(probabilities)
+    if probabilities.shape != (len(class_names),):
+        raise ShapeError(f"probabilities must have shape ({len(class_names)},), got {probabilities.shape}")
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise ShapeError(f"picture must have shape (H, W, 3), got {picture.shape}")
+    ax = _axes(ax, (7, 2.6))
+    likeliest = np.argsort(-probabilities, kind="stable")[:top]
+    ax.imshow(picture, extent=(0, 1, 0, 1), interpolation="nearest")
+    row = 1 / max(top, 3)
+    for place, i in enumerate(likeliest):
+        y = 1 - (place + 0.5) * row
+        ax.barh(y, 1.6, left=1.1, height=0.8 * row, color="#e6e6e6")  # a probability of 1
+        ax.barh(y, 1.6 * probabilities[i], left=1.1, height=0.8 * row, color="#7fb4d9")
+        ax.text(1.14, y, f"{class_names[i]}  {probabilities[i]:.1%}", va="center", fontsize=min(11, 90 * row))
+    ax.set_xlim(0, 2.7)
+    ax.set_ylim(0, 1)
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    return ax
+
+
 def _mosaic(images: Any, ax: Any, columns: int) -> Any:
     """Draw small pictures in a grid, a pixel of white between them."""
     count, H, W, _ = images.shape

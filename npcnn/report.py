@@ -1,7 +1,8 @@
 """The report of a training: one HTML file that holds everything, and opens without a network.
 
 It is made of what the run left in its folder (settings.json, result.json, metrics.csv), the network and the data.
-Pictures are drawn by matplotlib and put into the page; without matplotlib the tables remain.
+Pictures are drawn by matplotlib and put into the page; without matplotlib the tables remain.  The page's
+Content-Security-Policy forbids the browser to fetch anything.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
 <title>$title</title>
@@ -204,12 +206,8 @@ def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, label
         return dict.fromkeys(("curve", "filters", "mistakes"), text)
     from npcnn import plot
 
-    predicted = probabilities.argmax(axis=1)
     worst = evaluation.worst_mistakes(probabilities, labels, MISTAKES)
-    titles = [
-        f"{data.class_names[labels[i]]}, taken for\n{data.class_names[predicted[i]]} {probabilities[i].max():.0%}"
-        for i in worst
-    ]
+    titles = evaluation.mistake_titles(probabilities[worst], labels[worst], data.class_names)
     first = next(array for array in net.params.values() if array.ndim == 4)
     mistakes = "<p>None: every test picture was classified correctly.</p>"
     if len(worst):

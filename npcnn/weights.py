@@ -65,16 +65,28 @@ def load(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
     WeightsError
         If the file is damaged, or its names, shapes or dtypes are not those of `params`.
     """
+    assign(params, read(path), f"{path} does not fit this network")
+
+
+def read(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a safetensors file by name.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        If the file does not exist or cannot be read.
+    WeightsError
+        If the file is damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
     content = Path(path).read_bytes()
     try:
-        stored = from_bytes(content)
+        stored: dict[str, NDArray[Any]] = from_bytes(content)
     except (SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(f"{path} is not a complete safetensors file ({error})") from error
-
-    assign(params, stored, f"{path} does not fit this network")
+    return stored
 
 
 def assign(params: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]], message: str) -> None:

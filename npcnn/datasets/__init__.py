@@ -6,6 +6,7 @@
 `sources`           which data to use, and where they are
 `synthetic`         draws ten classes of small pictures into the same format
 `pipeline`          crops, distorts, standardises; batches made in a thread
+`pictures`          reads any picture into the same format
 ==================  ==========================================================
 
 Nothing here knows of layers: data meets a network in `npcnn.train`.

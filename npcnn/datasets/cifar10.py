@@ -24,6 +24,8 @@ FOLDER = "cifar-10-batches-bin"
 TRAINING_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST_FILE = "test_batch.bin"
 CLASSES_FILE = "batches.meta.txt"
+# What that file says; for weights that came without it.
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RECORDS_PER_FILE = 10_000
 
 SIZE, CHANNELS, CLASSES = 32, 3, 10

@@ -59,4 +59,8 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
         raise DataError(f"{path} is damaged: {error}") from error
     white = Image.new("RGBA", picture.size, "white")
     whole = Image.alpha_composite(white, picture).convert("RGB")
-    return np.asarray(ImageOps.fit(whole, (SIZE, SIZE), Image.Resampling.LANCZOS), dtype=np.uint8)
+    side = min(whole.size)
+    left, top = (whole.width - side) // 2, (whole.height - side) // 2
+    # Cut first: scaling would let the pixels beside the square shine in.
+    square = whole.crop((left, top, left + side, top + side))
+    return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.LANCZOS), dtype=np.uint8)

@@ -1,0 +1,81 @@
+"""See what a trained network gets right and wrong on the test pictures.
+
+    python examples/evaluate.py runs/separable-cifar-10-inputs-seed0/weights.safetensors
+
+Prints the accuracy and a table of the classes; draws the confusion matrix and the pictures that were classified wrongly
+with the most confidence, to confusion.png and mistakes.png in --out.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import npcnn as nn
+from npcnn.datasets import evaluation_batches
+from npcnn.datasets.download import DownloadError
+
+MISTAKES = 24
+
+
+def parse_arguments(arguments=None):
+    """Return the options; argparse prints one line and exits with 2 when they are wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", help="what train_cifar.py left: weights.safetensors", type=Path)
+    parser.add_argument(
+        "--data", help="default: auto, CIFAR-10 if it can be had", choices=nn.datasets.sources.NAMES, default="auto"
+    )
+    parser.add_argument(
+        "--data-dir", help="folder of the CIFAR-10 binary files; default: $NPCNN_DATA, or downloaded", type=Path
+    )
+    parser.add_argument("--out", help="folder for the drawings; default: that of the weights", type=Path)
+    return parser.parse_args(arguments)
+
+
+def table(matrix, names):
+    """Return recall and precision of every class as lines."""
+    lines = [f"{'class':12s} pictures  recall  precision  most often taken for"]
+    for i, (name, score) in enumerate(zip(names, nn.evaluation.class_scores(matrix), strict=True)):
+        wrong = matrix[i].copy()
+        wrong[i] = 0
+        other = f"{names[wrong.argmax()]} ({wrong.max()})" if wrong.any() else "-"
+        lines.append(f"{name:12s} {score.pictures:8d} {score.recall:7.3f} {score.precision:10.3f}  {other}")
+    return "\n".join(lines)
+
+
+def evaluate(options):
+    """Print and draw; return the exit status."""
+    net = nn.models.load(options.weights)
+    data = nn.datasets.load(options.data, options.data_dir)
+    out = options.out or options.weights.parent
+    out.mkdir(parents=True, exist_ok=True)
+    probabilities, labels = nn.evaluation.predict(net, evaluation_batches(data.test_images, data.test_labels))
+    predicted = probabilities.argmax(axis=1)
+    matrix = nn.evaluation.confusion_matrix(labels, predicted, len(data.class_names))
+    right = matrix.diagonal().sum()
+    print(f"test accuracy {right / len(labels):.4f} ({right} of {len(labels)} pictures) on {data.name}\n")
+    print(f"{table(matrix, data.class_names)}\n", flush=True)
+    drawn = {"confusion.png": nn.plot.confusion_matrix(matrix, data.class_names)}
+    worst = nn.evaluation.worst_mistakes(probabilities, labels, MISTAKES)
+    if len(worst):
+        titles = nn.evaluation.mistake_titles(probabilities[worst], labels[worst], data.class_names)
+        drawn["mistakes.png"] = nn.plot.pictures(data.test_images[worst], titles)
+    for name, ax in drawn.items():
+        ax.figure.savefig(out / name, dpi=110)
+    print(f"in {out}: {', '.join(drawn)}")
+    return 0
+
+
+def main(arguments=None):
+    """Run; one line on stderr and exit status 2 when something the user gave is wrong."""
+    try:
+        return evaluate(parse_arguments(arguments))
+    except ImportError as error:
+        print(f"evaluate.py: error: {error}; install what drawings need with pip install npcnn[plot]", file=sys.stderr)
+        return 2
+    except (ValueError, OSError, DownloadError) as error:
+        print(f"evaluate.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Ask a trained network what is in your pictures.
+
+    python examples/predict.py runs/separable-cifar-10-inputs-seed0/weights.safetensors cat.jpg dog.png
+
+Any picture that Pillow opens will do; it is cut to its middle square, scaled to 32 x 32, cropped and standardised as
+in training.  The classes it could be are printed with bars, and drawn beside the picture into one PNG for each.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import npcnn as nn
+from npcnn.datasets import inputs
+from npcnn.datasets.cifar10 import CLASS_NAMES
+from npcnn.datasets.pictures import read_picture
+
+BAR = 40  # characters of a probability of 1
+
+
+def parse_arguments(arguments=None):
+    """Return the options; argparse prints one line and exits with 2 when they are wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", help="what train_cifar.py left: weights.safetensors", type=Path)
+    parser.add_argument("pictures", help="any that Pillow opens", type=Path, nargs="+", metavar="picture")
+    parser.add_argument(
+        "--top", help="classes to show; default: 3", type=int, choices=range(1, 11), default=3, metavar="N"
+    )
+    parser.add_argument("--out", help="folder for the drawings; default: the current one", type=Path, default=Path())
+    return parser.parse_args(arguments)
+
+
+def class_names(weights):
+    """Return the names the network was trained with, from settings.json beside the weights, or those of CIFAR-10."""
+    settings = weights.with_name("settings.json")
+    if not settings.exists():
+        print(f"there is no {settings}: taking the classes to be those of CIFAR-10")
+        return CLASS_NAMES
+    try:
+        return tuple(json.loads(settings.read_text())["class_names"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{settings} is damaged ({error!r}); remove it to take CIFAR-10's classes") from error
+
+
+def bars(names, probabilities, top):
+    """Return the likeliest classes as lines: name, bar, share."""
+    likeliest = np.argsort(-probabilities, kind="stable")[:top]
+    width = max(map(len, names))
+    return "\n".join(
+        f"  {names[i]:{width}s} {probabilities[i]:6.1%} {'#' * round(BAR * probabilities[i])}" for i in likeliest
+    )
+
+
+def drawing_path(folder, picture):
+    """Return a path for the drawing of a picture that no file has yet."""
+    number = 1
+    while True:
+        path = folder / f"{picture.stem}-prediction{'' if number == 1 else f'-{number}'}.png"
+        if not path.exists():
+            return path
+        number += 1
+
+
+def predict(options):
+    """Print and draw what the network makes of each picture; return the exit status."""
+    net = nn.models.load(options.weights)
+    names = class_names(options.weights)
+    pictures = [read_picture(path) for path in options.pictures]  # all of them, before anything is written
+    options.out.mkdir(parents=True, exist_ok=True)
+    for path, picture in zip(options.pictures, pictures, strict=True):
+        probabilities = nn.functional.softmax(net.forward(inputs(picture[None])))[0]
+        drawing = drawing_path(options.out, path)
+        nn.plot.prediction(picture, probabilities, names, top=options.top).figure.savefig(drawing, dpi=110)
+        print(f"{path}\n{bars(names, probabilities, options.top)}\n  drawn in {drawing}")
+    return 0
+
+
+def main(arguments=None):
+    """Run; one line on stderr and exit status 2 when something the user gave is wrong."""
+    try:
+        return predict(parse_arguments(arguments))
+    except ImportError as error:
+        print(f"predict.py: error: {error}; install what pictures need with pip install npcnn[plot]", file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
+        print(f"predict.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""What a classifier gets right and wrong, against counts by hand."""
+
+import numpy as np
+import pytest
+
+import npcnn as nn
+
+LABELS = np.array([0, 0, 1, 1, 1, 2])
+# Predicted: 0, 1, 1, 1, 2, 2
+PROBABILITIES = np.array(
+    [[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.0, 1.0, 0.0], [0.2, 0.5, 0.3], [0.05, 0.05, 0.9], [0.3, 0.3, 0.4]]
+)
+MATRIX = [[1, 1, 0], [0, 2, 1], [0, 0, 1]]
+
+
+class Given(nn.Layer):
+    """Returns its input: logits as they were given."""
+
+    def forward(self, x, training=False):
+        return x
+
+
+def test_predictions_of_several_batches_are_put_together():
+    logits = np.log(PROBABILITIES + 1e-9)
+    batches = [(logits[:4], LABELS[:4]), (logits[4:], LABELS[4:].astype(np.int32))]
+    probabilities, labels = nn.evaluation.predict(Given(), batches)
+    np.testing.assert_allclose(probabilities, PROBABILITIES, atol=1e-6)
+    np.testing.assert_array_equal(labels, LABELS)
+    assert labels.dtype == np.int64
+
+
+def test_confusion_matrix_by_hand():
+    matrix = nn.evaluation.confusion_matrix(LABELS, PROBABILITIES.argmax(axis=1), 3)
+    np.testing.assert_array_equal(matrix, MATRIX)
+    np.testing.assert_array_equal(nn.evaluation.confusion_matrix(LABELS[:0], LABELS[:0], 2), np.zeros((2, 2)))
+
+
+def test_class_scores_by_hand():
+    scores = nn.evaluation.class_scores(np.array(MATRIX))
+    assert [score.pictures for score in scores] == [2, 3, 1]
+    np.testing.assert_allclose([score.recall for score in scores], [1 / 2, 2 / 3, 1])
+    np.testing.assert_allclose([score.precision for score in scores], [1, 2 / 3, 1 / 2])
+
+
+@pytest.mark.parametrize(("count", "worst"), [(5, [4, 1]), (1, [4]), (0, [])])
+def test_the_worst_mistakes_come_first(count, worst):
+    np.testing.assert_array_equal(nn.evaluation.worst_mistakes(PROBABILITIES, LABELS, count), worst)
+
+
+def test_the_titles_of_mistakes():
+    titles = nn.evaluation.mistake_titles(PROBABILITIES[[4, 1]], LABELS[[4, 1]], ("ant", "bee", "cat"))
+    assert titles == ["bee, taken for\ncat 90%", "ant, taken for\nbee 60%"]

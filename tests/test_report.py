@@ -1,0 +1,116 @@
+"""The report of a run: everything in it, nothing fetched, and a browser finds no fault."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import npcnn as nn
+from npcnn.datasets import Dataset
+
+NAMES = ("ant", "bee & <b>wasp</b>", *(f"class {i}" for i in range(2, 10)))
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+    labels = rng.integers(0, 10, 60)
+    return Dataset("drawn & small", Path(), images[:40], labels[:40], images[40:], labels[40:], NAMES)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return nn.models.cifar_separable(rng=np.random.default_rng(0))
+
+
+@pytest.fixture
+def folder(tmp_path, data, net):
+    """The folder of a run of two steps, with its report."""
+    settings = {
+        "net": "separable", "seed": 0, "steps": 2, "data_dir": "my data", "threads": None, "checkpoint_every": 500,
+        "data_sha256": data.checksum(), "config": nn.config.config(),
+    }  # fmt: skip
+    result = {
+        "test_accuracy": 0.123456, "training_accuracy": 0.5, "training_accuracy_steps": 2, "steps": 2, "seconds": 1.5,
+    }  # fmt: skip
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    x, labels = next(nn.datasets.TrainingBatches(data.train_images, data.train_labels, batch_size=4))
+    with nn.train.MetricsCSV(tmp_path / "metrics.csv") as log:
+        nn.train.fit(net, iter([(x, labels)] * 2), nn.Adam(net), steps=2, callbacks=[log])
+        log.evaluation(step=2, seconds=1.5, loss=2.3, accuracy=0.123456)
+    nn.report.write(tmp_path, net, data)
+    return tmp_path
+
+
+def test_everything_is_in_it(folder, data, net):
+    page = (folder / "report.html").read_text()
+    text = html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL))
+    batches = nn.datasets.evaluation_batches(data.test_images, data.test_labels)
+    probabilities, labels = nn.evaluation.predict(net, batches)
+    matrix = nn.evaluation.confusion_matrix(labels, probabilities.argmax(axis=1), 10)
+    cells = re.findall(r"<td style='[^']*' title='[^']*'>(\d+)</td>", page)
+    np.testing.assert_array_equal(np.array(cells, int).reshape(10, 10), matrix)
+    for expected in (
+        "0.1235",
+        data.checksum(),
+        nn.config.config()["isa"],
+        "python examples/train_cifar.py --net separable --data-dir 'my data' --steps 2 --seed 0",
+        "bee & <b>wasp</b>",
+        "drawn & small",
+        "9,239,040",
+    ):
+        assert expected in text, expected
+    assert "<b>wasp" not in page  # it was escaped
+
+
+def test_it_is_one_file_that_fetches_nothing(folder):
+    page = (folder / "report.html").read_text()
+    assert "default-src 'none'" in page
+    body = page.split("</head>")[1]
+    assert set(re.findall(r"""(?:src|href)=['"]?(.{5})""", body)) == {"data:"}
+    assert "url(" not in page
+    assert len(page) < 3_000_000
+
+
+def test_without_matplotlib_the_tables_remain(folder, data, net, monkeypatch):
+    monkeypatch.setattr(nn.report.importlib.util, "find_spec", lambda name: None)
+    nn.report.write(folder, net, data)
+    page = (folder / "report.html").read_text()
+    assert page.count("matplotlib is not installed (pip install npcnn[plot])") == 3
+    assert "<img" not in page
+    assert data.checksum() in page
+
+
+def test_a_run_without_its_files_is_an_error(tmp_path, data, net):
+    with pytest.raises(FileNotFoundError, match=r"settings\.json"):
+        nn.report.write(tmp_path, net, data)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_a_browser_shows_it_without_a_word_on_its_console(folder):
+    browser = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+               f"--user-data-dir={folder / 'profile'}"]  # fmt: skip
+    screenshot = folder / "shot.png"
+    done = subprocess.run(
+        [*browser, f"--screenshot={screenshot}", "--window-size=390,3000", (folder / "report.html").as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert screenshot.exists(), done.stderr
+    assert "CONSOLE" not in done.stderr
+    bad = folder / "bad.html"  # that it would have been seen
+    bad.write_text((folder / "report.html").read_text().replace("</body>", "<img src='http://127.0.0.1:9/x'></body>"))
+    done = subprocess.run(
+        [*browser, f"--screenshot={screenshot}", bad.as_uri()], capture_output=True, text=True, timeout=120
+    )
+    assert re.search(r"CONSOLE.*Content Security Policy", done.stderr)
