@@ -1,6 +1,9 @@
 # make train     set everything up in .venv and train the article's network on CIFAR-10
 # make test      set everything up in .venv and run the tests
 # make test-arm  run the kernel tests for 64-bit ARM (NEON) under qemu; Debian on x86-64, see tests/run_on_arm.sh
+# make nightly   the long tests in full: 20,000 drawn configurations, 50 kills
+# make sanitize  the kernel tests under AddressSanitizer and UBSan, see tests/run_sanitized.sh
+# make valgrind  some of them under valgrind, see tests/run_valgrind.sh
 # make bench     run the benchmarks, with the peers that are installed; figures go to build/bench/*.json
 # make lint      ruff, cython-lint, mypy
 # make clean     remove what was built, .venv included
@@ -16,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py $(wildcard csrc/*) $(wildcard npcnn/kernels/*.pyx npcnn/kernels/*.pxd)
 
-.PHONY: train test test-arm bench lint clean
+.PHONY: train test test-arm nightly sanitize valgrind bench lint clean
 
 train: $(VENV)/built
 	$(BIN)/python examples/train_cifar.py --steps $(STEPS) $(ARGS)
@@ -26,6 +29,15 @@ test: $(VENV)/built
 
 test-arm: $(VENV)/installed
 	PYTHON=$(BIN)/python tests/run_on_arm.sh
+
+nightly: $(VENV)/built
+	$(BIN)/python -m pytest -q --nightly
+
+sanitize: $(VENV)/installed
+	PYTHON=$(BIN)/python tests/run_sanitized.sh
+
+valgrind: $(VENV)/built
+	PYTHON=$(BIN)/python tests/run_valgrind.sh
 
 bench: $(VENV)/built
 	$(BIN)/python benchmarks/ops.py --json build/bench/ops.json

@@ -9,8 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -298,16 +296,3 @@ class CurvePlot(_Log):
     def close(self) -> None:
         """Draw a last time."""
         self.draw()
-
-
-def mean_of_last(values: Sequence[float], count: int) -> float:
-    """Return the mean of the last `count` values, or of all if there are fewer; NaN for none.
-
-    Examples
-    --------
-    >>> from npcnn.train.logs import mean_of_last
-    >>> mean_of_last([1.0, 2.0, 4.0], 2)
-    3.0
-    """
-    last = values[-count:]
-    return math.fsum(last) / len(last) if last else math.nan

@@ -177,7 +177,7 @@ def fit(
         gradient_norm = math.nan
         if math.isfinite(loss):
             net.backward(dlogits, need_dx=False)
-            gradient_norm = _length(net.grads)
+            gradient_norm = gradient_length(net.grads)
         if not math.isfinite(gradient_norm):
             set_generator_states(net, states)
             raise _not_finite(net, step, loss, x, labels, save_batch)
@@ -201,7 +201,15 @@ def _stops(callbacks: tuple[Callback, ...], result: StepResult) -> bool:
     return stop
 
 
-def _length(grads: dict[str, Array]) -> float:
+def gradient_length(grads: dict[str, Array]) -> float:
+    """Return the Euclidean norm of all gradients together.
+
+    Examples
+    --------
+    >>> from npcnn.train.loop import gradient_length
+    >>> gradient_length({"w": np.array([3.0]), "b": np.array([4.0])})
+    5.0
+    """
     # In float64, where the square of no float32 overflows.
     return math.sqrt(sum(float(np.square(grad, dtype=np.float64).sum()) for grad in grads.values()))
 
