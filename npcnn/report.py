@@ -52,8 +52,15 @@ th:first-child, td.text, th.text { text-align: left; } td.text { overflow-wrap: 
 .confusion thead th { font-size: 0.85rem; padding: 0.25rem 0.4rem; text-align: center; }
 pre { background: var(--soft); border-radius: 0.5rem; padding: 0.8rem 1rem; overflow-x: auto; }
 pre.command { white-space: pre-wrap; overflow-wrap: anywhere; }
-@media (max-width: 40rem) { th, td { padding: 0.2rem 0.35rem; font-size: 0.9rem; } }
 img { max-width: 100%; background: white; border-radius: 0.5rem; }
+.mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.2rem, 1fr)); gap: 0.8rem; }
+.mistakes figure { margin: 0; font-size: 0.8rem; line-height: 1.3; }
+.mistakes img { width: 100%; image-rendering: pixelated; }
+@media (max-width: 40rem) {
+  th, td { padding: 0.2rem 0.35rem; font-size: 0.9rem; }
+  .confusion th, .confusion td { min-width: 0; padding: 0.2rem 0.16rem; font-size: 0.66rem; }
+  .confusion thead th { writing-mode: vertical-rl; padding: 0.1rem; font-size: 0.66rem; text-align: left; }
+}
 </style>
 </head>
 <body>
@@ -204,16 +211,19 @@ def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, label
     if importlib.util.find_spec("matplotlib") is None:
         text = "<p>Not drawn: matplotlib is not installed (pip install npcnn[plot]).</p>"
         return dict.fromkeys(("curve", "filters", "mistakes"), text)
+    from matplotlib.figure import Figure
+
     from npcnn import plot
 
+    small = Figure(figsize=(5.2, 3.6), layout="constrained").subplots()  # its letters are still read on a phone
     worst = evaluation.worst_mistakes(probabilities, labels, MISTAKES)
     titles = evaluation.mistake_titles(probabilities[worst], labels[worst], data.class_names)
     first = next(array for array in net.params.values() if array.ndim == 4)
     mistakes = "<p>None: every test picture was classified correctly.</p>"
     if len(worst):
-        mistakes = _img(plot.pictures(data.test_images[worst], titles), "the worst mistakes")
+        mistakes = _contact_sheet(data.test_images[worst], titles)
     return {
-        "curve": _img(plot.training_curve(folder / "metrics.csv"), "training and test accuracy against the step"),
+        "curve": _img(plot.training_curve(folder / "metrics.csv", ax=small), "training and test accuracy"),
         "filters": _img(plot.filters(first), "the kernels of the first layer"),
         "mistakes": mistakes,
     }
@@ -221,5 +231,21 @@ def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, label
 
 def _img(ax: Any, alt: str) -> str:
     png = io.BytesIO()
-    ax.figure.savefig(png, dpi=110, format="png")
-    return f"<img alt='{html.escape(alt)}' src='data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}'>"
+    ax.figure.savefig(png, dpi=150, format="png")
+    return _img_of_png(png.getvalue(), alt)
+
+
+def _img_of_png(png: bytes, alt: str) -> str:
+    return f"<img alt='{html.escape(alt)}' src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
+
+
+def _contact_sheet(images: Any, titles: list[str]) -> str:
+    """Return pictures with their titles below, as many side by side as there is room for."""
+    from matplotlib.image import imsave
+
+    figures = []
+    for image, title in zip(images, titles, strict=True):
+        png = io.BytesIO()
+        imsave(png, image, format="png")
+        figures.append(f"<figure>{_img_of_png(png.getvalue(), title)}{html.escape(title)}</figure>")
+    return f"<div class='mistakes'>{''.join(figures)}</div>"
