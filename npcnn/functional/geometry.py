@@ -80,7 +80,7 @@ def window_geometry(
     stride, dilation : int or pair of int
         Steps of the window, and the distance between its taps.
     padding : "same", "valid", int or ((top, bottom), (left, right))
-        See the table at the top of this module.
+        See the table at the top of this module.  None of these numbers may be more than `MOST_PIXELS`.
 
     Returns
     -------
