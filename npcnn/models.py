@@ -123,7 +123,7 @@ def load(path: str | Path) -> Sequential:
     >>> import tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp(), "weights.safetensors")
     >>> nn.models.cifar_plain().save(path)
-    >>> nn.models.load(path)[2]
+    >>> nn.models.load(path).children["2_conv2d"]
     Conv2D(64, 64, 5, activation='relu')
     """
     stored = weights.read(path)
