@@ -126,15 +126,16 @@ def load(path: str | Path) -> Sequential:
     >>> nn.models.load(path).children["2_conv2d"]
     Conv2D(64, 64, 5, activation='relu')
     """
+
+    def shapes_and_dtypes(arrays: dict[str, Any]) -> dict[str, Any]:
+        return {name: (array.shape, array.dtype) for name, array in arrays.items()}
+
     stored = weights.read(path)
     for model in MODELS.values():
         for dtype in (np.float32, np.float64):
             net = model(dtype=dtype)
-            params = net.params
-            if {name: (array.shape, array.dtype) for name, array in stored.items()} == {
-                name: (array.shape, array.dtype) for name, array in params.items()
-            }:
-                weights.assign(params, stored, str(path))
+            if shapes_and_dtypes(net.params) == shapes_and_dtypes(stored):
+                weights.assign(net.params, stored, str(path))
                 return net
     raise WeightsError(
         f"{path} holds none of the networks {', '.join(MODELS)}, but {', '.join(stored) or 'nothing'}; build the "
