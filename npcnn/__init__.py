@@ -11,6 +11,7 @@ where to look                 what is there
 `npcnn.gradcheck`             are these gradients right?
 `npcnn.train`                 the training loop, logs, checkpoints
 `npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
+`npcnn.factorize`             cut trained kernels into k x 1 and 1 x k
 `npcnn.datasets`              CIFAR-10 and the synthetic stand-in
 `npcnn.kernels`, ``csrc/``    the algorithms in Cython, their inner loops in C
 ============================  ============================================================
@@ -52,7 +53,7 @@ from npcnn.layers import (
 from npcnn.optimizers import SGD, Adam
 
 if TYPE_CHECKING:
-    from npcnn import datasets, evaluation, plot, reference, report, train
+    from npcnn import datasets, evaluation, factorize, plot, reference, report, train
 
 __version__ = "0.1.0"
 
@@ -83,6 +84,7 @@ __all__ = [
     "config",
     "datasets",
     "evaluation",
+    "factorize",
     "functional",
     "get_num_threads",
     "gradcheck",
@@ -105,7 +107,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Not everyone uses these, and together they take as long to import as all the rest: only who does pays.
-    if name in ("datasets", "evaluation", "plot", "reference", "report", "train"):
+    if name in ("datasets", "evaluation", "factorize", "plot", "reference", "report", "train"):
         return importlib.import_module(f"npcnn.{name}")
     raise AttributeError(f"module 'npcnn' has no attribute {name!r}")
 

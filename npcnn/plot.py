@@ -5,14 +5,21 @@ Each function draws into the Axes it is given, or a new one, and returns it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from npcnn import reference
 from npcnn.errors import ShapeError
+from npcnn.functional.geometry import IntOrPair, Padding, window_geometry
+from npcnn.layers import Layer
+from npcnn.layers.base import snake_case
 from npcnn.train.logs import read_metrics
+
+# More than this many numbers, or lines of a table, cannot be read in a drawing.
+MOST_NUMBERS, MOST_LABELS = 400, 40
 
 
 def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) -> Any:
@@ -128,6 +135,144 @@ def filters(w: Any, *, ax: Any = None, columns: int = 16) -> Any:
     return _mosaic(np.broadcast_to(kernels, (*kernels.shape[:3], 3)), ax, columns)
 
 
+def feature_maps(y: Any, *, ax: Any = None, columns: int = 16) -> Any:
+    """Draw what a layer puts out for one picture: a little grey picture for each channel, on one scale for all.
+
+    Parameters
+    ----------
+    y : ndarray, shape (H, W, C)
+        One picture of a layer's output, ``layer.forward(x)[0]``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    columns : int
+        Maps side by side.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If `y` is not of that shape.
+    """
+    y = np.asarray(y)
+    if y.ndim != 3 or 0 in y.shape:
+        raise ShapeError(f"y must have shape (H, W, C) of one picture, got {y.shape}; of a batch take one, y[0]")
+    maps = np.moveaxis((y - y.min()) / max(y.max() - y.min(), 1e-12), 2, 0)[..., np.newaxis]
+    return _mosaic(np.broadcast_to(maps, (*maps.shape[:3], 3)), ax, columns)
+
+
+def im2col(
+    x: Any,
+    size: IntOrPair,
+    *,
+    stride: IntOrPair = 1,
+    padding: Padding = "same",
+    dilation: IntOrPair = 1,
+    ax: Any = None,
+) -> Any:
+    """Draw the im2col matrix of one picture: a row for each output pixel, a column for each weight of a kernel.
+
+    Blue is below zero, orange above, and grey with a cross is padding.  Where there is room the numbers are written.
+
+    Parameters
+    ----------
+    x : ndarray, shape (H, W, C)
+        The picture; a small one.
+    size, stride, padding, dilation
+        Of the convolution, as in `npcnn.functional.conv2d`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If `x` is not of that shape, or the window does not fit it.
+    TypeError, ValueError
+        If an argument is not of the form above.
+    """
+    x = np.asarray(x)
+    if x.ndim != 3 or 0 in x.shape:
+        raise ShapeError(f"x must have shape (H, W, C) of one picture, got {x.shape}; of a batch take one, x[0]")
+    geometry = window_geometry(x.shape[:2], size, stride=stride, padding=padding, dilation=dilation)
+    (KH, KW), C = geometry.size, x.shape[2]
+    window: Any = {"stride": geometry.stride, "padding": geometry.padding, "dilation": geometry.dilation}
+    matrix = reference.im2col(x[np.newaxis], geometry.size, **window)
+    is_padding = reference.im2col(np.ones((1, *x.shape)), geometry.size, **window) == 0
+    ax = _axes(ax, (min(12, 2 + 0.45 * matrix.shape[1]), min(10, 1.5 + 0.3 * matrix.shape[0])))
+    _signed_image(ax, np.ma.masked_array(matrix, is_padding))
+    if matrix.size <= MOST_NUMBERS:
+        for (i, j), value in np.ndenumerate(matrix):
+            ax.text(j, i, "x" if is_padding[i, j] else f"{value:.4g}", ha="center", va="center", fontsize=8)
+    positions = [f"{i},{j}" for i, j in np.ndindex(*geometry.output)]
+    taps = [f"{kh},{kw}" + (f",{c}" if C > 1 else "") for kh, kw, c in np.ndindex(KH, KW, C)]
+    if len(positions) <= MOST_LABELS:
+        ax.set_yticks(range(len(positions)), positions, fontsize=8)
+    if len(taps) <= MOST_LABELS:
+        ax.set_xticks(range(len(taps)), taps, fontsize=8, rotation=0 if C == 1 else 90)
+    ax.set_xlabel("weight: row, column" + (", channel" if C > 1 else "") + " of the kernel")
+    ax.set_ylabel("output pixel: row, column")
+    return ax
+
+
+def multiplications(net: Layer, input_shape: tuple[int, ...], *, ax: Any = None) -> Any:
+    """Draw how many multiplications each layer takes for one picture: by the definition, and what is spent.
+
+    Layers that take none are left out.
+
+    Parameters
+    ----------
+    net : Layer
+        The network.
+    input_shape : tuple of int
+        Shape of its input without the batch axis.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If the network cannot take such an input.
+    """
+    net.output_shape(input_shape)  # an error names the layer's place
+    counted = [
+        (
+            name or snake_case(type(layer).__name__),
+            layer.multiplications(shape),
+            layer.multiplications(shape, spent=True),
+        )
+        for name, layer, shape in _layers_that_compute(net, tuple(input_shape))
+    ]
+    names = [name for name, definition, _ in counted if definition]
+    millions = np.array([(definition, spent) for _, definition, spent in counted if definition]).reshape(-1, 2) / 1e6
+    ax = _axes(ax, (8, 1.2 + 0.55 * max(len(names), 1)))
+    places = np.arange(len(names))
+    for offset, column, label in ((-0.2, 0, "by the definition"), (0.2, 1, "spent")):
+        bars = ax.barh(places + offset, millions[:, column], height=0.38, label=label)
+        ax.bar_label(bars, [f"{count:.3g}" for count in millions[:, column]], padding=3, fontsize=8)
+    ax.set_yticks(places, names)
+    ax.invert_yaxis()
+    ax.set_xlabel("million multiplications for one picture")
+    ax.margins(x=0.12)
+    ax.legend()
+    return ax
+
+
 def pictures(images: Any, titles: Sequence[str], *, ax: Any = None, columns: int = 6) -> Any:
     """Draw pictures as a contact sheet, a title of up to two lines under each.
 
@@ -215,6 +360,27 @@ def prediction(picture: Any, probabilities: Any, class_names: Sequence[str], *, 
     ax.set_aspect("equal")
     ax.set_axis_off()
     return ax
+
+
+def _layers_that_compute(net: Layer, shape: tuple[int, ...], name: str = "") -> Iterator[tuple[str, Layer, Any]]:
+    """Yield (name, layer, input shape) of the layers that are not made of others, in the order of the forward pass."""
+    if not net.children:
+        yield name, net, shape
+    for key, child in net.children.items():
+        yield from _layers_that_compute(child, shape, f"{name}.{key}" if name else key)
+        if not net.side_by_side:
+            shape = child.output_shape(shape)
+
+
+def _signed_image(ax: Any, values: Any) -> None:
+    """Draw numbers as colours: blue below zero, orange above, the padding (what is masked) grey."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("signed", ["#0072b2", "#ffffff", "#e69f00"]).with_extremes(
+        bad="#d0d0d0"
+    )
+    largest = float(np.abs(values).max()) if np.ma.count(values) else 0.0
+    ax.imshow(values, cmap=colours, vmin=-(largest or 1), vmax=largest or 1, aspect="auto", interpolation="nearest")
 
 
 def _mosaic(images: Any, ax: Any, columns: int) -> Any:

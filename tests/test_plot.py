@@ -26,6 +26,51 @@ def test_the_axes_given_are_drawn_into(ax):
     assert nn.plot.filters(np.zeros((3, 3, 3, 4)), ax=ax) is ax
     assert nn.plot.pictures(np.zeros((1, 4, 4, 3)), ["one"], ax=ax) is ax
     assert nn.plot.prediction(np.zeros((4, 4, 3)), [0.5, 0.5], NAMES, ax=ax) is ax
+    assert nn.plot.feature_maps(np.zeros((4, 4, 3)), ax=ax) is ax
+    assert nn.plot.im2col(np.zeros((4, 4, 1)), 3, ax=ax) is ax
+    assert nn.plot.multiplications(nn.Conv2D(1, 1, 3), (5, 2, 1), ax=ax) is ax
+
+
+def test_feature_maps_are_on_one_scale(rng):
+    y = rng.standard_normal((3, 4, 5))
+    sheet = nn.plot.feature_maps(y, columns=3).images[0].get_array()
+    assert sheet.shape == (2 * 4 - 1, 3 * 5 - 1, 3)
+    expected = (y - y.min()) / (y.max() - y.min())
+    np.testing.assert_allclose(sheet[:3, :4, 0], expected[..., 0], atol=1e-12)
+    np.testing.assert_allclose(sheet[4:, 5:9, 2], expected[..., 4], atol=1e-12)
+
+
+def test_im2col_is_the_matrix_with_its_padding_marked():
+    x = np.array([[[1.5], [-2], [0]]])  # a zero of the picture is not padding
+    ax = nn.plot.im2col(x, (1, 3))
+    assert texts(ax) == ["x", "1.5", "-2", "1.5", "-2", "0", "-2", "0", "x"]
+    drawn = ax.images[0].get_array()
+    np.testing.assert_array_equal(drawn.mask, [[1, 0, 0], [0, 0, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(drawn.filled(0), [[0, 1.5, -2], [1.5, -2, 0], [-2, 0, 0]])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0,0", "0,1", "0,2"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0,0", "0,1", "0,2"]
+
+
+def test_im2col_takes_the_windows_of_a_convolution(rng):
+    x = rng.standard_normal((6, 5, 2))
+    window = {"stride": (2, 1), "padding": ((1, 0), (0, 2)), "dilation": (1, 2)}
+    drawn = nn.plot.im2col(x, (3, 2), **window).images[0].get_array().filled(0)
+    w = rng.standard_normal((3, 2, 2, 1))
+    expected = nn.functional.conv2d(x[None], w, **window)
+    np.testing.assert_allclose(drawn @ w.reshape(-1), expected.reshape(-1), atol=1e-12)
+
+
+def test_multiplications_are_those_of_the_layers():
+    net = nn.models.cifar_separable()
+    ax = nn.plot.multiplications(net, (24, 24, 3))
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    pair = "2_spatially_separable_conv2d"
+    assert names == ["0_conv2d", f"{pair}.vertical", f"{pair}.horizontal", "4_conv2d"]
+    definition, spent = ([bar.get_width() * 1e6 for bar in bars] for bars in ax.containers)
+    np.testing.assert_allclose(sum(definition), net.multiplications((24, 24, 3)))
+    np.testing.assert_allclose(sum(spent), net.multiplications((24, 24, 3), spent=True))
+    branches = nn.plot.multiplications(nn.Concat(nn.Conv2D(1, 1, 1), nn.Conv2D(1, 2, 3)), (5, 2, 1))
+    assert [bar.get_width() * 1e6 for bar in branches.containers[0]] == pytest.approx([10, 180])
 
 
 def test_confusion_matrix_shows_shares_of_the_true_class():
@@ -71,6 +116,10 @@ def test_a_prediction_shows_the_likeliest_first():
         (lambda: nn.plot.pictures(np.zeros((0, 4, 4, 3)), []), "images must have shape"),
         (lambda: nn.plot.pictures(np.zeros((2, 4, 4, 3)), ["one"]), "as many titles"),
         (lambda: nn.plot.prediction(np.zeros((4, 4, 3)), [1.0], NAMES), r"probabilities must have shape \(2,\)"),
+        (lambda: nn.plot.feature_maps(np.zeros((1, 4, 4, 3))), r"of a batch take one, y\[0\]"),
+        (lambda: nn.plot.im2col(np.zeros((4, 4)), 3), r"x must have shape \(H, W, C\)"),
+        (lambda: nn.plot.im2col(np.zeros((2, 2, 1)), 3, padding="valid"), "the window spans 3"),
+        (lambda: nn.plot.multiplications(nn.models.cifar_plain(), (24, 24, 1)), "layer 0"),
         (lambda: nn.plot.prediction(np.zeros((4, 4)), [0.5, 0.5], NAMES), r"picture must have shape \(H, W, 3\)"),
     ],
 )
