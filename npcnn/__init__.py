@@ -11,6 +11,7 @@ where to look                 what is there
 `npcnn.gradcheck`             are these gradients right?
 `npcnn.train`                 the training loop, logs, checkpoints
 `npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
+`npcnn.explain`               a trained network as a page to point at
 `npcnn.factorize`             cut trained kernels into k x 1 and 1 x k
 `npcnn.datasets`              CIFAR-10 and the synthetic stand-in
 `npcnn.kernels`, ``csrc/``    the algorithms in Cython, their inner loops in C
@@ -53,7 +54,7 @@ from npcnn.layers import (
 from npcnn.optimizers import SGD, Adam
 
 if TYPE_CHECKING:
-    from npcnn import datasets, evaluation, factorize, plot, reference, report, train
+    from npcnn import datasets, evaluation, explain, factorize, plot, reference, report, train
 
 __version__ = "0.1.0"
 
@@ -84,6 +85,7 @@ __all__ = [
     "config",
     "datasets",
     "evaluation",
+    "explain",
     "factorize",
     "functional",
     "get_num_threads",
@@ -107,7 +109,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Not everyone uses these, and together they take as long to import as all the rest: only who does pays.
-    if name in ("datasets", "evaluation", "factorize", "plot", "reference", "report", "train"):
+    if name in ("datasets", "evaluation", "explain", "factorize", "plot", "reference", "report", "train"):
         return importlib.import_module(f"npcnn.{name}")
     raise AttributeError(f"module 'npcnn' has no attribute {name!r}")
 

@@ -1,0 +1,290 @@
+"""The explorer: what the page holds and computes, against npcnn.functional; and the page itself in Chromium.
+
+The tests of the page are skipped where Playwright or Chromium is missing.
+"""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import npcnn as nn
+from npcnn.explain import Explanation, explain, trace
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+F = nn.functional
+
+
+def separable():
+    return nn.models.cifar_separable(rng=np.random.default_rng(0))
+
+
+def odd_layers():
+    """Every kind of layer, with windows that are not the usual ones."""
+    rng = np.random.default_rng(1)
+    return nn.Sequential(
+        nn.Conv2D(2, 4, (3, 2), stride=(2, 1), padding=((1, 0), (0, 2)), dilation=(1, 2), activation="relu", rng=rng),
+        nn.Concat(
+            nn.Conv2D(4, 3, 1, bias=False, rng=rng),
+            nn.Sequential(nn.Conv1D(4, 2, 3, axis="width", rng=rng), nn.ReLU()),
+            nn.SpatiallySeparableConv2D(4, 2, 3, middle_activation=None, rng=rng),
+        ),
+        nn.MaxPool2D(3, stride=2, padding="same"),
+        nn.AvgPool2D(2, stride=1, padding="same", count_include_pad=True),
+        nn.AvgPool2D(2, stride=1, padding="same"),
+        nn.Dropout(0.5, rng=rng),
+        nn.Flatten(),
+        nn.Dense(3 * 5 * 7, 6, rng=rng),
+    )
+
+
+NETS = {"separable": (separable, (24, 24, 3)), "odd layers": (odd_layers, (13, 9, 2))}
+
+
+@pytest.fixture(scope="module", params=NETS)
+def explanation(request):
+    make, shape = NETS[request.param]
+    return explain(make(), np.random.default_rng(2).standard_normal(shape).astype(np.float32))
+
+
+def page_data(explanation):
+    """The steps as the page holds them, their arrays decoded."""
+    text = re.search(r'<script type="application/json" id="data">(.*?)</script>', explanation.html(), re.DOTALL)[1]
+    data = json.loads(text)
+    for step in data["steps"]:
+        for key in ("y", "dy", "w", "b"):
+            if step[key] is not None:
+                step[key] = np.frombuffer(base64.b64decode(step[key]), "<f4").astype(np.float64)
+        step["y"], step["dy"] = step["y"].reshape(step["shape"]), step["dy"].reshape(step["shape"])
+    return data
+
+
+def truth(step, x):
+    """What npcnn.functional makes of a step's input in float64: y, and dy -> (dx, dw)."""
+    window = step["window"]
+    where = window and {"stride": tuple(window["stride"]), "padding": tuple(map(tuple, window["padding"]))}
+    size = window and tuple(window["size"])
+    if step["kind"] in ("convolution", "dense"):
+        w = step["w"].reshape(*size, x.shape[3], step["shape"][2])
+        where["dilation"] = tuple(window["dilation"])
+        y = F.conv2d(x, w, step["b"], relu=step["relu"], **where)
+        relu_output = y if step["relu"] else None
+        return y, lambda dy: F.conv2d_backward(dy, x, w, relu_output=relu_output, **where)[:2]
+    if step["kind"] == "max_pool":
+        y, argmax = F.max_pool2d(x, size, **where)
+        return y, lambda dy: (F.max_pool2d_backward(dy, argmax, x.shape, size=size, **where), None)
+    where["count_include_pad"] = step["count_include_pad"]
+    return F.avg_pool2d(x, size, **where), lambda dy: (F.avg_pool2d_backward(dy, x.shape, size=size, **where), None)
+
+
+def windowed(data):
+    return [(k, step) for k, step in enumerate(data["steps"]) if step["window"]]
+
+
+def test_what_the_page_holds_is_what_the_functions_give(explanation):
+    data = page_data(explanation)
+    for _, step in windowed(data):
+        x = data["steps"][step["inputs"][0]]["y"][None]
+        y, _ = truth(step, x)
+        np.testing.assert_allclose(step["y"], y[0], atol=2e-5 * abs(y).max(), err_msg=step["name"])
+
+
+def test_the_gradients_are_those_of_the_largest_logit(explanation):
+    data = page_data(explanation)
+    feeds = [0] * len(data["steps"])
+    for step in data["steps"]:
+        for k in step["inputs"]:
+            feeds[k] += 1
+    last = data["steps"][-1]["dy"]
+    assert last.sum() == 1
+    assert last.argmax() == data["predicted"] == data["steps"][-1]["y"].argmax()
+    for _, step in windowed(data):
+        before = data["steps"][step["inputs"][0]]
+        if feeds[step["inputs"][0]] == 1:
+            dx, _ = truth(step, before["y"][None])[1](step["dy"][None])
+            np.testing.assert_allclose(before["dy"], dx[0], atol=2e-5 * abs(dx).max(), err_msg=step["name"])
+
+
+def test_the_network_is_left_alone():
+    net = odd_layers()
+    state = net.layers[5].rng.bit_generator.state
+    trace(net, np.ones((13, 9, 2), np.float32))
+    assert not any(gradient.any() for gradient in net.grads.values())
+    assert net.layers[5].rng.bit_generator.state == state
+    with pytest.raises(RuntimeError, match="needs a forward pass"):
+        net.layers[0].backward(np.ones((1, 7, 9, 4), np.float32))
+
+
+def test_the_multiplications_are_those_of_the_network():
+    steps = explain(separable(), np.zeros((24, 24, 3), np.float32)).steps
+    assert sum(step.multiplications for step in steps) == separable().multiplications((24, 24, 3))
+    assert [step.pair != "" for step in steps] == [False] * 3 + [True] * 2 + [False] * 3
+
+
+def test_the_page_is_small_and_asks_for_nothing(explanation):
+    page = explanation.html()
+    assert len(page) < 3_000_000
+    assert "http:" not in page
+    assert "https:" not in page
+    assert "default-src 'none'" in page
+
+
+def test_titles_and_names_cannot_break_out():
+    bad = "</script><script>alert(1)</script>"
+    page = explain(
+        nn.Sequential(nn.GlobalAvgPool2D()), np.ones((2, 2, 2), np.float32), class_names=(bad, "b"), title=bad
+    ).html()
+    assert "<script>alert" not in page
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: explain(separable(), np.zeros((2, 24, 24, 3), np.float32)), nn.ShapeError, "H, W, C"),
+        (lambda: explain(separable(), np.zeros((24, 24, 1), np.float32)), nn.ShapeError, "3 channels"),
+        (lambda: explain("net", np.zeros((24, 24, 3), np.float32)), TypeError, "net must be a Layer"),
+        (lambda: explain(nn.ReLU(), np.zeros((4, 4, 3), np.float32)), nn.ShapeError, "logits"),
+        (
+            lambda: explain(separable(), np.zeros((24, 24, 3), np.float32), class_names=("a",)),
+            nn.ShapeError,
+            "class_names must be 10",
+        ),
+    ],
+)
+def test_what_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def command(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "npcnn.explain", *map(str, arguments)], cwd=cwd, capture_output=True, text=True
+    )
+
+
+def test_the_command(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    separable().save(tmp_path / "weights.safetensors")
+    image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)).save(tmp_path / "cat.png")
+    done = command("weights.safetensors", "cat.png", "-o", "page.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "open page.html in a browser" in done.stdout
+    assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
+    for arguments, message in (
+        (("none.safetensors", "cat.png"), "none.safetensors"),
+        (("weights.safetensors", "dog.png"), "dog.png"),
+        (("weights.safetensors", "weights.safetensors"), "not a picture"),
+        (("weights.safetensors", "cat.png", "-o", "no/page.html"), "no"),
+    ):
+        failed = command(*arguments, cwd=tmp_path)
+        assert failed.returncode == 2
+        assert message in failed.stderr
+        assert failed.stderr.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, explanation, tmp_path):
+    """The page, opened; when it is closed, nothing may have been said on the console or asked of a network."""
+    complaints = []
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    path = explanation.save(tmp_path / "explorer.html")
+    page.on("request", lambda request: request.url != path.as_uri() and complaints.append(request.url))
+    page.goto(path.as_uri())
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def test_every_number_of_500_drawn_pixels(page, explanation):
+    data = page_data(explanation)
+    layers = windowed(data)
+    rng = np.random.default_rng(3)
+    pixels = -(-500 // len(layers))
+    for k, step in layers:
+        before = data["steps"][step["inputs"][0]]
+        x = before["y"][None]
+        y, backward = truth(step, x)
+        dx, dw = backward(np.ascontiguousarray(step["dy"][None]))
+        outputs = np.stack([rng.integers(0, n, pixels) for n in step["shape"]], axis=1)
+        inputs = np.stack([rng.integers(0, n, pixels) for n in before["shape"]], axis=1)
+        call = "convolution" if step["w"] is not None else "pooling"
+        got = page.evaluate(
+            """([k, call, outputs, inputs]) => {
+                const step = Explorer.steps[k], before = Explorer.steps[step.inputs[0]];
+                return [outputs.map((p) => Arithmetic[call](step, before, ...p).y),
+                        inputs.map((p) => Arithmetic.inputGradient(step, before, ...p).sum)];
+            }""",
+            [k, call, outputs.tolist(), inputs.tolist()],
+        )
+        # float64 from the same float32 numbers on both sides; a ReLU may stand on the other side of 0 in float32.
+        np.testing.assert_allclose(got[0], y[0][tuple(outputs.T)], rtol=1e-9, atol=1e-9, err_msg=step["name"])
+        np.testing.assert_allclose(got[1], dx[0][tuple(inputs.T)], rtol=1e-6, atol=1e-9, err_msg=step["name"])
+        if dw is not None:
+            weights = np.stack([rng.integers(0, n, 10) for n in dw.shape], axis=1)
+            got = page.evaluate(
+                """([k, weights]) => weights.map((p) => Arithmetic.weightGradient(
+                    Explorer.steps[k], Explorer.steps[Explorer.steps[k].inputs[0]], ...p).sum)""",
+                [k, weights.tolist()],
+            )
+            np.testing.assert_allclose(got, dw[tuple(weights.T)], rtol=1e-6, atol=1e-9, err_msg=step["name"])
+
+
+def test_mouse_keyboard_and_layers(page, explanation):
+    assert "sum of" in page.inner_text("#formula")
+    page.locator("[data-key=output]").hover(position={"x": 5, "y": 5})
+    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [0, 0]
+    page.locator("[data-key=output]").click(position={"x": 5, "y": 5})
+    page.locator("[data-key=output]").hover(position={"x": 120, "y": 120})
+    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [0, 0]  # held
+    page.locator("[data-key=output]").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [1, 1]
+    said = page.inner_text("#said")
+    value = explanation.steps[1].y[1, 1, 0]
+    assert said.startswith("pixel (1, 1), channel 0:")
+    assert float(said.split()[-1].rstrip(")")) == pytest.approx(value, rel=1e-3, abs=1e-6)
+    page.locator("[data-key=outputs]").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("Explorer.state.o") == 1
+    page.locator("[data-key=cursor]").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("Explorer.state.cursor") == 1
+    for view in ("forward", "backward"):
+        page.click(f"[data-view={view}]")
+        for k, step in enumerate(explanation.steps):
+            page.click(f"[data-key=layer{k}]")
+            assert page.inner_text("#panel h2").startswith(f"{step.name}: ")
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(page, explanation):
+    page.set_viewport_size({"width": 390, "height": 800})
+    for view in ("forward", "backward"):
+        page.click(f"[data-view={view}]")
+        for k, step in enumerate(explanation.steps):
+            page.evaluate(f"Explorer.open({k})")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, step.name
+
+
+def test_a_notebook_shows_the_page(explanation):
+    assert isinstance(explanation, Explanation)
+    assert explanation._repr_html_().startswith('<iframe sandbox="allow-scripts"')
