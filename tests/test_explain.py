@@ -230,8 +230,9 @@ def test_every_number_of_500_drawn_pixels(page, explanation):
         got = page.evaluate(
             """([k, call, outputs, inputs]) => {
                 const step = Explorer.steps[k], before = Explorer.steps[step.inputs[0]];
-                return [outputs.map((p) => Arithmetic[call](step, before, ...p).y),
-                        inputs.map((p) => Arithmetic.inputGradient(step, before, ...p).sum)];
+                const dx = ([row, col, c]) =>
+                    Arithmetic.inputGradient(step, before, Arithmetic.patches(step, before, c), row, col).sum;
+                return [outputs.map((p) => Arithmetic[call](step, before, ...p).y), inputs.map(dx)];
             }""",
             [k, call, outputs.tolist(), inputs.tolist()],
         )
@@ -248,8 +249,79 @@ def test_every_number_of_500_drawn_pixels(page, explanation):
             np.testing.assert_allclose(got, dw[tuple(weights.T)], rtol=1e-6, atol=1e-9, err_msg=step["name"])
 
 
+def test_im2col_is_the_matrix_of_the_reference(page, explanation):
+    data = page_data(explanation)
+    for k, step in windowed(data):
+        if step["w"] is None:
+            continue
+        x, window = data["steps"][step["inputs"][0]]["y"][None], step["window"]
+        where = {name: tuple(window[name]) for name in ("size", "stride", "dilation")}
+        truth = nn.reference.im2col(x, padding=tuple(map(tuple, window["padding"])), **where)
+        drawn = np.random.default_rng(4).integers(0, truth.shape, (200, 2))
+        got = page.evaluate(
+            """([k, drawn]) => drawn.map((at) => Arithmetic.im2col(
+                Explorer.steps[k], Explorer.steps[Explorer.steps[k].inputs[0]], ...at))""",
+            [k, drawn.tolist()],
+        )
+        np.testing.assert_array_equal(got, truth[tuple(drawn.T)], err_msg=step["name"])
+
+
+def test_patches_added_so_far_are_the_gradient_of_so_many_pixels(page, explanation):
+    """col2im half done is the backward pass of a dy whose other half is 0."""
+    data = page_data(explanation)
+    for k, step in windowed(data):
+        x, (OH, OW, _) = data["steps"][step["inputs"][0]]["y"][None], step["shape"]
+        count, c = OH * OW // 2, x.shape[3] - 1
+        dy = step["dy"].reshape(OH * OW, -1).copy()
+        dy[count:] = 0
+        _, backward = truth(step, x)
+        expected = backward(dy.reshape(1, *step["shape"]))[0][0, :, :, c]
+        got = page.evaluate(
+            """([k, c, count]) => {
+                const step = Explorer.steps[k], before = Explorer.steps[step.inputs[0]];
+                return [...Arithmetic.col2im(step, before, Arithmetic.patches(step, before, c), count)];
+            }""",
+            [k, c, count],
+        )
+        np.testing.assert_allclose(
+            np.reshape(got, expected.shape), expected, rtol=1e-6, atol=1e-9, err_msg=step["name"]
+        )
+
+
+def test_a_layer_opens_where_it_has_most_to_show(page, explanation):
+    for k, step in enumerate(explanation.steps):
+        for view, shown in (("forward", step.y), ("backward", step.dy)):
+            page.evaluate(f"Explorer.open({k}, '{view}')")
+            at = page.evaluate("[Explorer.state.i, Explorer.state.j, Explorer.state.o]")
+            assert abs(shown[tuple(at)]) == abs(shown).max()
+
+
+def test_play_walks_through_the_multiplications_and_the_patches(page):
+    for view, key in (("forward", "cursor"), ("backward", "patches")):
+        page.evaluate(f"Explorer.open(1, '{view}')")
+        page.click(f"[data-key='play {key}']")
+        page.wait_for_timeout(400)
+        page.click(f"[data-key='play {key}']")
+        stopped = page.evaluate(f"Explorer.state.{key}")
+        assert stopped > 0
+        page.wait_for_timeout(200)
+        assert page.evaluate(f"Explorer.state.{key}") == stopped
+        assert page.inner_text(f"[data-key='play {key}']") == "Play"
+
+
+def test_a_finger_moves_by_buttons(browser, explanation, tmp_path):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.goto(explanation.save(tmp_path / "explorer.html").as_uri())
+    page.locator("[data-key=output]").tap(position={"x": 3, "y": 3})
+    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [0, 0]
+    page.locator("figure:has([data-key=output]) button[aria-label=down]").tap()
+    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [1, 0]
+    page.close()
+
+
 def test_mouse_keyboard_and_layers(page, explanation):
     assert "sum of" in page.inner_text("#formula")
+    page.evaluate("Explorer.set({ o: 0 })")
     page.locator("[data-key=output]").hover(position={"x": 5, "y": 5})
     assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [0, 0]
     page.locator("[data-key=output]").click(position={"x": 5, "y": 5})

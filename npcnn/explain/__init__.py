@@ -6,11 +6,14 @@
 `trace`            what the network computes for the picture
 page.html, .css    the frame of the page
 arithmetic.js      the numbers: patches, products, sums, gradients
-explorer.js        the drawing, and what the mouse, finger and keyboard do
+drawing.js         pictures and tables of numbers, to be pointed at
+forward.js         how a number of a layer comes about
+backward.js        how a gradient goes back through it
+explorer.js        which layer is open, and where the reader points
 =================  ===========================================================
 
-The page is one file.  Its Content-Security-Policy lets it run the two scripts of this folder and nothing else, and
-fetch nothing.
+The page is one file.  Its Content-Security-Policy lets it run the scripts of this folder and nothing else, and fetch
+nothing.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ __all__ = ["Explanation", "Step", "explain", "trace"]
 
 Array = NDArray[Any]
 NOTEBOOK_HEIGHT = 900  # pixels of the frame in a notebook
+SCRIPTS = ("arithmetic.js", "drawing.js", "forward.js", "backward.js", "explorer.js")  # each uses those before it
 
 
 class Explanation:
@@ -72,15 +76,14 @@ class Explanation:
 
     def html(self) -> str:
         """Return the page."""
-        styles, arithmetic, explorer = (_source(name) for name in ("page.css", "arithmetic.js", "explorer.js"))
+        scripts = [_source(name) for name in SCRIPTS]
         return Template(_source("page.html")).substitute(
             title=html.escape(self.title),
-            script_hashes=" ".join(map(_csp_hash, (arithmetic, explorer))),
-            styles=styles,
+            script_hashes=" ".join(map(_csp_hash, scripts)),
+            styles=_source("page.css"),
             # No text of the user's can end the element it stands in.
             data=json.dumps(self._data()).replace("<", "\\u003c"),
-            arithmetic=arithmetic,
-            explorer=explorer,
+            scripts="\n".join(f"<script>{script}</script>" for script in scripts),
         )
 
     def save(self, path: str | Path) -> Path:
@@ -147,6 +150,7 @@ def _step_data(step: Step) -> dict[str, Any]:
     return {
         "name": step.name,
         "title": step.title,
+        "label": step.label,
         "kind": step.kind,
         "inputs": step.inputs,
         "shape": step.y.shape,
@@ -159,6 +163,7 @@ def _step_data(step: Step) -> dict[str, Any]:
         "relu": step.relu,
         "count_include_pad": step.count_include_pad,
         "pair": step.pair,
+        "branch": step.branch,
     }
 
 

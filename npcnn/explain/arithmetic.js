@@ -4,34 +4,40 @@
 "use strict";
 
 const Arithmetic = {
-  // Value of an array laid out as shape at a position.
-  at(values, shape, ...position) {
-    let index = 0;
-    for (let axis = 0; axis < shape.length; axis++) index = index * shape[axis] + position[axis];
-    return values[index];
+  // Value of an array of shape (H, W, C) at a position.
+  at(values, [, W, C], row, col, c) {
+    return values[(row * W + col) * C + c];
   },
 
-  // Where the taps of the window of output pixel (i, j) lie on the input; outside it is padding.
+  // Value of the weights of a step, (KH, KW, C_in, C_out).
+  weight(step, input, kh, kw, c, o) {
+    return step.w[((kh * step.window.size[1] + kw) * input.shape[2] + c) * step.shape[2] + o];
+  },
+
+  // Where tap (kh, kw) of the window of output pixel (i, j) lies on the input; outside it is padding.
+  tap(step, input, i, j, kh, kw) {
+    const { stride, dilation, padding } = step.window, [H, W] = input.shape;
+    const row = i * stride[0] + kh * dilation[0] - padding[0][0];
+    const col = j * stride[1] + kw * dilation[1] - padding[1][0];
+    return { kh, kw, row, col, inside: row >= 0 && row < H && col >= 0 && col < W };
+  },
+
+  // All taps of that window, row by row.
   taps(step, input, i, j) {
-    const { size, stride, dilation, padding } = step.window, [H, W] = input.shape, taps = [];
-    for (let kh = 0; kh < size[0]; kh++)
-      for (let kw = 0; kw < size[1]; kw++) {
-        const row = i * stride[0] + kh * dilation[0] - padding[0][0];
-        const col = j * stride[1] + kw * dilation[1] - padding[1][0];
-        taps.push({ kh, kw, row, col, inside: row >= 0 && row < H && col >= 0 && col < W });
-      }
+    const [KH, KW] = step.window.size, taps = [];
+    for (let kh = 0; kh < KH; kh++) for (let kw = 0; kw < KW; kw++) taps.push(this.tap(step, input, i, j, kh, kw));
     return taps;
   },
 
   // One row of the im2col matrix, one column of the weights, and what becomes of them:
   // z = b + sum of x * w, y = max(z, 0) with a ReLU.
   convolution(step, input, i, j, o) {
-    const channels = input.shape[2], outputs = step.shape[2], terms = [];
+    const terms = [];
     let sum = 0;
     for (const tap of this.taps(step, input, i, j))
-      for (let c = 0; c < channels; c++) {
+      for (let c = 0; c < input.shape[2]; c++) {
         const x = tap.inside ? this.at(input.y, input.shape, tap.row, tap.col, c) : 0;
-        const w = step.w[((tap.kh * step.window.size[1] + tap.kw) * channels + c) * outputs + o];
+        const w = this.weight(step, input, tap.kh, tap.kw, c, o);
         sum += x * w;
         terms.push({ ...tap, c, x, w, product: x * w, sum });
       }
@@ -39,17 +45,23 @@ const Arithmetic = {
     return { terms, sum, bias, z, y: step.relu ? Math.max(z, 0) : z };
   },
 
-  // The window of a pooling: its values, which of them won, and the weight each of them has in the result.
+  // One number of the im2col matrix: row i * OW + j, column (kh * KW + kw) * C + c.
+  im2col(step, input, row, column) {
+    const C = input.shape[2], OW = step.shape[1], KW = step.window.size[1], k = Math.floor(column / C);
+    const tap = this.tap(step, input, Math.floor(row / OW), row % OW, Math.floor(k / KW), k % KW);
+    return tap.inside ? this.at(input.y, input.shape, tap.row, tap.col, column % C) : 0;
+  },
+
+  // The window of a pooling: its values (null for padding), which of them won, and the weight of each in the result.
   pooling(step, input, i, j, c) {
     const taps = this.taps(step, input, i, j);
     const values = taps.map((tap) => (tap.inside ? this.at(input.y, input.shape, tap.row, tap.col, c) : null));
-    const inside = values.filter((value) => value !== null).length;
     if (step.kind === "max_pool") {
-      let winner = -1;  // the first of equals
+      let winner = -1; // the first of equals
       values.forEach((value, k) => { if (value !== null && (winner < 0 || value > values[winner])) winner = k; });
       return { taps, values, winner, weights: values.map((_, k) => (k === winner ? 1 : 0)), y: values[winner] };
     }
-    const weight = 1 / (step.count_include_pad ? taps.length : inside);
+    const weight = 1 / (step.count_include_pad ? taps.length : values.filter((value) => value !== null).length);
     return {
       taps, values, winner: -1, weights: values.map((value) => (value === null ? 0 : weight)),
       y: values.reduce((sum, value) => sum + (value === null ? 0 : value * weight), 0),
@@ -58,44 +70,64 @@ const Arithmetic = {
 
   // The gradient before the ReLU: dz = dy where the ReLU let something through, else 0.
   dz(step, i, j, o) {
-    const y = this.at(step.y, step.shape, i, j, o), dy = this.at(step.dy, step.shape, i, j, o);
-    return step.relu && !(y > 0) ? 0 : dy;
+    return step.relu && !(this.at(step.y, step.shape, i, j, o) > 0) ? 0 : this.at(step.dy, step.shape, i, j, o);
   },
 
-  // col2im for one input pixel: what each window over it hands back.  dx = the sum of them.
-  inputGradient(step, input, row, col, c) {
-    const { size, stride, dilation, padding } = step.window, [OH, OW, outputs] = step.shape, parts = [];
-    let sum = 0;
-    for (let kh = 0; kh < size[0]; kh++)
-      for (let kw = 0; kw < size[1]; kw++) {
+  // What output pixel (i, j) hands back to channel c of every pixel under its window, KH x KW numbers: a row of
+  // dcols = dz @ w^T, of that channel.
+  patch(step, input, i, j, c) {
+    const taps = this.taps(step, input, i, j);
+    if (!step.w) {
+      const weights = this.pooling(step, input, i, j, c).weights, dz = this.dz(step, i, j, c);
+      return taps.map((_, k) => weights[k] * dz);
+    }
+    return taps.map(({ kh, kw }) => {
+      let value = 0;
+      for (let o = 0; o < step.shape[2]; o++) value += this.dz(step, i, j, o) * this.weight(step, input, kh, kw, c, o);
+      return value;
+    });
+  },
+
+  // The patches of all output pixels, row by row.
+  patches(step, input, c) {
+    const [OH, OW] = step.shape, patches = [];
+    for (let i = 0; i < OH; i++) for (let j = 0; j < OW; j++) patches.push(this.patch(step, input, i, j, c));
+    return patches;
+  },
+
+  // col2im: put the first `count` patches where they came from, adding where they overlap; with all of them, dx.
+  col2im(step, input, patches, count) {
+    const [H, W] = input.shape, OW = step.shape[1], sum = new Float64Array(H * W);
+    for (let p = 0; p < count; p++)
+      this.taps(step, input, Math.floor(p / OW), p % OW).forEach((tap, k) => {
+        if (tap.inside) sum[tap.row * W + tap.col] += patches[p][k];
+      });
+    return sum;
+  },
+
+  // The same for one input pixel: which patches lie over it, and what each hands back.  dx = the sum of them.
+  inputGradient(step, input, patches, row, col) {
+    const { size: [KH, KW], stride, dilation, padding } = step.window, [OH, OW] = step.shape, parts = [];
+    for (let kh = 0; kh < KH; kh++)
+      for (let kw = 0; kw < KW; kw++) {
         const i = (row + padding[0][0] - kh * dilation[0]) / stride[0];
         const j = (col + padding[1][0] - kw * dilation[1]) / stride[1];
         if (!Number.isInteger(i) || !Number.isInteger(j) || i < 0 || j < 0 || i >= OH || j >= OW) continue;
-        let value = 0;
-        if (step.w) {
-          const start = ((kh * size[1] + kw) * input.shape[2] + c) * outputs;
-          for (let o = 0; o < outputs; o++) value += this.dz(step, i, j, o) * step.w[start + o];
-        } else {
-          value = this.pooling(step, input, i, j, c).weights[kh * size[1] + kw] * this.dz(step, i, j, c);
-        }
-        sum += value;
-        parts.push({ i, j, kh, kw, value });
+        parts.push({ i, j, kh, kw, value: patches[i * OW + j][kh * KW + kw] });
       }
-    return { parts, sum };
+    return { parts, sum: parts.reduce((sum, part) => sum + part.value, 0) };
   },
 
   // The gradient of one weight: the sum over all output pixels of the input under it times dz.
   weightGradient(step, input, kh, kw, c, o) {
-    const [OH, OW] = step.shape, { stride, dilation, padding } = step.window, [H, W] = input.shape, parts = [];
+    const [OH, OW] = step.shape, parts = [];
     let sum = 0;
     for (let i = 0; i < OH; i++)
       for (let j = 0; j < OW; j++) {
-        const row = i * stride[0] + kh * dilation[0] - padding[0][0];
-        const col = j * stride[1] + kw * dilation[1] - padding[1][0];
-        const inside = row >= 0 && row < H && col >= 0 && col < W;
+        const { row, col, inside } = this.tap(step, input, i, j, kh, kw);
         const x = inside ? this.at(input.y, input.shape, row, col, c) : 0, dz = this.dz(step, i, j, o);
         sum += x * dz;
-        parts.push({ i, j, row, col, inside, x, dz, product: x * dz });
+        parts.push({ i, j, inside, x, dz, product: x * dz });
       }
     return { parts, sum };
   },

@@ -42,6 +42,8 @@ class Step:
     ----------
     name, title : str
         Where it is in the network, as in the names of its parameters, and what it is.
+    label : str
+        What it is, in two or three words.
     kind : str
         "input", "convolution", "dense", "max_pool", "avg_pool", "relu", "concat" or "other".
     inputs : list of int
@@ -62,10 +64,13 @@ class Step:
         Of average poolings, whether the padding counts.
     pair : str
         Name of the `SpatiallySeparableConv2D` it is half of, or "".
+    branch : tuple of (str, str), optional
+        Name of the (outermost) `Concat` it is inside of, and which branch of it.
     """
 
     name: str
     title: str
+    label: str
     kind: str
     inputs: list[int]
     y: Array
@@ -77,6 +82,7 @@ class Step:
     relu: bool = False
     count_include_pad: bool = False
     pair: str = ""
+    branch: tuple[str, str] | None = None
 
 
 def trace(net: Layer, x: Array) -> list[Step]:
@@ -99,27 +105,33 @@ def trace(net: Layer, x: Array) -> list[Step]:
 
 class _Tracer:
     def __init__(self, net: Layer, x: Array) -> None:
-        self.steps = [Step("input", "the picture", "input", [], x)]
+        self.steps = [Step("input", "the picture", "the picture", "input", [], x)]
         self.layers: list[Layer | None] = [None]
         # With the batch axis and in the layer's own shape, which for vectors is not that of a Step.
         self.outputs = [x[np.newaxis]]
-        last = self.forward(net, 0, "", "")
+        last = self.forward(net, 0, "", "", None)
         self.backward(last)
 
-    def forward(self, layer: Layer, before: int, name: str, pair: str) -> int:
+    def forward(self, layer: Layer, before: int, name: str, pair: str, branch: tuple[str, str] | None) -> int:
         """Compute a layer on the output of a step; return the number of the step that gives its output."""
         if type(layer) is Concat:
-            ends = [self.forward(child, before, _join(name, key), pair) for key, child in layer.children.items()]
+            ends = [
+                self.forward(child, before, _join(name, key), pair, branch or (name, key))
+                for key, child in layer.children.items()
+            ]
             y = np.concatenate([self.outputs[end] for end in ends], axis=-1)
-            return self.add(Step(name, "Concat", "concat", ends, _picture(y)), None, y)
+            return self.add(
+                Step(name or "net", "Concat", "concat", "concat", ends, _picture(y), branch=branch), None, y
+            )
         if type(layer) in (Sequential, SpatiallySeparableConv2D):
             inside = name if type(layer) is SpatiallySeparableConv2D else pair
             for key, child in layer.children.items():
-                before = self.forward(child, before, _join(name, key), inside)
+                before = self.forward(child, before, _join(name, key), inside, branch)
             return before
         x = self.outputs[before]
         y = layer.forward(x, training=type(layer) is not Dropout).copy()
-        step = Step(name or "net", repr(layer), "other", [before], _picture(y), pair=pair)
+        label = type(layer).__name__
+        step = Step(name or "net", repr(layer), label, "other", [before], _picture(y), pair=pair, branch=branch)
         step.multiplications = layer.multiplications(x.shape[1:])
         _describe(step, layer, x.shape[1:])
         return self.add(step, layer, y)
@@ -172,6 +184,9 @@ def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
         w = params["w"]
         step.w = w.reshape(*step.window.size, *w.shape[-2:])
         step.b = params.get("b")
+    if step.window is not None and step.kind != "dense":
+        what = {"convolution": "conv", "max_pool": "max", "avg_pool": "mean"}[step.kind]
+        step.label = " ".join([what, " x ".join(map(str, step.window.size)), *(["+ ReLU"] if step.relu else [])])
 
 
 def _picture(batch: Array) -> Array:
