@@ -1,6 +1,7 @@
 """Pictures of a training, drawn with matplotlib (``pip install npcnn[plot]``).
 
-Each function draws into the Axes it is given, or a new one, and returns it.
+Each function draws into the Axes it is given, or into those of a new pyplot figure (which a notebook shows by itself,
+and `matplotlib.pyplot.show` in a window), and returns them.
 """
 
 from __future__ import annotations
@@ -400,6 +401,6 @@ def _mosaic(images: Any, ax: Any, columns: int) -> Any:
 def _axes(ax: Any, size: tuple[float, float]) -> Any:
     if ax is not None:
         return ax
-    from matplotlib.figure import Figure
+    import matplotlib.pyplot as plt
 
-    return Figure(figsize=size, layout="constrained").subplots()
+    return plt.subplots(figsize=size, layout="constrained")[1]

@@ -215,7 +215,9 @@ def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, label
 
     from npcnn import plot
 
+    # Figures of our own: pyplot would keep them for ever.
     small = Figure(figsize=(5.2, 3.6), layout="constrained").subplots()  # its letters are still read on a phone
+    broad = Figure(figsize=(8, 2), layout="constrained").subplots()
     worst = evaluation.worst_mistakes(probabilities, labels, MISTAKES)
     titles = evaluation.mistake_titles(probabilities[worst], labels[worst], data.class_names)
     first = next(array for array in net.params.values() if array.ndim == 4)
@@ -224,7 +226,7 @@ def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, label
         mistakes = _contact_sheet(data.test_images[worst], titles)
     return {
         "curve": _img(plot.training_curve(folder / "metrics.csv", ax=small), "training and test accuracy"),
-        "filters": _img(plot.filters(first), "the kernels of the first layer"),
+        "filters": _img(plot.filters(first, ax=broad), "the kernels of the first layer"),
         "mistakes": mistakes,
     }
 

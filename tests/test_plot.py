@@ -7,9 +7,16 @@ import npcnn as nn
 
 pytest.importorskip("matplotlib")
 
+import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 NAMES = ("ant", "bee")
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture
@@ -29,6 +36,17 @@ def test_the_axes_given_are_drawn_into(ax):
     assert nn.plot.feature_maps(np.zeros((4, 4, 3)), ax=ax) is ax
     assert nn.plot.im2col(np.zeros((4, 4, 1)), 3, ax=ax) is ax
     assert nn.plot.multiplications(nn.Conv2D(1, 1, 3), (5, 2, 1), ax=ax) is ax
+
+
+def test_without_axes_it_is_a_figure_of_pyplot_for_notebooks_to_show():
+    first = nn.plot.filters(np.zeros((3, 3, 3, 4)))
+    assert first.figure is plt.gcf()
+    assert nn.plot.filters(np.zeros((3, 3, 3, 4))).figure is not first.figure
+
+
+def test_the_axes_given_open_no_figure(ax):
+    nn.plot.filters(np.zeros((3, 3, 3, 4)), ax=ax)
+    assert plt.get_fignums() == []
 
 
 def test_feature_maps_are_on_one_scale(rng):
