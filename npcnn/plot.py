@@ -14,6 +14,7 @@ import numpy as np
 
 from npcnn import reference
 from npcnn.errors import ShapeError
+from npcnn.functional.checks import integer
 from npcnn.functional.geometry import IntOrPair, Padding, window_geometry
 from npcnn.layers import Layer
 from npcnn.layers.base import snake_case
@@ -164,6 +165,81 @@ def feature_maps(y: Any, *, ax: Any = None, columns: int = 16) -> Any:
         raise ShapeError(f"y must have shape (H, W, C) of one picture, got {y.shape}; of a batch take one, y[0]")
     maps = np.moveaxis((y - y.min()) / max(y.max() - y.min(), 1e-12), 2, 0)[..., np.newaxis]
     return _mosaic(np.broadcast_to(maps, (*maps.shape[:3], 3)), ax, columns)
+
+
+def window(
+    x: Any,
+    size: IntOrPair,
+    pixel: tuple[int, int],
+    *,
+    stride: IntOrPair = 1,
+    padding: Padding = "same",
+    dilation: IntOrPair = 1,
+    ax: Any = None,
+) -> Any:
+    """Draw a small picture in its padding, and on it the window of one output pixel.
+
+    Blue is below zero, orange above, and grey is padding.  Where there is room the numbers are written.
+
+    Parameters
+    ----------
+    x : ndarray, shape (H, W)
+        One channel of a picture.
+    size, stride, padding, dilation
+        Of the convolution, as in `npcnn.functional.conv2d`.
+    pixel : (int, int)
+        Row and column of the output pixel.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If `x` is not of that shape, or the window does not fit it.
+    TypeError, ValueError
+        If an argument is not of the form above, or the output has no such pixel.
+    """
+    x = np.asarray(x)
+    if x.ndim != 2 or 0 in x.shape:
+        raise ShapeError(
+            f"x must have shape (H, W), one channel of one picture, got {x.shape}; take one, x[0, :, :, 0]"
+        )
+    geometry = window_geometry(x.shape, size, stride=stride, padding=padding, dilation=dilation)
+    corner = [integer(place, "pixel", minimum=0) for place in pixel]
+    if len(corner) != 2 or any(place >= length for place, length in zip(corner, geometry.output, strict=True)):
+        raise ValueError(f"pixel must be (row, column) in an output of {geometry.output}, got {pixel}")
+    (top, _), (left, _) = geometry.padding
+    padded = np.pad(x, geometry.padding)
+    is_padding = np.pad(np.zeros(x.shape, bool), geometry.padding, constant_values=True)
+    from matplotlib.patches import Rectangle
+
+    ax = _axes(ax, (0.5 * padded.shape[1] + 0.6, 0.5 * padded.shape[0] + 0.6))
+    _signed_image(ax, np.ma.masked_array(padded, is_padding))
+    ax.set_aspect("equal")
+    if padded.size <= MOST_NUMBERS:
+        for (i, j), value in np.ndenumerate(padded):
+            ax.text(
+                j,
+                i,
+                f"{value:.4g}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="grey" if is_padding[i, j] else "black",
+            )
+    (row, col), (sh, sw), (dh, dw) = corner, geometry.stride, geometry.dilation
+    for kh, kw in np.ndindex(*geometry.size):
+        tap = (col * sw + kw * dw - 0.5, row * sh + kh * dh - 0.5)
+        ax.add_patch(Rectangle(tap, 1, 1, fill=False, edgecolor="black", linewidth=2))
+    ax.set_xticks(range(left, left + x.shape[1]), range(x.shape[1]), fontsize=8)
+    ax.set_yticks(range(top, top + x.shape[0]), range(x.shape[0]), fontsize=8)
+    return ax
 
 
 def im2col(

@@ -36,6 +36,7 @@ def test_the_axes_given_are_drawn_into(ax):
     assert nn.plot.feature_maps(np.zeros((4, 4, 3)), ax=ax) is ax
     assert nn.plot.im2col(np.zeros((4, 4, 1)), 3, ax=ax) is ax
     assert nn.plot.multiplications(nn.Conv2D(1, 1, 3), (5, 2, 1), ax=ax) is ax
+    assert nn.plot.window(np.zeros((4, 4)), 3, (0, 0), ax=ax) is ax
 
 
 def test_without_axes_it_is_a_figure_of_pyplot_for_notebooks_to_show():
@@ -118,6 +119,17 @@ def test_pictures_have_their_titles():
     assert len(ax.images) == 3
 
 
+def test_a_window_is_where_the_taps_lie():
+    x = np.arange(1.0, 11.0).reshape(5, 2)
+    ax = nn.plot.window(x, (3, 2), (1, 0), stride=(2, 1), padding=((1, 1), (0, 1)), dilation=1)
+    assert texts(ax)[:6] == ["0", "0", "0", "1", "2", "0"]
+    assert ax.images[0].get_array().mask.sum() == 7 * 3 - 10
+    corners = [(patch.get_y() + 0.5, patch.get_x() + 0.5) for patch in ax.patches]
+    assert corners == [(2 + kh, kw) for kh in range(3) for kw in range(2)]
+    spread = nn.plot.window(x, (2, 1), (1, 1), dilation=(2, 1)).patches
+    assert [patch.get_y() + 0.5 for patch in spread] == [1, 3]
+
+
 def test_a_prediction_shows_the_likeliest_first():
     ax = nn.plot.prediction(np.zeros((4, 4, 3)), [0.2, 0.5, 0.3], ("ant", "bee", "cat"), top=2)
     assert texts(ax) == ["bee  50.0%", "cat  30.0%"]
@@ -137,6 +149,7 @@ def test_a_prediction_shows_the_likeliest_first():
         (lambda: nn.plot.feature_maps(np.zeros((1, 4, 4, 3))), r"of a batch take one, y\[0\]"),
         (lambda: nn.plot.im2col(np.zeros((4, 4)), 3), r"x must have shape \(H, W, C\)"),
         (lambda: nn.plot.im2col(np.zeros((2, 2, 1)), 3, padding="valid"), "the window spans 3"),
+        (lambda: nn.plot.window(np.zeros((1, 4, 4, 1)), 3, (0, 0)), r"take one, x\[0, :, :, 0\]"),
         (lambda: nn.plot.multiplications(nn.models.cifar_plain(), (24, 24, 1)), "layer 0"),
         (lambda: nn.plot.prediction(np.zeros((4, 4)), [0.5, 0.5], NAMES), r"picture must have shape \(H, W, 3\)"),
     ],
@@ -144,3 +157,9 @@ def test_a_prediction_shows_the_likeliest_first():
 def test_wrong_input_is_named(call, message):
     with pytest.raises(nn.ShapeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("pixel", [(2, 0), (0, 2), (-1, 0), (0,)])
+def test_a_pixel_that_is_not_there_is_refused(pixel):
+    with pytest.raises(ValueError, match="pixel must be"):
+        nn.plot.window(np.zeros((2, 2)), 3, pixel)
