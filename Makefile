@@ -1,6 +1,7 @@
 # make train     set everything up in .venv and train the article's network on CIFAR-10
 # make test      set everything up in .venv and run the tests
 # make tour      run the chapters of docs/tour and build them: build/tour/html/index.html
+# make readme-pictures  the same, and copy the pictures of the tour that README.md shows to docs/
 # make test-arm  run the kernel tests for 64-bit ARM (NEON) under qemu; Debian on x86-64, see tests/run_on_arm.sh
 # make nightly   the long tests in full: 20,000 drawn configurations, 50 kills
 # make sanitize  the kernel tests under AddressSanitizer and UBSan, see tests/run_sanitized.sh
@@ -20,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py $(wildcard csrc/*) $(wildcard npcnn/kernels/*.pyx npcnn/kernels/*.pxd)
 
-.PHONY: train test tour test-arm nightly sanitize valgrind bench lint clean
+.PHONY: train test tour readme-pictures test-arm nightly sanitize valgrind bench lint clean
 
 train: $(VENV)/built
 	$(BIN)/python examples/train_cifar.py --steps $(STEPS) $(ARGS)
@@ -31,6 +32,9 @@ test: $(VENV)/built
 tour: $(VENV)/built
 	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs/tour build/tour/html
 	@echo "open build/tour/html/index.html; the chapters as notebooks are in build/tour/jupyter_execute"
+
+readme-pictures: tour
+	$(BIN)/python docs/tour/readme_pictures.py
 
 test-arm: $(VENV)/installed
 	PYTHON=$(BIN)/python tests/run_on_arm.sh
