@@ -239,6 +239,8 @@ def window(
         ax.add_patch(Rectangle(tap, 1, 1, fill=False, edgecolor="black", linewidth=2))
     ax.set_xticks(range(left, left + x.shape[1]), range(x.shape[1]), fontsize=8)
     ax.set_yticks(range(top, top + x.shape[0]), range(x.shape[0]), fontsize=8)
+    ax.set_xlabel("column of the picture", fontsize=8)
+    ax.set_ylabel("row of the picture", fontsize=8)
     return ax
 
 
