@@ -6,8 +6,10 @@
 `trace`            what the network computes for the picture
 page.html, .css    the frame of the page
 arithmetic.js      the numbers: patches, products, sums, gradients
-drawing.js         pictures and tables of numbers, to be pointed at
-forward.js         how a number of a layer comes about
+drawing.js         elements, colours, pictures and tables of numbers
+maps.js            the channels of a layer, to be pointed at
+convolution.js     how a number of a convolution comes about
+forward.js         the same of the other layers
 backward.js        how a gradient goes back through it
 explorer.js        which layer is open, and where the reader points
 =================  ===========================================================
@@ -35,14 +37,23 @@ from npcnn import weights
 from npcnn.errors import ShapeError
 from npcnn.explain.trace import Step, trace
 from npcnn.functional import softmax
-from npcnn.functional.checks import float_array
+from npcnn.functional.checks import float_array, integer
 from npcnn.layers import Layer
 
 __all__ = ["Explanation", "Step", "explain", "trace"]
 
 Array = NDArray[Any]
 NOTEBOOK_HEIGHT = 900  # pixels of the frame in a notebook
-SCRIPTS = ("arithmetic.js", "drawing.js", "forward.js", "backward.js", "explorer.js")  # each uses those before it
+# Each uses those before it.
+SCRIPTS = (
+    "arithmetic.js",
+    "drawing.js",
+    "maps.js",
+    "convolution.js",
+    "forward.js",
+    "backward.js",
+    "explorer.js",
+)
 
 
 class Explanation:
@@ -59,10 +70,12 @@ class Explanation:
     predicted : int
         The likeliest class.
     class_names : tuple of str
+    label : int, optional
+        The true class.
     title : str
     """
 
-    def __init__(self, steps: list[Step], class_names: Sequence[str] | None, title: str) -> None:
+    def __init__(self, steps: list[Step], class_names: Sequence[str] | None, label: int | None, title: str) -> None:
         logits = steps[-1].y
         if logits.shape[:2] != (1, 1):
             raise ShapeError(f"net must give logits of shape (N, classes), got pictures of {logits.shape}")
@@ -70,6 +83,13 @@ class Explanation:
         names = tuple(map(str, range(classes) if class_names is None else class_names))
         if len(names) != classes:
             raise ShapeError(f"class_names must be {classes}, one for each logit, got {len(names)}")
+        if not np.isfinite(logits).all():
+            raise ValueError(
+                "the logits must be finite, got NaN or infinity; is the picture finite, and did the training go well?"
+            )
+        self.label = None if label is None else integer(label, "label", minimum=0)
+        if self.label is not None and self.label >= classes:
+            raise ValueError(f"label must be a class below {classes}, got {label}")
         self.steps, self.class_names, self.title = steps, names, title
         self.probabilities: Array = softmax(np.ascontiguousarray(logits.reshape(1, -1)))[0]
         self.predicted = int(self.probabilities.argmax())
@@ -82,7 +102,7 @@ class Explanation:
             script_hashes=" ".join(map(_csp_hash, scripts)),
             styles=_source("page.css"),
             # No text of the user's can end the element it stands in.
-            data=json.dumps(self._data()).replace("<", "\\u003c"),
+            data=json.dumps(self._data(), allow_nan=False).replace("<", "\\u003c"),
             scripts="\n".join(f"<script>{script}</script>" for script in scripts),
         )
 
@@ -103,11 +123,19 @@ class Explanation:
             "class_names": self.class_names,
             "probabilities": self.probabilities.tolist(),
             "predicted": self.predicted,
+            "label": self.label,
             "steps": [_step_data(step) for step in self.steps],
         }
 
 
-def explain(net: Layer, x: Array, *, class_names: Sequence[str] | None = None, title: str = "explorer") -> Explanation:
+def explain(
+    net: Layer,
+    x: Array,
+    *,
+    class_names: Sequence[str] | None = None,
+    label: int | None = None,
+    title: str = "explorer",
+) -> Explanation:
     """Follow one picture through a network, forward and backward.
 
     Parameters
@@ -118,6 +146,8 @@ def explain(net: Layer, x: Array, *, class_names: Sequence[str] | None = None, t
         The picture as the network takes it, standardised.
     class_names : sequence of str, optional
         A name for each class; by default their numbers.
+    label : int, optional
+        The true class, if it is known.
     title : str
         Of the page.
 
@@ -130,6 +160,8 @@ def explain(net: Layer, x: Array, *, class_names: Sequence[str] | None = None, t
     ------
     ShapeError, TypeError
         If `x` is not one picture that the network takes, or the names are not as many as the classes.
+    ValueError
+        If the logits are not finite, or `label` is not a class.
 
     Examples
     --------
@@ -142,7 +174,7 @@ def explain(net: Layer, x: Array, *, class_names: Sequence[str] | None = None, t
         raise TypeError(f"net must be a Layer, got {net!r}")
     if isinstance(x, np.ndarray) and x.ndim == 4 and len(x) == 1:
         x = x[0]
-    return Explanation(trace(net, float_array(x, "x", "H, W, C")), class_names, title)
+    return Explanation(trace(net, float_array(x, "x", "H, W, C")), class_names, label, title)
 
 
 def _step_data(step: Step) -> dict[str, Any]:

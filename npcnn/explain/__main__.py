@@ -33,14 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         net = models.load(options.weights)
         names = _class_names(options.weights)
         if options.picture.isdecimal():
-            images = sources.load(options.data, options.data_dir).test_images
-            if int(options.picture) >= len(images):
-                raise ValueError(f"picture must be a file or a number below {len(images)}, got {options.picture}")
-            picture = images[int(options.picture)]
+            data, number = sources.load(options.data, options.data_dir), int(options.picture)
+            if number >= len(data.test_images):
+                raise ValueError(f"picture must be a file or a number below {len(data.test_images)}, got {number}")
+            # Of data with other classes than the network's the label says nothing.
+            label = int(data.test_labels[number]) if tuple(data.class_names) == tuple(names) else None
+            picture = data.test_images[number]
         else:
-            picture = read_picture(options.picture)
+            picture, label = read_picture(options.picture), None
         title = f"{options.weights.name}, picture {Path(options.picture).name}"
-        explanation = explain(net, inputs(picture[None])[0], class_names=names, title=title)
+        explanation = explain(net, inputs(picture[None])[0], class_names=names, label=label, title=title)
         explanation.save(options.out)
     except ImportError as error:
         print(f"npcnn.explain: error: {error}; install what pictures need: pip install npcnn[plot]", file=sys.stderr)

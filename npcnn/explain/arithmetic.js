@@ -16,7 +16,8 @@ const Arithmetic = {
 
   // Where tap (kh, kw) of the window of output pixel (i, j) lies on the input; outside it is padding.
   tap(step, input, i, j, kh, kw) {
-    const { stride, dilation, padding } = step.window, [H, W] = input.shape;
+    const { stride, dilation, padding } = step.window;
+    const [H, W] = input.shape;
     const row = i * stride[0] + kh * dilation[0] - padding[0][0];
     const col = j * stride[1] + kw * dilation[1] - padding[1][0];
     return { kh, kw, row, col, inside: row >= 0 && row < H && col >= 0 && col < W };
@@ -24,7 +25,8 @@ const Arithmetic = {
 
   // All taps of that window, row by row.
   taps(step, input, i, j) {
-    const [KH, KW] = step.window.size, taps = [];
+    const [KH, KW] = step.window.size;
+    const taps = [];
     for (let kh = 0; kh < KH; kh++) for (let kw = 0; kw < KW; kw++) taps.push(this.tap(step, input, i, j, kh, kw));
     return taps;
   },
@@ -41,15 +43,19 @@ const Arithmetic = {
         sum += x * w;
         terms.push({ ...tap, c, x, w, product: x * w, sum });
       }
-    const bias = step.b ? step.b[o] : 0, z = sum + bias;
+    const bias = step.b ? step.b[o] : 0;
+    const z = sum + bias;
     return { terms, sum, bias, z, y: step.relu ? Math.max(z, 0) : z };
   },
 
-  // One number of the im2col matrix: row i * OW + j, column (kh * KW + kw) * C + c.
+  // One number of the im2col matrix: row i * OW + j, column (kh * KW + kw) * C + c; null for padding.
   im2col(step, input, row, column) {
-    const C = input.shape[2], OW = step.shape[1], KW = step.window.size[1], k = Math.floor(column / C);
+    const C = input.shape[2];
+    const OW = step.shape[1];
+    const KW = step.window.size[1];
+    const k = Math.floor(column / C);
     const tap = this.tap(step, input, Math.floor(row / OW), row % OW, Math.floor(k / KW), k % KW);
-    return tap.inside ? this.at(input.y, input.shape, tap.row, tap.col, column % C) : 0;
+    return tap.inside ? this.at(input.y, input.shape, tap.row, tap.col, column % C) : null;
   },
 
   // The window of a pooling: its values (null for padding), which of them won, and the weight of each in the result.
@@ -58,12 +64,17 @@ const Arithmetic = {
     const values = taps.map((tap) => (tap.inside ? this.at(input.y, input.shape, tap.row, tap.col, c) : null));
     if (step.kind === "max_pool") {
       let winner = -1; // the first of equals
-      values.forEach((value, k) => { if (value !== null && (winner < 0 || value > values[winner])) winner = k; });
+      values.forEach((value, k) => {
+        if (value !== null && (winner < 0 || value > values[winner])) winner = k;
+      });
       return { taps, values, winner, weights: values.map((_, k) => (k === winner ? 1 : 0)), y: values[winner] };
     }
     const weight = 1 / (step.count_include_pad ? taps.length : values.filter((value) => value !== null).length);
     return {
-      taps, values, winner: -1, weights: values.map((value) => (value === null ? 0 : weight)),
+      taps,
+      values,
+      winner: -1,
+      weights: values.map((value) => (value === null ? 0 : weight)),
       y: values.reduce((sum, value) => sum + (value === null ? 0 : value * weight), 0),
     };
   },
@@ -78,7 +89,8 @@ const Arithmetic = {
   patch(step, input, i, j, c) {
     const taps = this.taps(step, input, i, j);
     if (!step.w) {
-      const weights = this.pooling(step, input, i, j, c).weights, dz = this.dz(step, i, j, c);
+      const weights = this.pooling(step, input, i, j, c).weights;
+      const dz = this.dz(step, i, j, c);
       return taps.map((_, k) => weights[k] * dz);
     }
     return taps.map(({ kh, kw }) => {
@@ -90,14 +102,17 @@ const Arithmetic = {
 
   // The patches of all output pixels, row by row.
   patches(step, input, c) {
-    const [OH, OW] = step.shape, patches = [];
+    const [OH, OW] = step.shape;
+    const patches = [];
     for (let i = 0; i < OH; i++) for (let j = 0; j < OW; j++) patches.push(this.patch(step, input, i, j, c));
     return patches;
   },
 
   // col2im: put the first `count` patches where they came from, adding where they overlap; with all of them, dx.
   col2im(step, input, patches, count) {
-    const [H, W] = input.shape, OW = step.shape[1], sum = new Float64Array(H * W);
+    const [H, W] = input.shape;
+    const OW = step.shape[1];
+    const sum = new Float64Array(H * W);
     for (let p = 0; p < count; p++)
       this.taps(step, input, Math.floor(p / OW), p % OW).forEach((tap, k) => {
         if (tap.inside) sum[tap.row * W + tap.col] += patches[p][k];
@@ -107,7 +122,14 @@ const Arithmetic = {
 
   // The same for one input pixel: which patches lie over it, and what each hands back.  dx = the sum of them.
   inputGradient(step, input, patches, row, col) {
-    const { size: [KH, KW], stride, dilation, padding } = step.window, [OH, OW] = step.shape, parts = [];
+    const {
+      size: [KH, KW],
+      stride,
+      dilation,
+      padding,
+    } = step.window;
+    const [OH, OW] = step.shape;
+    const parts = [];
     for (let kh = 0; kh < KH; kh++)
       for (let kw = 0; kw < KW; kw++) {
         const i = (row + padding[0][0] - kh * dilation[0]) / stride[0];
@@ -120,12 +142,14 @@ const Arithmetic = {
 
   // The gradient of one weight: the sum over all output pixels of the input under it times dz.
   weightGradient(step, input, kh, kw, c, o) {
-    const [OH, OW] = step.shape, parts = [];
+    const [OH, OW] = step.shape;
+    const parts = [];
     let sum = 0;
     for (let i = 0; i < OH; i++)
       for (let j = 0; j < OW; j++) {
         const { row, col, inside } = this.tap(step, input, i, j, kh, kw);
-        const x = inside ? this.at(input.y, input.shape, row, col, c) : 0, dz = this.dz(step, i, j, o);
+        const x = inside ? this.at(input.y, input.shape, row, col, c) : 0;
+        const dz = this.dz(step, i, j, o);
         sum += x * dz;
         parts.push({ i, j, inside, x, dz, product: x * dz });
       }

@@ -2,21 +2,46 @@
 "use strict";
 
 const Drawing = (() => {
-  // Four significant digits; the title of an element holds the rest.
+  const HANDLERS = ["onclick", "oninput", "onkeydown", "onpointermove"];
+
   const number = (value) => (value === 0 ? "0" : Number(value.toPrecision(4)).toString());
   const whole = (value) => value.toLocaleString("en");
+  const count = (n, noun) => `${whole(n)} ${noun}${n === 1 ? "" : noun.endsWith("ch") ? "es" : "s"}`;
+  const all = (n, noun) => (n === 1 ? `the one ${noun}` : `all ${count(n, noun)}`);
   const clamp = (value, length) => Math.min(Math.max(value, 0), length - 1);
   const largestOf = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
-  // An element from its name, attributes and children.
+  // An element from its name, attributes, handlers and children; what is null is left out.
   function make(name, attributes = {}, ...children) {
     const element = document.createElement(name);
     for (const [key, value] of Object.entries(attributes))
       if (value === null) continue;
-      else if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+      else if (HANDLERS.includes(key)) element[key] = value;
       else element.setAttribute(key, value);
-    element.append(...children);
+    element.append(...children.filter((child) => child !== null));
     return element;
+  }
+
+  // Make an element's children like new ones.  Elements of the same kind in the same place are kept and changed, so
+  // that what is pressed, dragged, scrolled or focused just now stays so.
+  function renew(parent, children) {
+    children.forEach((child, k) => {
+      const old = parent.childNodes[k];
+      if (old === child) return;
+      if (!old) parent.append(child);
+      else if (old.nodeName !== child.nodeName || child.nodeName === "CANVAS") old.replaceWith(child);
+      else if (child.nodeType === Node.TEXT_NODE) old.data = child.data;
+      else become(old, child);
+    });
+    while (parent.childNodes.length > children.length) parent.lastChild.remove();
+  }
+  function become(old, wanted) {
+    for (const { name } of [...old.attributes]) if (!wanted.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value } of wanted.attributes)
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    for (const name of HANDLERS) old[name] = wanted[name];
+    if (old.nodeName === "INPUT") old.value = wanted.value;
+    renew(old, [...wanted.childNodes]);
   }
 
   // The colours of the style sheet, as [below, zero, above] of [red, green, blue].
@@ -27,17 +52,19 @@ const Drawing = (() => {
   let colours = palette();
   // The square root keeps small numbers from vanishing beside a large one.
   function colour(value, largest) {
-    const share = Math.sqrt(Math.min(Math.abs(value) / (largest || 1), 1)), end = value < 0 ? colours[0] : colours[2];
+    const share = Math.sqrt(Math.min(Math.abs(value) / (largest || 1), 1));
+    const end = value < 0 ? colours[0] : colours[2];
     return colours[1].map((zero, k) => Math.round(zero + share * (end[k] - zero)));
   }
 
-  // A canvas of height x width pixels, each coloured by a number; NaN is left open.
-  function canvas(height, width, value, largest) {
-    const element = make("canvas", { width, height }), context = element.getContext("2d");
+  // A canvas of height x width pixels, each coloured by a number; null is left open.
+  function canvas([height, width], value, largest) {
+    const element = make("canvas", { width, height });
+    const context = element.getContext("2d");
     const pixels = context.createImageData(width, height);
     for (let k = 0; k < height * width; k++) {
       const v = value(Math.floor(k / width), k % width);
-      if (Number.isNaN(v)) continue;
+      if (v === null) continue;
       pixels.data.set(colour(v, largest), 4 * k);
       pixels.data[4 * k + 3] = 255;
     }
@@ -56,51 +83,92 @@ const Drawing = (() => {
     kept.clear();
   }
 
-  // A picture of numbers, with its padding (frame) hatched around it and rectangles [top, left, height, width] marked.
-  // With choose = {at(row, col), now(), hover} it can be pointed at: by mouse, finger and arrow keys.
-  function map({ label, shape: [height, width], image, frame = [[0, 0], [0, 0]], boxes = [], choose = null, key = null }) {
-    const [[top, bottom], [left, right]] = frame, tall = height + top + bottom, wide = width + left + right;
-    const place = ([row, col, high, broad]) =>
-      `top:${(100 * (row + top)) / tall}%;left:${(100 * (col + left)) / wide}%;`
-      + `height:${(100 * high) / tall}%;width:${(100 * broad) / wide}%`;
-    const element = make("div", { class: "map", style: `aspect-ratio:${wide}/${tall}` },
-      make("div", { class: "image", style: place([0, 0, height, width]) }, image),
-      ...boxes.map((box) => make("b", { style: place(box), class: box[4] ?? null })));
+  // The place of a rectangle [top, left, height, width] in an area of tall x wide, as a style.
+  const placed = ([top, left, height, width], [tall, wide]) =>
+    `top:${(100 * top) / tall}%;left:${(100 * left) / wide}%;height:${(100 * height) / tall}%;width:${(100 * width) / wide}%`;
+
+  // An image in a frame, and rectangles [top, left, height, width, class] marked on it.
+  function marked(image, shape, boxes, attributes = {}) {
+    return make(
+      "div",
+      attributes,
+      make("div", { class: "image" }, image),
+      ...boxes.map((box) => make("b", { style: placed(box, shape), class: box[4] ?? null })),
+    );
+  }
+
+  // A picture of numbers, with its padding (frame) hatched around it and boxes marked.  With choose, it can be pointed
+  // at: click(row, col) of mouse and finger, hover(row, col) of the mouse, move(rows, cols) of the arrow keys and of the
+  // buttons for fingers.
+  function map({
+    label,
+    shape: [height, width],
+    image,
+    frame = [
+      [0, 0],
+      [0, 0],
+    ],
+    boxes = [],
+    choose = null,
+    key = null,
+  }) {
+    const [[top, bottom], [left, right]] = frame;
+    const area = [height + top + bottom, width + left + right];
+    const element = make(
+      "div",
+      { class: "map", style: `aspect-ratio:${area[1]}/${area[0]}` },
+      make("div", { class: "image", style: placed([top, left, height, width], area) }, image),
+      ...boxes.map(([row, col, ...rest]) =>
+        make("b", { style: placed([row + top, col + left, ...rest], area), class: rest[2] ?? null }),
+      ),
+    );
     const caption = make("figcaption", {}, label);
     if (!choose) return make("figure", {}, element, caption);
 
-    for (const [name, value] of Object.entries({ tabindex: 0, role: "application", "aria-label": `${label}; arrow keys move`, "data-key": key }))
-      element.setAttribute(name, value);
     const under = (event) => {
-      const on = element.getBoundingClientRect();
+      const seen = event.currentTarget.getBoundingClientRect();
       return [
-        clamp(Math.floor(((event.clientY - on.top) / on.height) * tall) - top, height),
-        clamp(Math.floor(((event.clientX - on.left) / on.width) * wide) - left, width),
+        clamp(Math.floor(((event.clientY - seen.top) / seen.height) * area[0]) - top, height),
+        clamp(Math.floor(((event.clientX - seen.left) / seen.width) * area[1]) - left, width),
       ];
     };
-    const move = (rows, cols) => {
-      const [row, col] = choose.now();
-      choose.at(clamp(row + rows, height), clamp(col + cols, width));
-    };
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-    element.addEventListener("pointermove", (event) => event.pointerType === "mouse" && choose.hover?.(...under(event)));
-    element.addEventListener("click", (event) => choose.at(...under(event), event));
-    element.addEventListener("keydown", (event) => {
+    element.onpointermove = (event) => event.pointerType === "mouse" && choose.hover?.(...under(event));
+    element.onclick = (event) => choose.click(...under(event));
+    element.onkeydown = (event) => {
       if (!moves[event.key]) return;
       event.preventDefault();
-      (choose.move ?? move)(...moves[event.key]);
-    });
+      choose.move(...moves[event.key]);
+    };
+    for (const [name, value] of Object.entries({
+      tabindex: 0,
+      role: "application",
+      "aria-label": `${label}; arrow keys move`,
+      "data-key": key,
+    }))
+      element.setAttribute(name, value);
     // For fingers, which are wider than a pixel; the keyboard has the arrow keys.
-    const nudges = make("div", { class: "nudges" }, ...Object.entries(moves).map(([name, by]) =>
-      make("button", { type: "button", tabindex: -1, "aria-label": name.slice(5).toLowerCase(), onclick: () => (choose.move ?? move)(...by) },
-        { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→" }[name])));
-    return make("figure", {}, element, caption, nudges);
+    const signs = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→" };
+    const nudges = Object.entries(moves).map(([name, by]) =>
+      make(
+        "button",
+        {
+          type: "button",
+          tabindex: -1,
+          "aria-label": name.slice(5).toLowerCase(),
+          onclick: () => choose.move(...by),
+        },
+        signs[name],
+      ),
+    );
+    return make("figure", {}, element, caption, make("div", { class: "nudges" }, ...nudges));
   }
 
   // A grid of numbers, as large as the kernel; cell(row, col) makes an element.
-  function grid(caption, [height, width], cell) {
-    const rows = Array.from({ length: height }, (_, row) => make("tr", {}, ...Array.from({ length: width }, (_, col) => cell(row, col))));
-    return make("div", { class: "wide" }, make("table", {}, make("caption", {}, caption), ...rows));
+  function grid(caption, [height, width], cell, attributes = {}) {
+    const cells = (row) => Array.from({ length: width }, (_, col) => cell(row, col));
+    const rows = Array.from({ length: height }, (_, row) => make("tr", {}, ...cells(row)));
+    return make("div", { class: "wide" }, make("table", attributes, make("caption", {}, caption), ...rows));
   }
 
   // A cell of it, tinted by its number; null is padding, which counts as `padding` says.
@@ -110,5 +178,22 @@ const Drawing = (() => {
     return make("td", { class: name, style: `background:rgb(${r},${g},${b})`, title: value, onclick }, number(value));
   }
 
-  return { number, whole, clamp, largestOf, make, canvas, once, recolour, map, grid, cell };
+  return {
+    number,
+    whole,
+    count,
+    all,
+    clamp,
+    largestOf,
+    make,
+    renew,
+    canvas,
+    once,
+    recolour,
+    placed,
+    marked,
+    map,
+    grid,
+    cell,
+  };
 })();

@@ -1,22 +1,42 @@
-// The page: which layer is open, where the reader points, and what the buttons do.  What is shown of a layer is drawn by
-// Forward and Backward, the numbers are those of Arithmetic and of the network itself.
+// The page: which layer is open, where the reader points, and what the buttons do.  What is shown of a layer is drawn
+// by Forward and Backward, the numbers are those of Arithmetic and of the network itself.
 "use strict";
 
 const Explorer = (() => {
-  const { make, canvas, once, recolour, clamp, largestOf, whole } = Drawing;
-  const data = JSON.parse(document.getElementById("data").textContent), steps = data.steps;
-  const panel = document.getElementById("panel"), nav = document.getElementById("layers");
+  const { make, renew, canvas, once, recolour, clamp, largestOf, whole } = Drawing;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const steps = data.steps;
+  const panel = document.getElementById("panel");
+  const nav = document.getElementById("layers");
 
-  // The layer (step), the direction (view) and the place looked at: output pixel (i, j) of channel o, input channel c and
-  // pixel (row, col), weight (kh, kw); `cursor` multiplications done, `patches` added; held: the mouse does not move it.
-  const state = { step: 0, view: "forward", held: false, i: 0, j: 0, o: 0, c: 0, row: 0, col: 0, kh: 0, kw: 0, cursor: 0, patches: 0 };
-  let timer = null; // of what is being played
+  // The layer (step), the direction (view) and the place looked at: output pixel (i, j) of channel o, input channel c
+  // and pixel (row, col), weight (kh, kw); `cursor` multiplications done, `patches` added; `held`: the map that the
+  // mouse does not move on; `chosen`: whether the reader chose (i, j, o), or the page.
+  const state = {
+    step: 0,
+    view: "forward",
+    i: 0,
+    j: 0,
+    o: 0,
+    c: 0,
+    row: 0,
+    col: 0,
+    kh: 0,
+    kw: 0,
+    cursor: 0,
+    patches: 0,
+    held: null,
+    chosen: false,
+  };
   let playing = null;
+  let timer = null; // the key of the state that is played, and its interval
+  let saying = null; // the timeout after which the formula is read out
 
   // Arrays come as base64 of little-endian float32; here they become Float32Array.
   function floats(text) {
     if (text === null) return null;
-    const letters = atob(text), bytes = new Uint8Array(letters.length);
+    const letters = atob(text);
+    const bytes = new Uint8Array(letters.length);
     for (let k = 0; k < bytes.length; k++) bytes[k] = letters.charCodeAt(k);
     return new Float32Array(bytes.buffer);
   }
@@ -24,132 +44,273 @@ const Explorer = (() => {
   // What the views want to know of a step besides what the network computed.
   function prepare() {
     const ofAll = steps.reduce((total, step) => total + step.multiplications, 0);
+    const colours = ["red", "green", "blue"];
     let before = 0;
     steps.forEach((step, number) => {
       for (const key of ["y", "dy", "w", "b"]) step[key] = floats(step[key]);
       const last = number === steps.length - 1;
+      const names = last ? data.class_names : number === 0 && step.shape[2] === 3 ? colours : null;
       Object.assign(step, {
-        number, before, ofAll,
+        number,
+        before,
+        ofAll,
+        largest: { y: largestOf(step.y), dy: largestOf(step.dy), w: step.w && largestOf(step.w) },
         halves: step.pair ? steps.filter((other) => other.pair === step.pair) : [],
         feeds: step.inputs.length ? steps.filter((other) => other.inputs.includes(step.inputs[0])).length : 0,
-        channelName: (o) => (last ? `${o} (${data.class_names[o]})` : String(o)),
+        classes: last ? data.class_names.map((name, k) => ({ name, share: data.probabilities[k] })) : null,
+        channelName: (c) => (names ? `${c} (${names[c]})` : String(c)),
       });
       before += step.multiplications;
     });
   }
 
-  // Drawing makes new elements, so a mouse that moves within a pixel must not draw: it would lose what it points at.
   function set(changes) {
     if (Object.entries(changes).every(([key, value]) => state[key] === value)) return;
     Object.assign(state, changes);
     draw();
   }
 
-  // Where an array is largest, as [row, column, channel].
+  // Where an array of shape (H, W, C) is largest, as [row, column, channel].
   function summit(values, [, W, C]) {
     let best = 0;
     for (let k = 1; k < values.length; k++) if (Math.abs(values[k]) > Math.abs(values[best])) best = k;
     return [Math.floor(best / (W * C)), Math.floor(best / C) % W, best % C];
   }
 
-  // Open a layer where it has most to show: its largest output, or its largest gradient.
+  // The largest number of each channel.
+  function heights(values, C) {
+    const largest = new Float64Array(C);
+    values.forEach((value, k) => {
+      largest[k % C] = Math.max(largest[k % C], Math.abs(value));
+    });
+    return largest;
+  }
+
+  // Choose a place of a step where there is most to show: its largest output, or the largest gradient behind its ReLU,
+  // and the input channel that gives most to it.  A place that the reader chose is kept when only the view changes.
+  function place(step, view, keep) {
+    const input = steps[step.inputs[0]] ?? step;
+    const C = input.shape[2];
+    const size = step.window?.size ?? [1, 1];
+    const shown = view === "forward" ? step.y : step.dy.map((dy, k) => (step.relu && !(step.y[k] > 0) ? 0 : dy));
+    let [i, j, o] = keep ? [state.i, state.j, state.o] : summit(shown, step.shape);
+    if (step.classes && !keep) o = data.predicted;
+    const y = heights(input.y, C);
+    let given = heights(input.dy, C).map((dy, c) => (step.w ? dy * y[c] : dy)); // dx and dw both have something to show
+    if (view === "forward" && step.w) {
+      given = new Float64Array(C);
+      for (const term of Arithmetic.convolution(step, input, i, j, o).terms) given[term.c] += term.product;
+    }
+    const c = summit(given, [1, 1, C])[2];
+    let [row, col] = [0, 0];
+    if (view === "backward" && step.window) {
+      const patches = Backward.patchesOf(step, input, step.w ? c : o);
+      [row, col] = summit(Arithmetic.col2im(step, input, patches, patches.length), [input.shape[0], input.shape[1], 1]);
+    }
+    return { i, j, o, c, row, col, kh: size[0] >> 1, kw: size[1] >> 1 };
+  }
+
   function open(number, view = state.view) {
     stop();
-    const step = steps[number], input = steps[step.inputs[0]] ?? step, what = view === "forward" ? "y" : "dy";
-    const [i, j, o] = summit(step[what], step.shape), [row, col, c] = summit(input.dy, input.shape), size = step.window?.size ?? [1, 1];
-    Object.assign(state, { step: number, view, held: false, i, j, o, c, row, col, kh: size[0] >> 1, kw: size[1] >> 1, cursor: 0, patches: Infinity });
-    if (view === "forward" && step.w) {
-      const given = new Float64Array(input.shape[2]);
-      for (const term of Arithmetic.convolution(step, input, i, j, o).terms) given[term.c] += term.product;
-      state.c = given.indexOf(Math.max(...given));
-    }
-    document.querySelectorAll("#views button").forEach((button) => button.setAttribute("aria-pressed", button.dataset.view === view));
+    const keep = number === state.step && state.chosen;
+    const where = place(steps[number], view, keep);
+    Object.assign(state, { step: number, view, ...where, cursor: 0, patches: Infinity, held: null, chosen: keep });
+    document
+      .querySelectorAll("#views button")
+      .forEach((button) => button.setAttribute("aria-pressed", button.dataset.view === view));
     drawLayers();
+    panel.replaceChildren();
     draw();
   }
 
+  // Walk state[key] from 0 to length - 1 in about five seconds.
+  function start(key, length) {
+    stop();
+    if (state[key] >= length - 1) state[key] = 0;
+    playing = key;
+    timer = setInterval(
+      () => {
+        state[key] = Math.min(state[key] + Math.max(1, Math.round(length / 80)), length - 1);
+        if (state[key] === length - 1) stop();
+        draw();
+      },
+      Math.max(60, 5000 / length),
+    );
+    draw();
+  }
   function stop() {
     clearInterval(timer);
     timer = playing = null;
   }
 
-  // A button that walks state[key] from 0 to length - 1 in about five seconds.
-  function play(key, length) {
-    const start = () => {
-      const by = Math.max(1, Math.round(length / 80));
-      playing = key;
-      timer = setInterval(() => {
-        if (state[key] >= length - 1) stop();
-        set({ [key]: Math.min(state[key] + by, length - 1) });
-        if (!playing) draw();
-      }, 60);
-      if (state[key] >= length - 1) set({ [key]: 0 });
-      else draw();
+  // Buttons and a slider for state[key], from 0 to length - 1.
+  function player(key, length, label) {
+    const value = clamp(state[key], length);
+    const go = (to) => {
+      stop();
+      set({ [key]: clamp(to, length) });
+      draw();
     };
-    return make("button", { type: "button", "data-key": `play ${key}`, onclick: () => {
-      if (playing === key) {
-        stop();
-        draw();
-      } else start();
-    } }, playing === key ? "Stop" : "Play");
+    const button = (name, text, onclick) =>
+      make("button", { type: "button", "data-key": `${name} ${key}`, "aria-label": name, onclick }, text);
+    return make(
+      "div",
+      { class: "player" },
+      playing === key
+        ? button("play", "Stop", () => {
+            stop();
+            draw();
+          })
+        : button("play", "Play", () => start(key, length)),
+      button("back", "‹", () => go(value - 1)),
+      button("next", "›", () => go(value + 1)),
+      make(
+        "label",
+        {},
+        label,
+        make("input", {
+          type: "range",
+          min: 0,
+          max: length - 1,
+          value,
+          "data-key": key,
+          oninput: (event) => go(Number(event.target.value)),
+        }),
+      ),
+    );
   }
 
   // All channels of a step, small.
   function thumbnail(step) {
-    const [H, W, C] = step.shape, columns = Math.ceil(Math.sqrt(C)), rows = Math.ceil(C / columns), what = state.view === "forward" ? "y" : "dy";
-    return once(`thumbnail ${step.number} ${what}`, () => canvas(rows * H, columns * W, (row, col) => {
-      const c = Math.floor(row / H) * columns + Math.floor(col / W);
-      return c < C ? Arithmetic.at(step[what], step.shape, row % H, col % W, c) : NaN;
-    }, largestOf(step[what])));
+    const what = state.view === "forward" ? "y" : "dy";
+    const tiles = Maps.tiling(step.shape);
+    return once(`thumbnail ${step.number} ${what}`, () =>
+      canvas(tiles.shape, tiles.value(step[what]), step.largest[what]),
+    );
   }
 
-  // The row of layers.  The halves of a cut kernel stand in one frame; the branches of a Concat under each other.
+  // The row of layers.  The halves of a cut kernel stand in one frame, and so do the branches of a Concat.
   function drawLayers() {
-    const focused = document.activeElement?.dataset?.key, scroll = nav.scrollLeft, groups = [];
+    const groups = [];
     for (const step of steps) {
-      const [kind, of] = step.branch ? ["branches", step.branch[0]] : step.pair ? ["pair", step.pair] : ["", step.number];
-      const button = make("button", { type: "button", "data-key": `layer${step.number}`, "aria-current": step.number === state.step, title: step.title, onclick: () => open(step.number) },
-        thumbnail(step), make("span", {}, step.label), make("small", {}, step.shape.join(" x ")));
-      let group = groups.at(-1);
-      if (group?.of !== of) groups.push((group = { kind, of, rows: new Map() }));
+      const [kind, id] = step.branch
+        ? ["branches", step.branch[0]]
+        : step.pair
+          ? ["pair", step.pair]
+          : ["", step.number];
+      const button = make(
+        "button",
+        {
+          type: "button",
+          "data-key": `layer${step.number}`,
+          "aria-current": step.number === state.step,
+          title: step.title,
+          onclick: () => show(step.number),
+        },
+        thumbnail(step),
+        make("span", {}, make("span", {}, step.label), make("small", {}, step.shape.join(" x "))),
+      );
+      if (groups.at(-1)?.id !== id) groups.push({ kind, id, rows: new Map() });
+      const rows = groups.at(-1).rows;
       const row = step.branch?.[1] ?? "";
-      group.rows.set(row, [...(group.rows.get(row) ?? []), button]);
+      rows.set(row, [...(rows.get(row) ?? []), button]);
     }
-    nav.replaceChildren(...groups.map(({ kind, rows }) =>
-      make("div", { class: `group ${kind}` }, ...[...rows.values()].map((buttons) => make("div", {}, ...buttons)))));
-    nav.scrollLeft = scroll;
-    if (focused) nav.querySelector(`[data-key="${focused}"]`)?.focus({ preventScroll: true });
+    renew(
+      nav,
+      groups.map(({ kind, rows }) =>
+        make("div", { class: `group ${kind}` }, ...[...rows.values()].map((buttons) => make("div", {}, ...buttons))),
+      ),
+    );
+  }
+
+  // Open a layer, and bring it into sight where the row of layers fills the window.
+  function show(number) {
+    open(number);
+    if (panel.getBoundingClientRect().top > 0.7 * innerHeight) panel.scrollIntoView();
   }
 
   function draw() {
-    const step = steps[state.step], inputs = step.inputs.map((k) => steps[k]);
-    const focused = panel.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    const parts = state.view === "forward" ? Forward.panel(step, inputs, state, set, play)
-      : Backward.panel(step, inputs, state, set, play, data.class_names[data.predicted]);
-    panel.replaceChildren(make("h2", {}, `${step.name}: ${step.title}, ${step.shape.join(" x ")}`), ...parts);
-    if (focused) panel.querySelector(`[data-key="${focused}"]`)?.focus({ preventScroll: true });
-    const formulas = [...panel.querySelectorAll(".formula")].map((line) => line.textContent);
-    document.getElementById("said").textContent = `pixel (${state.i}, ${state.j}), channel ${state.o}: ${formulas.join("; ")}`;
+    const step = steps[state.step];
+    const from = step.inputs.map((k) => steps[k]);
+    const parts =
+      state.view === "forward"
+        ? Forward.panel(step, from, state, set, player)
+        : Backward.panel(step, from, state, set, player, data.class_names[data.predicted]);
+    renew(panel, [
+      make("h2", {}, `${step.name}: ${step.title}, ${step.shape.join(" x ")}`),
+      ...parts.filter((part) => part !== null),
+    ]);
+    say();
+  }
+
+  // For those who hear the page: the formulas, once pointing and playing have come to rest.
+  function say() {
+    clearTimeout(saying);
+    saying = setTimeout(() => {
+      const formulas = [...panel.querySelectorAll(".formula")].map((line) => line.textContent);
+      document.getElementById("said").textContent =
+        `pixel (${state.i}, ${state.j}), channel ${state.o}: ${formulas.join("; ")}`;
+    }, 400);
   }
 
   // The picture in its own colours, and the likeliest classes.
   function drawHeader() {
-    const { shape: [H, W, C], y } = steps[0], low = y.reduce((a, b) => Math.min(a, b)), high = y.reduce((a, b) => Math.max(a, b));
-    const element = make("canvas", { width: W, height: H, role: "img", "aria-label": "the picture" }), context = element.getContext("2d");
+    const {
+      shape: [H, W, C],
+      y,
+    } = steps[0];
+    const low = y.reduce((a, b) => Math.min(a, b));
+    const high = y.reduce((a, b) => Math.max(a, b));
+    const element = make("canvas", { width: W, height: H, role: "img", "aria-label": "the picture" });
+    const context = element.getContext("2d");
     const pixels = context.createImageData(W, H);
     for (let k = 0; k < H * W; k++)
-      pixels.data.set([0, 1, 2].map((c) => (255 * (y[k * C + clamp(c, C)] - low)) / (high - low || 1)).concat(255), 4 * k);
+      pixels.data.set(
+        [0, 1, 2].map((c) => (255 * (y[k * C + clamp(c, C)] - low)) / (high - low || 1)).concat(255),
+        4 * k,
+      );
     context.putImageData(pixels, 0, 0);
     document.getElementById("picture").replaceChildren(element);
-    const order = data.probabilities.map((share, k) => [share, k]).sort((a, b) => b[0] - a[0]).slice(0, 5);
-    document.getElementById("classes").replaceChildren(...order.map(([share, k]) => make("li", {},
-      make("span", { class: "bar", style: `width:${(7 * share).toFixed(2)}rem` }), make("span", {}, ` ${data.class_names[k]} ${(100 * share).toFixed(1)}%`))));
-    document.getElementById("cost").textContent = `${whole(steps[0].ofAll)} multiplications`;
+    const percent = (share) => `${(100 * share).toFixed(1)}%`;
+    const taken = data.class_names[data.predicted];
+    const truth =
+      data.label === null
+        ? "."
+        : data.label === data.predicted
+          ? ", rightly."
+          : `; it is labelled ${data.class_names[data.label]}.`;
+    document.getElementById("taken").textContent =
+      `The network says ${taken} (${percent(data.probabilities[data.predicted])})${truth}`;
+    const order = data.probabilities
+      .map((share, k) => [share, k])
+      .sort((a, b) => b[0] - a[0])
+      .slice(0, 5);
+    document
+      .getElementById("classes")
+      .replaceChildren(
+        ...order.map(([share, k]) =>
+          make(
+            "tr",
+            {},
+            make("td", {}, data.class_names[k]),
+            make("td", {}, percent(share)),
+            make("td", {}, make("div", { class: "bar", style: `width:${(7 * share).toFixed(2)}rem` })),
+          ),
+        ),
+      );
+    document.getElementById("cost").textContent = whole(steps[0].ofAll);
   }
 
   prepare();
-  document.querySelectorAll("#views button").forEach((button) => button.addEventListener("click", () => open(state.step, button.dataset.view)));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { recolour(); drawLayers(); draw(); });
+  document
+    .querySelectorAll("#views button")
+    .forEach((button) => button.addEventListener("click", () => open(state.step, button.dataset.view)));
+  document.addEventListener("keydown", (event) => event.key === "Escape" && set({ held: null }));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    recolour();
+    drawLayers();
+    draw();
+  });
   drawHeader();
   open(Math.min(1, steps.length - 1));
   return { steps, state, open, set };

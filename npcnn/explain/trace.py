@@ -23,6 +23,7 @@ from npcnn.layers import (
     Conv2D,
     Dense,
     Dropout,
+    Flatten,
     GlobalAvgPool2D,
     Layer,
     MaxPool2D,
@@ -45,7 +46,7 @@ class Step:
     label : str
         What it is, in two or three words.
     kind : str
-        "input", "convolution", "dense", "max_pool", "avg_pool", "relu", "concat" or "other".
+        "input", "convolution", "dense", "max_pool", "avg_pool", "relu", "dropout", "flatten", "concat" or "other".
     inputs : list of int
         Numbers of the steps whose output it takes.
     y : ndarray, shape (H, W, C)
@@ -124,7 +125,7 @@ class _Tracer:
                 Step(name or "net", "Concat", "concat", "concat", ends, _picture(y), branch=branch), None, y
             )
         if type(layer) in (Sequential, SpatiallySeparableConv2D):
-            inside = name if type(layer) is SpatiallySeparableConv2D else pair
+            inside = (name or "net") if type(layer) is SpatiallySeparableConv2D else pair
             for key, child in layer.children.items():
                 before = self.forward(child, before, _join(name, key), inside, branch)
             return before
@@ -180,6 +181,8 @@ def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
         step.kind, step.window = "avg_pool", pool_geometry(picture, picture, None, "valid")
     elif isinstance(layer, ReLU):
         step.kind, step.relu = "relu", True
+    elif isinstance(layer, Dropout | Flatten):
+        step.kind = "dropout" if isinstance(layer, Dropout) else "flatten"
     if step.kind in ("convolution", "dense") and step.window is not None:
         w = params["w"]
         step.w = w.reshape(*step.window.size, *w.shape[-2:])

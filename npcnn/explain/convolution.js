@@ -1,0 +1,248 @@
+// Forward through a convolution: the patch, the row of im2col, the column of weights, their products and the sum.
+"use strict";
+
+const Convolution = (() => {
+  const { number, whole, count, clamp, largestOf, make, canvas, once, marked, grid, cell } = Drawing;
+  const { oneChannel, output, outputs, inputs, box } = Maps;
+  const LARGEST_CANVAS = 600; // pixels of a side; a larger matrix is thinned out
+
+  // A convolution; a dense layer is one of 1 x 1 on a picture of one pixel, of which there is no patch to show.
+  function panel(step, input, at, set, player) {
+    const { terms, sum, bias, z, y } = Arithmetic.convolution(step, input, at.i, at.j, at.o);
+    const dense = step.kind === "dense";
+    const cursor = clamp(at.cursor, terms.length);
+    const now = terms[cursor];
+    const largest = Object.fromEntries(
+      ["x", "w", "product"].map((key) => [key, largestOf(terms.map((term) => term[key]))]),
+    );
+    const patch = oneChannel(input, "y", at.c, {
+      label: `input, channel ${input.channelName(at.c)}: the patch that the kernel sees (hatched: padding), and in it the pixel of the multiplication below`,
+      frame: step.window.padding,
+      boxes: [box(Arithmetic.taps(step, input, at.i, at.j)), [now.row, now.col, 1, 1, "faint"]],
+    });
+    return [
+      make(
+        "div",
+        { class: "row maps" },
+        ...(dense ? [] : [patch, output(step, at, set)]),
+        inputs(input, at, set),
+        outputs(step, at, set),
+      ),
+      make(
+        "p",
+        { class: "formula", id: "formula" },
+        `sum of ${count(terms.length, "product")} ${number(sum)}${step.b ? ` + bias ${number(bias)} = ${number(z)}` : ""}`,
+        step.relu ? `, ReLU: max(${number(z)}, 0) = ${number(y)}` : "",
+      ),
+      player("cursor", terms.length, `multiplication ${cursor + 1} of ${whole(terms.length)}`),
+      ...(dense ? [] : patchTables(step, input, terms, now, largest, at, set)),
+      make(
+        "h3",
+        {},
+        dense
+          ? "A product of matrices: the input as one row, times a column of weights"
+          : "The same as a product of matrices: a row of im2col times a column of weights",
+      ),
+      matrices(step, input, at),
+      ...["x", "w", "product"].map((key) => strip(key, terms, largest[key], cursor, set)),
+      runningTotal(terms, cursor, largest, dense),
+      multiplicationsSoFar(step, at, cursor, terms.length),
+      ...(step.halves.length ? [cutKernel(step, at)] : []),
+    ];
+  }
+
+  // The patch, the kernel and their products, of one input channel.
+  function patchTables(step, input, terms, now, largest, at, set) {
+    const size = step.window.size;
+    const ofChannel = terms.filter((term) => term.c === at.c);
+    const share = ofChannel.reduce((total, term) => total + term.product, 0);
+    const table = (key, caption) =>
+      grid(caption, size, (kh, kw) => {
+        const term = ofChannel[kh * size[1] + kw];
+        const here = term.kh === now.kh && term.kw === now.kw;
+        return cell(key === "x" && !term.inside ? null : term[key], largest[key], {
+          name: term === now ? "now" : here ? "near" : null,
+          onclick: () => set({ cursor: terms.indexOf(term) }),
+        });
+      });
+    return [
+      make("h3", {}, `The patch in input channel ${input.channelName(at.c)}: its products add up to ${number(share)}`),
+      make("div", { class: "row" }, table("x", "x, the patch"), table("w", "w, the kernel"), table("product", "x * w")),
+    ];
+  }
+
+  // The three matrices of this layer, and in them the row, the column and the number the reader looks at.
+  function matrices(step, input, at) {
+    const [OH, OW, C] = step.shape;
+    const K = step.w.length / C;
+    const p = at.i * OW + at.j;
+    const row = step.kind === "dense" ? "input" : `im2col: row (${at.i}, ${at.j})`;
+    const matrix = (name, label, [rows, columns], value, largest, mark) => {
+      const [high, wide] = [Math.min(rows, LARGEST_CANVAS), Math.min(columns, LARGEST_CANVAS)];
+      const image = once(`matrix ${step.number} ${name}`, () =>
+        canvas([high, wide], (r, c) => value(Math.floor((r * rows) / high), Math.floor((c * columns) / wide)), largest),
+      );
+      return make(
+        "figure",
+        { class: name },
+        marked(image, [rows, columns], [mark], { class: "map matrix" }),
+        make("figcaption", {}, `${label} (${whole(rows)} x ${whole(columns)})`),
+      );
+    };
+    return make(
+      "div",
+      { class: "row matrices", id: "matrices" },
+      matrix("columns", row, [OH * OW, K], (r, k) => Arithmetic.im2col(step, input, r, k), input.largest.y, [
+        p,
+        0,
+        1,
+        K,
+      ]),
+      make("span", {}, "@"),
+      matrix("weights", `weights: column ${at.o}`, [K, C], (k, o) => step.w[k * C + o], step.largest.w, [
+        0,
+        at.o,
+        K,
+        1,
+      ]),
+      make("span", {}, [step.b ? "+ b" : "", step.relu ? "ReLU" : ""].filter(Boolean).join(", ") + " ="),
+      matrix("result", "output: that number", [OH * OW, C], (r, o) => step.y[r * C + o], step.largest.y, [
+        p,
+        at.o,
+        1,
+        1,
+      ]),
+    );
+  }
+
+  // All terms of one kind side by side, the present one marked; a click goes there.
+  function strip(key, terms, largest, cursor, set) {
+    const K = terms.length;
+    const wide = Math.min(K, 8 * LARGEST_CANVAS);
+    const image = canvas(
+      [1, wide],
+      (_, k) => {
+        const term = terms[Math.floor((k * K) / wide)];
+        return key === "x" && !term.inside ? null : term[key];
+      },
+      largest,
+    );
+    const onclick = (event) => {
+      const { left, width } = event.currentTarget.getBoundingClientRect();
+      set({ cursor: clamp(Math.floor(((event.clientX - left) / width) * K), K) });
+    };
+    return make(
+      "div",
+      { class: "labelled" },
+      make("span", {}, { x: "x", w: "w", product: "x * w" }[key]),
+      marked(image, [1, K], [[0, cursor, 1, 1]], { class: "strip", onclick }),
+    );
+  }
+
+  // The terms around the present one, with the sum so far.
+  function runningTotal(terms, cursor, largest, dense) {
+    const first = clamp(cursor - 4, Math.max(terms.length - 8, 1));
+    const head = [...(dense ? [] : ["row, column"]), "channel", "x", "w", "x * w", "sum so far"];
+    return make(
+      "div",
+      { class: "wide" },
+      make(
+        "table",
+        { id: "terms" },
+        make("tr", {}, ...head.map((text) => make("th", {}, text))),
+        ...terms
+          .slice(first, first + 9)
+          .map((term, k) =>
+            make(
+              "tr",
+              { class: first + k === cursor ? "now" : null },
+              dense ? null : make("td", {}, `${term.kh}, ${term.kw}`),
+              make("td", {}, term.c),
+              cell(term.inside ? term.x : null, largest.x),
+              cell(term.w, largest.w),
+              cell(term.product, largest.product),
+              make("td", { title: term.sum }, number(term.sum)),
+            ),
+          ),
+      ),
+    );
+  }
+
+  // Pixels are computed row by row, and at each pixel the channels one after the other.
+  function multiplicationsSoFar(step, at, cursor, K) {
+    const done = ((at.i * step.shape[1] + at.j) * step.shape[2] + at.o) * K + cursor + 1;
+    return make(
+      "p",
+      { id: "total" },
+      `Multiplications so far: ${whole(cursor + 1)} for this number, ${whole(done)} of ` +
+        `${whole(step.multiplications)} in this layer, ${whole(step.before + done)} of ${whole(step.ofAll)} in the network.`,
+    );
+  }
+
+  // The halves of a cut kernel beside the k x k kernel that they would be without the ReLU between them.
+  function cutKernel(step, at) {
+    const [vertical, horizontal] = step.halves;
+    const [OH, OW, to] = horizontal.shape;
+    const between = vertical.shape[2];
+    const size = [vertical.window.size[0], horizontal.window.size[1]];
+    const from = vertical.w.length / (size[0] * between);
+    const down = (kh, c, m) => vertical.w[(kh * from + c) * between + m];
+    const along = (kw, m, o) => horizontal.w[(kw * between + m) * to + o];
+    const numbers = (length, value) => Array.from({ length }, (_, k) => value(k));
+    // One end of the path c -> m -> o is not on show in this half: the one with the largest weights is taken.
+    const strongest = (length, weights) => {
+      const sizes = numbers(length, (k) => largestOf(weights(k)));
+      return sizes.indexOf(largestOf(sizes));
+    };
+    const m = step === vertical ? at.o : at.c;
+    const c = step === vertical ? at.c : strongest(from, (k) => numbers(size[0], (kh) => down(kh, k, m)));
+    const o = step === vertical ? strongest(to, (k) => numbers(size[1], (kw) => along(kw, m, k))) : at.o;
+    const downs = numbers(size[0], (kh) => down(kh, c, m));
+    const alongs = numbers(size[1], (kw) => along(kw, m, o));
+    const kernel = (kh, kw) =>
+      numbers(between, (k) => down(kh, c, k) * along(kw, k, o)).reduce((sum, product) => sum + product, 0);
+    const whole2d = numbers(size[0] * size[1], (k) => kernel(Math.floor(k / size[1]), k % size[1]));
+    const cut = vertical.multiplications + horizontal.multiplications;
+    const uncut = OH * OW * size[0] * size[1] * from * to;
+    const bar = (amount, text) =>
+      make(
+        "div",
+        { class: "labelled" },
+        make("span", {}, `${text}: ${whole(amount)}`),
+        make("div", { class: "bar", style: `width:${(100 * amount) / Math.max(cut, uncut)}%` }),
+      );
+    return make(
+      "section",
+      { id: "pair" },
+      make(
+        "h3",
+        {},
+        `Cut in two: ${size[0]} x 1, then 1 x ${size[1]}, in the place of a kernel of ${size[0]} x ${size[1]}`,
+      ),
+      make(
+        "div",
+        { class: "row" },
+        grid(`${size[0]} x 1: channel ${c} to ${m}`, [size[0], 1], (row) => cell(downs[row], largestOf(downs))),
+        grid(`1 x ${size[1]}: channel ${m} to ${o}`, [1, size[1]], (_, col) => cell(alongs[col], largestOf(alongs))),
+        grid("their outer product", size, (row, col) =>
+          cell(downs[row] * alongs[col], largestOf(downs) * largestOf(alongs)),
+        ),
+        grid(`all ${between} such products added: the kernel from ${c} to ${o}`, size, (row, col) =>
+          cell(whole2d[row * size[1] + col], largestOf(whole2d)),
+        ),
+      ),
+      make(
+        "p",
+        {},
+        vertical.relu
+          ? "With the ReLU that stands between the halves the pair is no longer any single kernel; without it, it would be the last one."
+          : "No ReLU stands between the halves: together they are the last kernel.",
+      ),
+      make("p", { class: "tight" }, "Multiplications for one picture:"),
+      bar(cut, `the pair, ${whole(vertical.multiplications)} + ${whole(horizontal.multiplications)}`),
+      bar(uncut, `${size[0]} x ${size[1]}, ${from} to ${count(to, "channel")}`),
+    );
+  }
+
+  return { panel };
+})();
