@@ -93,7 +93,7 @@ def draw(rows, data_name, path):
         (line,) = ax.plot(millions, [row[key] for row in cut], marker=marker, label=label)
         ax.plot(whole["multiplications"] / 1e6, whole[key], marker="*", markersize=13, color=line.get_color())
     for row, x in zip(cut, millions, strict=True):
-        ax.annotate(f"rank {row['rank']}", (x, row["after"]), (0, 7), textcoords="offset points", ha="center")
+        ax.annotate(f"rank {row['rank']}", (x, row["after"]), (-5, 6), textcoords="offset points", ha="right")
     ax.annotate(
         "whole", (whole["multiplications"] / 1e6, whole["after"]), (0, 9), textcoords="offset points", ha="center"
     )
