@@ -326,6 +326,17 @@ def test_play_walks_through_the_multiplications_and_the_patches(page):
         assert page.evaluate(f"Explorer.state.{key}") == stopped + 1
 
 
+@pytest.mark.parametrize("key", ["output", "outputs", "inputs"])
+def test_a_slow_click_on_a_map_counts_while_it_is_drawn_anew(page, key):
+    page.evaluate("Explorer.set({ o: 0, c: 0 })")
+    page.click("[data-key='play cursor']")
+    page.locator(f"[data-key={key}]").scroll_into_view_if_needed()
+    box = page.locator(f"[data-key={key}]").bounding_box()
+    before = page.evaluate("[Explorer.state.held, Explorer.state.o, Explorer.state.c]")
+    page.mouse.click(box["x"] + box["width"] - 6, box["y"] + 6, delay=180)
+    assert page.evaluate("[Explorer.state.held, Explorer.state.o, Explorer.state.c]") != before
+
+
 def test_the_slider_can_be_dragged(page):
     page.locator("input[data-key=cursor]").scroll_into_view_if_needed()
     slider = page.locator("input[data-key=cursor]").bounding_box()

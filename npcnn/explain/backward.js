@@ -90,6 +90,9 @@ const Backward = (() => {
             })
           : null,
       ),
+      patches.length === 1
+        ? null
+        : player("patches", patches.length + 1, `patches added: ${whole(added)} of ${whole(patches.length)}`),
       make(
         "p",
         { class: "formula", id: "dx" },
@@ -103,9 +106,6 @@ const Backward = (() => {
             : `${parts.length === 1 ? "one number" : `the sum of ${count(parts.length, "number")}`}, ${number(sum)}`,
         shared ? `; ${step.feeds} layers take this input, and together they hand back ${total}` : "",
       ),
-      patches.length === 1
-        ? null
-        : player("patches", patches.length + 1, `patches added: ${whole(added)} of ${whole(patches.length)}`),
     ];
   }
 
@@ -162,7 +162,7 @@ const Backward = (() => {
             },
             marked(image, size, [[kh, kw, 1, 1]], {
               class: "map patch",
-              style: `aspect-ratio:${size[1]}/${size[0]}`,
+              style: `aspect-ratio:${size[1]}/${size[0]};width:calc(var(--patch) * ${Math.min(1, size[1] / size[0])})`,
               title: `output pixel (${i}, ${j})`,
             }),
             number(value),

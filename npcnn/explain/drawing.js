@@ -161,7 +161,7 @@ const Drawing = (() => {
         signs[name],
       ),
     );
-    return make("figure", {}, element, caption, make("div", { class: "nudges" }, ...nudges));
+    return make("figure", {}, element, make("div", { class: "nudges" }, ...nudges), caption);
   }
 
   // A grid of numbers, as large as the kernel; cell(row, col) makes an element.

@@ -148,11 +148,11 @@ const Explorer = (() => {
     const value = clamp(state[key], length);
     const go = (to) => {
       stop();
-      set({ [key]: clamp(to, length) });
+      state[key] = clamp(to, length);
       draw();
     };
-    const button = (name, text, onclick) =>
-      make("button", { type: "button", "data-key": `${name} ${key}`, "aria-label": name, onclick }, text);
+    const button = (name, text, onclick, label = null) =>
+      make("button", { type: "button", "data-key": `${name} ${key}`, "aria-label": label, onclick }, text);
     return make(
       "div",
       { class: "player" },
@@ -162,8 +162,8 @@ const Explorer = (() => {
             draw();
           })
         : button("play", "Play", () => start(key, length)),
-      button("back", "‹", () => go(value - 1)),
-      button("next", "›", () => go(value + 1)),
+      button("back", "‹", () => go(value - 1), "back"),
+      button("next", "›", () => go(value + 1), "next"),
       make(
         "label",
         {},

@@ -62,8 +62,7 @@ const Forward = (() => {
   function other(step, input, at, set) {
     const y = number(Arithmetic.at(step.y, step.shape, at.i, at.j, at.o));
     const said = {
-      input: () =>
-        `pixel (${at.i}, ${at.j}), channel ${step.channelName(at.o)}, shifted and scaled so that the picture has mean 0 and spread 1: ${y}`,
+      input: () => `pixel (${at.i}, ${at.j}), channel ${step.channelName(at.o)}, as the network is given it: ${y}`,
       relu: () => `max(${number(Arithmetic.at(input.y, input.shape, at.i, at.j, at.o))}, 0) = ${y}`,
       dropout: () => `${y}: unchanged; only in training some numbers are set to 0`,
       flatten: () => {

@@ -54,13 +54,14 @@ const Maps = (() => {
   // Pointing at the pixels of a map: the mouse moves freely until a click holds the pixel.
   function pointing(at, set, key, [row, col], [H, W]) {
     const held = at.held === key;
+    const chosen = at.chosen || key === "output";
+    const hint = held ? " (held; click it again or press Esc to let go)" : " (point here)";
     return {
-      hint: held ? " (held; click it again or press Esc to let go)" : " (point here)",
+      hint: H * W === 1 ? "" : hint,
       choose: {
         hover: (r, c) => held || set({ [row]: r, [col]: c }),
-        click: (r, c) =>
-          set({ [row]: r, [col]: c, held: held && at[row] === r && at[col] === c ? null : key, chosen: true }),
-        move: (down, right) => set({ [row]: clamp(at[row] + down, H), [col]: clamp(at[col] + right, W), chosen: true }),
+        click: (r, c) => set({ [row]: r, [col]: c, held: held && at[row] === r && at[col] === c ? null : key, chosen }),
+        move: (down, right) => set({ [row]: clamp(at[row] + down, H), [col]: clamp(at[col] + right, W), chosen }),
       },
     };
   }
