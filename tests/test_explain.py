@@ -5,6 +5,7 @@ The tests of the page are skipped where Playwright or Chromium is missing.
 
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -165,7 +166,11 @@ def test_what_is_refused(call, error, message):
 
 def command(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, "-m", "npcnn.explain", *map(str, arguments)], cwd=cwd, capture_output=True, text=True
+        [sys.executable, "-m", "npcnn.explain", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"XDG_CACHE_HOME": str(cwd)},
+        capture_output=True,
+        text=True,
     )
 
 
@@ -187,6 +192,18 @@ def test_the_command(tmp_path):
         assert failed.returncode == 2
         assert message in failed.stderr
         assert failed.stderr.count("\n") == 1
+
+
+def test_the_command_knows_the_class_of_a_test_picture(tmp_path):
+    """Where its classes are those that the network was trained on; else the label would name another class."""
+    separable().save(tmp_path / "weights.safetensors")
+    for names, knows in ((nn.datasets.synthetic.FIGURES, True), ([f"class {k}" for k in range(10)], False)):
+        (tmp_path / "settings.json").write_text(json.dumps({"class_names": list(names)}))
+        done = command("weights.safetensors", 3, "--data", "synthetic", "-o", "page.html", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        label = re.search(r'"label": (null|\d+), "steps"', (tmp_path / "page.html").read_text())[1]
+        truth = nn.datasets.synthetic.load(tmp_path / "npcnn").test_labels[3]
+        assert label == (str(truth) if knows else "null")
 
 
 @pytest.fixture(scope="module")
@@ -258,14 +275,15 @@ def test_im2col_is_the_matrix_of_the_reference(page, explanation):
             continue
         x, window = data["steps"][step["inputs"][0]]["y"][None], step["window"]
         where = {name: tuple(window[name]) for name in ("size", "stride", "dilation")}
-        truth = nn.reference.im2col(x, padding=tuple(map(tuple, window["padding"])), **where)
+        where["padding"] = tuple(map(tuple, window["padding"]))
+        truth = nn.reference.im2col(x, **where)
         drawn = np.random.default_rng(4).integers(0, truth.shape, (200, 2))
         got = page.evaluate(
             """([k, drawn]) => drawn.map((at) => Arithmetic.im2col(
                 Explorer.steps[k], Explorer.steps[Explorer.steps[k].inputs[0]], ...at))""",
             [k, drawn.tolist()],
         )
-        inside = nn.reference.im2col(np.ones_like(x), padding=tuple(map(tuple, window["padding"])), **where) == 1
+        inside = nn.reference.im2col(np.ones_like(x), **where) == 1
         expected = [truth[at] if inside[at] else None for at in map(tuple, drawn)]
         assert got == expected, step["name"]
 

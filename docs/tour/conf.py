@@ -1,12 +1,15 @@
 """How Sphinx builds the tour: `make tour`.  Every chapter is a notebook in MyST Markdown, and is executed."""
 
+import atexit
 import logging
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 # The kernel that runs the chapters warns of other users on this machine who could read along; there is nothing secret.
 os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, os.environ["IPYTHONDIR"], ignore_errors=True)
 profile = Path(os.environ["IPYTHONDIR"], "profile_default")
 profile.mkdir()
 Path(profile, "ipython_kernel_config.py").write_text("c = get_config()\nc.IPKernelApp.log_level = 'ERROR'\n")

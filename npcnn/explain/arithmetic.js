@@ -79,9 +79,9 @@ const Arithmetic = {
     };
   },
 
-  // The gradient before the ReLU: dz = dy where the ReLU let something through, else 0.
-  dz(step, i, j, o) {
-    return step.relu && !(this.at(step.y, step.shape, i, j, o) > 0) ? 0 : this.at(step.dy, step.shape, i, j, o);
+  // The gradient before the ReLU: dz = dy where the ReLU let something through, else 0.  Every step keeps it as step.dz.
+  dz(step) {
+    return step.dy.map((dy, k) => (step.relu && !(step.y[k] > 0) ? 0 : dy));
   },
 
   // What output pixel (i, j) hands back to channel c of every pixel under its window, KH x KW numbers: a row of
@@ -90,12 +90,13 @@ const Arithmetic = {
     const taps = this.taps(step, input, i, j);
     if (!step.w) {
       const weights = this.pooling(step, input, i, j, c).weights;
-      const dz = this.dz(step, i, j, c);
+      const dz = this.at(step.dz, step.shape, i, j, c);
       return taps.map((_, k) => weights[k] * dz);
     }
     return taps.map(({ kh, kw }) => {
       let value = 0;
-      for (let o = 0; o < step.shape[2]; o++) value += this.dz(step, i, j, o) * this.weight(step, input, kh, kw, c, o);
+      for (let o = 0; o < step.shape[2]; o++)
+        value += this.at(step.dz, step.shape, i, j, o) * this.weight(step, input, kh, kw, c, o);
       return value;
     });
   },
@@ -120,8 +121,9 @@ const Arithmetic = {
     return sum;
   },
 
-  // The same for one input pixel: which patches lie over it, and what each hands back.  dx = the sum of them.
-  inputGradient(step, input, patches, row, col) {
+  // The same for one input pixel: which patches lie over it, whether they are among the first `count`, and what each
+  // hands back; the sum is that of those.
+  inputGradient(step, input, patches, row, col, count = patches.length) {
     const {
       size: [KH, KW],
       stride,
@@ -135,9 +137,10 @@ const Arithmetic = {
         const i = (row + padding[0][0] - kh * dilation[0]) / stride[0];
         const j = (col + padding[1][0] - kw * dilation[1]) / stride[1];
         if (!Number.isInteger(i) || !Number.isInteger(j) || i < 0 || j < 0 || i >= OH || j >= OW) continue;
-        parts.push({ i, j, kh, kw, value: patches[i * OW + j][kh * KW + kw] });
+        const p = i * OW + j;
+        parts.push({ i, j, kh, kw, value: patches[p][kh * KW + kw], added: p < count });
       }
-    return { parts, sum: parts.reduce((sum, part) => sum + part.value, 0) };
+    return { parts, sum: parts.reduce((sum, part) => sum + (part.added ? part.value : 0), 0) };
   },
 
   // The gradient of one weight: the sum over all output pixels of the input under it times dz.
@@ -149,7 +152,7 @@ const Arithmetic = {
       for (let j = 0; j < OW; j++) {
         const { row, col, inside } = this.tap(step, input, i, j, kh, kw);
         const x = inside ? this.at(input.y, input.shape, row, col, c) : 0;
-        const dz = this.dz(step, i, j, o);
+        const dz = this.at(step.dz, step.shape, i, j, o);
         sum += x * dz;
         parts.push({ i, j, inside, x, dz, product: x * dz });
       }

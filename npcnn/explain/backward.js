@@ -3,54 +3,39 @@
 "use strict";
 
 const Backward = (() => {
-  const { number, whole, count, all, largestOf, make, canvas, marked, map, grid } = Drawing;
-  const { oneChannel, sheet, branches, pointing } = Maps;
+  const { number, whole, count, clamp, largestOf, make, canvas, marked, arrowKeys, map, grid } = Drawing;
+  const { oneChannel, output, outputs, inputs, branches, pointing } = Maps;
 
-  // The patches of all output pixels for one input channel; the last ones are kept: pointing asks often.
+  // The patches of all output pixels for one input channel, and dx, their sum; the last ones are kept: pointing asks often.
   let kept = { key: null };
   function patchesOf(step, input, c) {
     const key = `${step.number} ${c}`;
-    if (kept.key !== key) kept = { key, patches: Arithmetic.patches(step, input, c) };
-    return kept.patches;
+    if (kept.key !== key) {
+      const patches = Arithmetic.patches(step, input, c);
+      kept = { key, patches, dx: Arithmetic.col2im(step, input, patches, patches.length) };
+    }
+    return kept;
   }
 
   // The gradient that comes in from above, and what the ReLU lets through of it.
   function arriving(step, at, set, className) {
-    const dy = Arithmetic.at(step.dy, step.shape, at.i, at.j, at.o);
-    const y = Arithmetic.at(step.y, step.shape, at.i, at.j, at.o);
-    const dz = (i, j) => Arithmetic.dz(step, i, j, at.o);
-    const { hint, choose } = pointing(at, set, "output", ["i", "j"], step.shape);
-    const boxes = [[at.i, at.j, 1, 1]];
+    const [y, dy, dz] = ["y", "dy", "dz"].map((what) =>
+      number(Arithmetic.at(step[what], step.shape, at.i, at.j, at.o)),
+    );
+    const passed = { label: "dz: dy, but 0 where the ReLU gave 0", boxes: [[at.i, at.j, 1, 1]] };
     return [
       make(
         "div",
         { class: "row maps" },
-        oneChannel(step, "dy", at.o, {
-          label: `dy, channel ${step.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${number(dy)}${hint}`,
-          key: "output",
-          boxes,
-          choose,
-        }),
-        step.relu
-          ? map({
-              label: "dz: dy, but 0 where the ReLU gave 0",
-              shape: step.shape,
-              image: canvas(step.shape, dz, step.largest.dy),
-              boxes,
-            })
-          : null,
-        sheet(step, "dy", {
-          label: `dy, ${all(step.shape[2], "channel")}`,
-          chosen: at.o,
-          pick: (o) => set({ o, chosen: true }),
-          key: "outputs",
-        }),
+        output(step, at, set, "dy"),
+        step.relu ? oneChannel(step, "dz", at.o, passed) : null,
+        outputs(step, at, set, "dy"),
       ),
       make(
         "p",
         { class: "formula", id: "dy" },
-        `if this number grew by a little e, the logit of ${className} would grow by dy * e, with dy = ${number(dy)}`,
-        step.relu ? `; the ReLU gave ${number(y)}, so dz = ${number(dz(at.i, at.j))}` : "",
+        `if this number grew by a little e, the logit of ${className} would grow by dy * e, with dy = ${dy}`,
+        step.relu ? `; the ReLU gave ${y}, so dz = ${dz}` : "",
       ),
     ];
   }
@@ -58,12 +43,10 @@ const Backward = (() => {
   // Each output pixel hands back a patch; the patches overlap, and where they do they add up.
   function handedBack(step, input, at, set, player) {
     const c = step.w ? at.c : at.o;
-    const patches = patchesOf(step, input, c);
+    const { patches, dx } = patchesOf(step, input, c);
     const added = Math.min(at.patches, patches.length);
-    const { parts } = Arithmetic.inputGradient(step, input, patches, at.row, at.col);
-    const OW = step.shape[1];
-    const there = parts.filter(({ i, j }) => i * OW + j < added);
-    const sum = there.reduce((total, part) => total + part.value, 0);
+    const { parts, sum } = Arithmetic.inputGradient(step, input, patches, at.row, at.col, added);
+    const there = parts.filter((part) => part.added);
     const heading =
       { dense: "dx = dz @ w.T: every output hands back its share" }[step.kind] ??
       (step.w
@@ -78,16 +61,15 @@ const Backward = (() => {
         { class: "row" },
         ...(step.kind === "dense"
           ? []
-          : [gradientMap(step, input, patches, added, at, set, c), patchesOver(step, patches, parts, added, at)]),
+          : [gradientMap(step, input, patches, dx, added, at, set, c), patchesOver(step, patches, parts, at)]),
         step.w
-          ? sheet(input, "dy", {
-              label: shared
-                ? `dx from the ${step.feeds} layers that take this input together, ${all(input.shape[2], "channel")}`
-                : `dx, ${all(input.shape[2], "channel")}`,
-              chosen: at.c,
-              pick: (chosen) => set({ c: chosen }),
-              key: "inputs",
-            })
+          ? inputs(
+              input,
+              at,
+              set,
+              "dy",
+              shared ? `dx from the ${step.feeds} layers that take this input together` : "dx",
+            )
           : null,
       ),
       patches.length === 1
@@ -110,13 +92,12 @@ const Backward = (() => {
   }
 
   // The sum of the first patches, on the input: pointing chooses the pixel whose patches are shown.
-  function gradientMap(step, input, patches, added, at, set, c) {
+  function gradientMap(step, input, patches, dx, added, at, set, c) {
     const { size, stride, dilation, padding } = step.window;
     const [H, W] = input.shape;
     const OW = step.shape[1];
-    const sum = Arithmetic.col2im(step, input, patches, added);
-    const largest = largestOf(Arithmetic.col2im(step, input, patches, patches.length));
     const partial = added < patches.length;
+    const sum = partial ? Arithmetic.col2im(step, input, patches, added) : dx;
     const latest = Math.max(added - 1, 0);
     const [i, j] = partial ? [Math.floor(latest / OW), latest % OW] : [at.i, at.j];
     const span = size.map((taps, axis) => (taps - 1) * dilation[axis] + 1);
@@ -125,7 +106,7 @@ const Backward = (() => {
     return map({
       label: `dx, channel ${c}${partial ? `, from ${count(added, "output pixel")}` : ""}; large: the patch of output pixel (${i}, ${j}); small: pixel (${at.row}, ${at.col})${hint}`,
       shape: input.shape,
-      image: canvas([H, W], (row, col) => sum[row * W + col], largest),
+      image: canvas([H, W], (row, col) => sum[row * W + col], largestOf(dx)),
       frame: padding,
       key: "input",
       boxes: [patch, [at.row, at.col, 1, 1]],
@@ -134,7 +115,7 @@ const Backward = (() => {
   }
 
   // The patches over one input pixel, placed as their output pixels lie, each with what it puts there.
-  function patchesOver(step, patches, parts, added, at) {
+  function patchesOver(step, patches, parts, at) {
     const { size } = step.window;
     const OW = step.shape[1];
     const largest = largestOf(parts.flatMap(({ i, j }) => patches[i * OW + j]));
@@ -152,13 +133,13 @@ const Backward = (() => {
       make(
         "div",
         { class: "patches", id: "patches" },
-        ...parts.map(({ i, j, kh, kw, value }) => {
+        ...parts.map(({ i, j, kh, kw, value, added }) => {
           const image = canvas(size, (row, col) => patches[i * OW + j][row * size[1] + col], largest);
           return make(
             "div",
             {
               style: `grid-area:${rows.indexOf(i) + 1}/${cols.indexOf(j) + 1}`,
-              class: i * OW + j < added ? null : "waiting",
+              class: added ? null : "waiting",
             },
             marked(image, size, [[kh, kw, 1, 1]], {
               class: "map patch",
@@ -210,14 +191,11 @@ const Backward = (() => {
   // The kernel as buttons: one stop for the tab key, the arrow keys go from weight to weight.
   function weightButtons(step, input, at, set) {
     const { size } = step.window;
-    const onkeydown = (event) => {
-      const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-      if (!move) return;
-      event.preventDefault();
-      const [kh, kw] = [at.kh + move[0], at.kw + move[1]].map((place, axis) => Drawing.clamp(place, size[axis]));
+    const onkeydown = arrowKeys((down, right) => {
+      const [kh, kw] = [clamp(at.kh + down, size[0]), clamp(at.kw + right, size[1])];
       set({ kh, kw });
       document.querySelector(`[data-key="w${kh},${kw}"]`).focus();
-    };
+    });
     return grid(
       "choose a weight",
       size,

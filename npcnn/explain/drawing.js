@@ -3,6 +3,7 @@
 
 const Drawing = (() => {
   const HANDLERS = ["onclick", "oninput", "onkeydown", "onpointermove"];
+  const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }; // [rows, columns]
 
   const number = (value) => (value === 0 ? "0" : Number(value.toPrecision(4)).toString());
   const whole = (value) => value.toLocaleString("en");
@@ -87,43 +88,32 @@ const Drawing = (() => {
   const placed = ([top, left, height, width], [tall, wide]) =>
     `top:${(100 * top) / tall}%;left:${(100 * left) / wide}%;height:${(100 * height) / tall}%;width:${(100 * width) / wide}%`;
 
-  // An image in a frame, and rectangles [top, left, height, width, class] marked on it.
-  function marked(image, shape, boxes, attributes = {}) {
-    return make(
-      "div",
-      attributes,
-      make("div", { class: "image" }, image),
-      ...boxes.map((box) => make("b", { style: placed(box, shape), class: box[4] ?? null })),
-    );
+  // An image with padding (frame) around it, and rectangles [top, left, height, width, class] marked on it.
+  const NO_FRAME = [0, 0].map(() => [0, 0]);
+  function marked(image, [height, width], boxes, attributes, [[top, bottom], [left, right]] = NO_FRAME) {
+    const area = [height + top + bottom, width + left + right];
+    const mark = ([row, col, tall, wide, name = null]) =>
+      make("b", { style: placed([row + top, col + left, tall, wide], area), class: name });
+    const inside = make("div", { class: "image", style: placed([top, left, height, width], area) }, image);
+    return make("div", attributes, inside, ...boxes.map(mark));
   }
+
+  // A handler of keys that calls move(rows, columns) for the arrow keys.
+  const arrowKeys = (move) => (event) => {
+    if (!ARROWS[event.key]) return;
+    event.preventDefault();
+    move(...ARROWS[event.key]);
+  };
 
   // A picture of numbers, with its padding (frame) hatched around it and boxes marked.  With choose, it can be pointed
   // at: click(row, col) of mouse and finger, hover(row, col) of the mouse, move(rows, cols) of the arrow keys and of the
   // buttons for fingers.
-  function map({
-    label,
-    shape: [height, width],
-    image,
-    frame = [
-      [0, 0],
-      [0, 0],
-    ],
-    boxes = [],
-    choose = null,
-    key = null,
-  }) {
+  function map({ label, shape: [height, width], image, frame = NO_FRAME, boxes = [], choose = null, key = null }) {
     const [[top, bottom], [left, right]] = frame;
     const area = [height + top + bottom, width + left + right];
-    const element = make(
-      "div",
-      { class: "map", style: `aspect-ratio:${area[1]}/${area[0]}` },
-      make("div", { class: "image", style: placed([top, left, height, width], area) }, image),
-      ...boxes.map(([row, col, ...rest]) =>
-        make("b", { style: placed([row + top, col + left, ...rest], area), class: rest[2] ?? null }),
-      ),
-    );
+    const attributes = { class: "map", style: `aspect-ratio:${area[1]}/${area[0]}` };
     const caption = make("figcaption", {}, label);
-    if (!choose) return make("figure", {}, element, caption);
+    if (!choose) return make("figure", {}, marked(image, [height, width], boxes, attributes, frame), caption);
 
     const under = (event) => {
       const seen = event.currentTarget.getBoundingClientRect();
@@ -132,24 +122,19 @@ const Drawing = (() => {
         clamp(Math.floor(((event.clientX - seen.left) / seen.width) * area[1]) - left, width),
       ];
     };
-    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-    element.onpointermove = (event) => event.pointerType === "mouse" && choose.hover?.(...under(event));
-    element.onclick = (event) => choose.click(...under(event));
-    element.onkeydown = (event) => {
-      if (!moves[event.key]) return;
-      event.preventDefault();
-      choose.move(...moves[event.key]);
-    };
-    for (const [name, value] of Object.entries({
+    const pointed = {
+      onpointermove: (event) => event.pointerType === "mouse" && choose.hover?.(...under(event)),
+      onclick: (event) => choose.click(...under(event)),
+      onkeydown: arrowKeys(choose.move),
       tabindex: 0,
       role: "application",
       "aria-label": `${label}; arrow keys move`,
       "data-key": key,
-    }))
-      element.setAttribute(name, value);
+    };
+    const element = marked(image, [height, width], boxes, { ...attributes, ...pointed }, frame);
     // For fingers, which are wider than a pixel; the keyboard has the arrow keys.
     const signs = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→" };
-    const nudges = Object.entries(moves).map(([name, by]) =>
+    const nudges = Object.entries(ARROWS).map(([name, by]) =>
       make(
         "button",
         {
@@ -190,8 +175,8 @@ const Drawing = (() => {
     canvas,
     once,
     recolour,
-    placed,
     marked,
+    arrowKeys,
     map,
     grid,
     cell,

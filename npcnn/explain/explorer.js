@@ -28,8 +28,8 @@ const Explorer = (() => {
     held: null,
     chosen: false,
   };
-  let playing = null;
-  let timer = null; // the key of the state that is played, and its interval
+  let playing = null; // the key of the state that is played
+  let timer = null; // its interval
   let saying = null; // the timeout after which the formula is read out
 
   // Arrays come as base64 of little-endian float32; here they become Float32Array.
@@ -48,13 +48,15 @@ const Explorer = (() => {
     let before = 0;
     steps.forEach((step, number) => {
       for (const key of ["y", "dy", "w", "b"]) step[key] = floats(step[key]);
+      step.dz = Arithmetic.dz(step);
+      const dy = largestOf(step.dy);
       const last = number === steps.length - 1;
       const names = last ? data.class_names : number === 0 && step.shape[2] === 3 ? colours : null;
       Object.assign(step, {
         number,
         before,
         ofAll,
-        largest: { y: largestOf(step.y), dy: largestOf(step.dy), w: step.w && largestOf(step.w) },
+        largest: { y: largestOf(step.y), dy, dz: dy, w: step.w && largestOf(step.w) }, // dy and dz on one scale
         halves: step.pair ? steps.filter((other) => other.pair === step.pair) : [],
         feeds: step.inputs.length ? steps.filter((other) => other.inputs.includes(step.inputs[0])).length : 0,
         classes: last ? data.class_names.map((name, k) => ({ name, share: data.probabilities[k] })) : null,
@@ -92,7 +94,7 @@ const Explorer = (() => {
     const input = steps[step.inputs[0]] ?? step;
     const C = input.shape[2];
     const size = step.window?.size ?? [1, 1];
-    const shown = view === "forward" ? step.y : step.dy.map((dy, k) => (step.relu && !(step.y[k] > 0) ? 0 : dy));
+    const shown = view === "forward" ? step.y : step.dz;
     let [i, j, o] = keep ? [state.i, state.j, state.o] : summit(shown, step.shape);
     if (step.classes && !keep) o = data.predicted;
     const y = heights(input.y, C);
@@ -104,8 +106,8 @@ const Explorer = (() => {
     const c = summit(given, [1, 1, C])[2];
     let [row, col] = [0, 0];
     if (view === "backward" && step.window) {
-      const patches = Backward.patchesOf(step, input, step.w ? c : o);
-      [row, col] = summit(Arithmetic.col2im(step, input, patches, patches.length), [input.shape[0], input.shape[1], 1]);
+      const { dx } = Backward.patchesOf(step, input, step.w ? c : o);
+      [row, col] = summit(dx, [input.shape[0], input.shape[1], 1]);
     }
     return { i, j, o, c, row, col, kh: size[0] >> 1, kw: size[1] >> 1 };
   }

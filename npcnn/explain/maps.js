@@ -4,6 +4,7 @@
 
 const Maps = (() => {
   const { number, all, clamp, canvas, once, make, map } = Drawing;
+  const NAMES = { y: "output", dy: "dy" };
 
   // One channel of an array as a picture.
   function oneChannel(step, what, c, options) {
@@ -17,13 +18,14 @@ const Maps = (() => {
     const rows = Math.ceil(C / columns);
     const gap = H * W === 1 ? 0 : 1;
     const [tall, wide] = [H + gap, W + gap];
+    const channel = (row, col) => Math.floor(row / tall) * columns + Math.floor(col / wide);
     return {
       columns,
       shape: [rows * tall - gap, columns * wide - gap],
-      channel: (row, col) => Math.floor(row / tall) * columns + Math.floor(col / wide),
+      channel,
       box: (c) => [Math.floor(c / columns) * tall, (c % columns) * wide, H, W],
       value: (values) => (row, col) => {
-        const c = Math.floor(row / tall) * columns + Math.floor(col / wide);
+        const c = channel(row, col);
         const open = row % tall >= H || col % wide >= W;
         return c >= C || open ? null : Arithmetic.at(values, [H, W, C], row % tall, col % wide, c);
       },
@@ -66,23 +68,24 @@ const Maps = (() => {
     };
   }
 
-  function output(step, at, set) {
+  // The layer's output, or its gradient: the map to point at.
+  function output(step, at, set, what = "y") {
     const { hint, choose } = pointing(at, set, "output", ["i", "j"], step.shape);
-    const y = number(Arithmetic.at(step.y, step.shape, at.i, at.j, at.o));
-    const label = `output, channel ${step.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${y}${hint}`;
-    return oneChannel(step, "y", at.o, { label, key: "output", boxes: [[at.i, at.j, 1, 1]], choose });
+    const value = number(Arithmetic.at(step[what], step.shape, at.i, at.j, at.o));
+    const label = `${NAMES[what]}, channel ${step.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${value}${hint}`;
+    return oneChannel(step, what, at.o, { label, key: "output", boxes: [[at.i, at.j, 1, 1]], choose });
   }
 
-  const outputs = (step, at, set) =>
-    sheet(step, "y", {
-      label: `output, ${all(step.shape[2], "channel")}`,
+  const outputs = (step, at, set, what = "y") =>
+    sheet(step, what, {
+      label: `${NAMES[what]}, ${all(step.shape[2], "channel")}`,
       chosen: at.o,
       pick: (o) => set({ o, chosen: true }),
       key: "outputs",
     });
-  const inputs = (input, at, set) =>
-    sheet(input, "y", {
-      label: `input, ${all(input.shape[2], "channel")}`,
+  const inputs = (input, at, set, what = "y", name = "input") =>
+    sheet(input, what, {
+      label: `${name}, ${all(input.shape[2], "channel")}`,
       chosen: at.c,
       pick: (c) => set({ c }),
       key: "inputs",
@@ -118,5 +121,5 @@ const Maps = (() => {
     );
   }
 
-  return { oneChannel, tiling, sheet, pointing, output, outputs, inputs, box, branches };
+  return { oneChannel, tiling, pointing, output, outputs, inputs, box, branches };
 })();
