@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike
 
 from npcnn import weights
 from npcnn.errors import WeightsError
-from npcnn.functional.algorithms import Algorithm
+from npcnn.functional.toom_cook import Algorithm
 from npcnn.layers import (
     Concat,
     Conv2D,
@@ -43,7 +43,7 @@ def cifar_plain(
     dtype : float32 or float64
         Of the parameters and pictures.
     algorithm : "auto", "im2col" or "toom_cook"
-        Of all convolutions; see `npcnn.functional.algorithms`.
+        Of all convolutions; see `npcnn.functional.toom_cook`.
 
     Examples
     --------

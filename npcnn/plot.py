@@ -15,7 +15,7 @@ import numpy as np
 from npcnn import reference
 from npcnn.errors import ShapeError
 from npcnn.functional.checks import integer
-from npcnn.functional.geometry import IntOrPair, Padding, window_geometry
+from npcnn.functional.windows import IntOrPair, Padding, window_geometry
 from npcnn.layers import Layer
 from npcnn.layers.base import snake_case
 from npcnn.train.logs import read_metrics

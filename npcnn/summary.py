@@ -19,7 +19,7 @@ def summary(net: Any, input_shape: tuple[int, ...]) -> str:
     """Return a table of a network's layers, with totals.
 
     Multiplications are those of the forward pass of one picture by the definition, products with the
-    padding included; "spent" are those of the algorithm each layer runs on (`npcnn.functional.algorithms`).
+    padding included; "spent" are those of the algorithm each layer runs on (`npcnn.functional.toom_cook`).
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import pytest
 from drawn import assert_equal_arrays, conv1d_configuration, conv2d_configuration, pool_configuration
 
 from npcnn import functional
-from npcnn.functional.convolution_1d import line_geometry
+from npcnn.functional.windows import line_geometry
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

@@ -8,7 +8,7 @@ import pytest
 from drawn import assert_equal_arrays, conv1d_configuration, conv2d_configuration
 
 from npcnn import functional, reference
-from npcnn.functional.algorithms import spent_multiplications
+from npcnn.functional.toom_cook import spent_multiplications
 from npcnn.toom_cook import OUTPUTS, POINTS, header, multiplications, transforms
 
 F_OF = [

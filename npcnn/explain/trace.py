@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.functional.convolution_1d import line_geometry
-from npcnn.functional.geometry import WindowGeometry, window_geometry
 from npcnn.functional.pooling import pool_geometry
+from npcnn.functional.windows import WindowGeometry, line_geometry, window_geometry
 from npcnn.layers import (
     AvgPool2D,
     Concat,

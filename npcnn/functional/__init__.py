@@ -2,32 +2,35 @@
 
 NumPy arrays in, NumPy arrays out: pictures are (N, H, W, C), float32 or
 float64, and nothing here has a state.  Every function checks its arguments,
-works out the padding, and hands over to the kernel of the same name in
-`npcnn.kernels`; `npcnn.reference` defines the same functions by their formulas.
+works out the padding, and hands over to a kernel in `npcnn.kernels`;
+`npcnn.reference` defines the same functions by their formulas.
 
-============================  =====================================================
+============================  ======================================================================================
 module                        functions
-============================  =====================================================
-`convolution_2d`              conv2d
-`convolution_1d`              conv1d
+============================  ======================================================================================
+`convolution`                 conv2d, conv1d; conv2d_max_pool2d: convolution and pooling in one go, for speed
+`toom_cook`                   the fast algorithm, and what algorithm="auto" means
 `pooling`                     max_pool2d, avg_pool2d
-`convolution_pooling`         conv2d_max_pool2d: the two in one go, for speed
 `activations`                 relu, softmax, log_softmax
 `losses`                      softmax_cross_entropy
 `updates`                     adam_step
-`geometry`                    window_geometry: padding and output sizes
-`algorithms`                  what algorithm="auto" means
-============================  =====================================================
+`windows`                     window_geometry: padding and output sizes
+`checks`                      what every function checks before a kernel is called
+============================  ======================================================================================
 
 Arguments named `out` take arrays to write the result into, as in NumPy; they
 save the allocation in a training loop and nothing else.
 """
 
 from npcnn.functional.activations import log_softmax, relu, relu_backward, softmax
-from npcnn.functional.convolution_1d import conv1d, conv1d_backward
-from npcnn.functional.convolution_2d import conv2d, conv2d_backward
-from npcnn.functional.convolution_pooling import conv2d_max_pool2d, conv2d_max_pool2d_backward
-from npcnn.functional.geometry import WindowGeometry, window_geometry
+from npcnn.functional.convolution import (
+    conv1d,
+    conv1d_backward,
+    conv2d,
+    conv2d_backward,
+    conv2d_max_pool2d,
+    conv2d_max_pool2d_backward,
+)
 from npcnn.functional.losses import softmax_cross_entropy
 from npcnn.functional.pooling import (
     avg_pool2d,
@@ -36,6 +39,7 @@ from npcnn.functional.pooling import (
     max_pool2d_backward,
 )
 from npcnn.functional.updates import adam_step
+from npcnn.functional.windows import WindowGeometry, window_geometry
 
 __all__ = [
     "WindowGeometry",

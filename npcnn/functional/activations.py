@@ -22,7 +22,7 @@ def relu(x: Array, *, out: Array | None = None) -> Array:
     x : ndarray, float32 or float64
         Any shape.  NaN stays NaN.
     out : ndarray, optional
-        Array to write y into; it may be `x` itself.
+        Array to write y into; it may be `x` itself, but not overlap a part of it.
 
     Returns
     -------
@@ -32,6 +32,8 @@ def relu(x: Array, *, out: Array | None = None) -> Array:
     ------
     TypeError, DTypeError
         If `x` is not a float32 or float64 array.
+    ValueError
+        If `out` overlaps `x` without being it.
 
     Examples
     --------
@@ -39,7 +41,7 @@ def relu(x: Array, *, out: Array | None = None) -> Array:
     array([0., 0., 2.])
     """
     x = float_array(x, "x", None)
-    y = output_array(out, "out", x.shape, x.dtype)
+    y = output_array(out, "out", x.shape, x.dtype, in_place=(x,))
     elementwise_kernels.relu(x.reshape(-1), y.reshape(-1))
     return y
 
@@ -54,7 +56,7 @@ def relu_backward(dy: Array, y: Array, *, out: Array | None = None) -> Array:
     y : ndarray, the shape and dtype of `dy`
         What `relu` returned.  (It tells as much as the input would: y > 0 just where x > 0.)
     out : ndarray, optional
-        Array to write dx into; it may be `dy` itself.
+        Array to write dx into; it may be `dy` or `y` itself, but not overlap a part of either.
 
     Returns
     -------
@@ -65,6 +67,8 @@ def relu_backward(dy: Array, y: Array, *, out: Array | None = None) -> Array:
     ------
     TypeError, DTypeError, ShapeError
         If `dy` is not a float32 or float64 array, or `y` is not like it.
+    ValueError
+        If `out` overlaps one of them without being it.
 
     Examples
     --------
@@ -74,7 +78,7 @@ def relu_backward(dy: Array, y: Array, *, out: Array | None = None) -> Array:
     dy, y = float_array(dy, "dy", None), float_array(y, "y", None)
     same_dtype(y, "y", dy, "dy")
     exact_shape(y, "y", dy.shape, "the shape of dy")
-    dx = output_array(out, "out", dy.shape, dy.dtype)
+    dx = output_array(out, "out", dy.shape, dy.dtype, in_place=(dy, y))
     elementwise_kernels.relu_backward(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
     return dx
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from npcnn.errors import DTypeError, ShapeError
+from npcnn.kernels.core import vector_columns
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -66,6 +67,49 @@ def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
             f"{name} must have {rank} axes ({axes}), got shape {value.shape}; reshape it or add the missing axis"
         )
     return contiguous(value)
+
+
+def pictures(x: Any) -> NDArray[Any]:
+    """Return `x` as contiguous pictures (N, H, W, C) of which only N may be 0; else raise as `float_array`."""
+    checked = float_array(x, "x", "N, H, W, C")
+    positive_axes(checked, "x", "N, H, W, C")
+    return checked
+
+
+def weights(value: Any, axes: str, x_shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return `value`, w, contiguous, with the named axes, for pictures (N, H, W, C_in) of that shape and dtype."""
+    w = float_array(value, "w", axes)
+    if w.dtype != dtype:
+        raise DTypeError(f"w must have the dtype of x, {dtype}, got {w.dtype}; convert it with w.astype(numpy.{dtype})")
+    positive_axes(w, "w", axes, first=0)
+    why = f"axes ({axes}), and x has {x_shape[3]} channels"
+    if w.shape[-2] == x_shape[1] != x_shape[3]:
+        why += "; if x is (N, C, H, W), pass x.transpose(0, 2, 3, 1)"
+    exact_shape(w, "w", (*w.shape[:-2], x_shape[3], w.shape[-1]), why)
+    return w
+
+
+def bias(value: Any, w: NDArray[Any]) -> NDArray[Any] | None:
+    """Return `value`, b, contiguous if it is one number for each output channel of `w`, or None."""
+    if value is None:
+        return None
+    b = float_array(value, "b", "C_out")
+    same_dtype(b, "b", w, "w")
+    exact_shape(b, "b", w.shape[-1:], f"one bias for each of the {w.shape[-1]} output channels of w")
+    return b
+
+
+def padded_to_vectors(w: NDArray[Any]) -> NDArray[Any]:
+    """Return weights (..., columns) contiguous, with columns of zeros up to a whole number of vectors.
+
+    The kernels read their right-hand matrix in whole vectors, past the last column.
+    """
+    columns = vector_columns(w.shape[-1], w.itemsize)
+    if columns == w.shape[-1]:
+        return np.ascontiguousarray(w)
+    padded = np.zeros((*w.shape[:-1], columns), w.dtype)
+    padded[..., : w.shape[-1]] = w
+    return padded
 
 
 def contiguous(value: NDArray[Any]) -> NDArray[Any]:
@@ -205,9 +249,21 @@ def output_array(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     *,
-    inputs: tuple[NDArray[Any], ...] = (),
+    inputs: tuple[NDArray[Any] | None, ...] = (),
+    in_place: tuple[NDArray[Any], ...] = (),
 ) -> NDArray[Any]:
     """Return `out` when it can take a result of this shape and dtype; allocate when it is None.
+
+    Parameters
+    ----------
+    out, name
+        What the user passed, and the name of the argument.
+    shape, dtype
+        Of the result.
+    inputs : tuple of ndarray or None
+        Arrays that are still read while `out` is written: they must share no memory with it.
+    in_place : tuple of ndarray
+        Arrays of which a number is read just before the result replaces it: `out` may be one of them as a whole.
 
     Raises
     ------
@@ -220,8 +276,7 @@ def output_array(
     MemoryError
         If there is no memory for it.
     ValueError
-        If it is not C-contiguous, aligned and writeable, or shares memory with one of `inputs`,
-        which are still read while it is written.
+        If it is not C-contiguous, aligned and writeable, or shares memory that it must not share.
     """
     if out is None:
         addressable(shape, dtype, f"the result ({name})")
@@ -234,6 +289,10 @@ def output_array(
         raise ShapeError(f"{name} must have shape {shape}, got {out.shape}")
     if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
         raise ValueError(f"{name} must be C-contiguous, aligned and writeable; pass numpy.empty({shape})")
-    if any(np.may_share_memory(out, array) for array in inputs):
-        raise ValueError(f"{name} must not share memory with an input; pass numpy.empty({shape})")
+    for array in (*inputs, *in_place):
+        if array is None or not np.may_share_memory(out, array):
+            continue
+        as_a_whole = any(array is one for one in in_place) and out.ctypes.data == array.ctypes.data
+        if not as_a_whole:
+            raise ValueError(f"{name} must not share memory with an input or another result; pass numpy.empty({shape})")
     return out

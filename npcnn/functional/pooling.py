@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import boolean, contiguous, exact_shape, float_array, integer, output_array, positive_axes
-from npcnn.functional.geometry import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, window_geometry
+from npcnn.functional.checks import boolean, contiguous, exact_shape, float_array, integer, output_array, pictures
+from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, window_geometry
 from npcnn.kernels import pool as pool_kernels
 
 Array: TypeAlias = NDArray[Any]
@@ -68,8 +68,7 @@ def max_pool2d(
     >>> y.item(), argmax.item()                          # of the two fives the first
     (5.0, 1)
     """
-    x = float_array(x, "x", "N, H, W, C")
-    positive_axes(x, "x", "N, H, W, C")
+    x = pictures(x)
     geometry = pool_geometry(x.shape[1:3], size, stride, padding)
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y, argmax = pooled_outputs(out, shape, x.dtype, inputs=(x,))
@@ -177,8 +176,7 @@ def avg_pool2d(
     >>> nn.functional.avg_pool2d(x, 2).item()
     3.0
     """
-    x = float_array(x, "x", "N, H, W, C")
-    positive_axes(x, "x", "N, H, W, C")
+    x = pictures(x)
     geometry = pool_geometry(x.shape[1:3], size, stride, padding)
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y = output_array(out, "out", shape, x.dtype, inputs=(x,))
@@ -288,14 +286,14 @@ def pooled_outputs(
     out: tuple[Array | None, Array | None] | None,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    inputs: tuple[Array, ...],
+    inputs: tuple[Array | None, ...],
 ) -> tuple[Array, Array]:
     """Return (y, argmax) to write into: those of `out` where given."""
     out = (None, None) if out is None else out
     if not isinstance(out, tuple) or len(out) != 2:
         raise TypeError(f"out must be a tuple of two arrays (y, argmax), got {out!r:.80}")
     y = output_array(out[0], "out[0] (y)", shape, dtype, inputs=inputs)
-    argmax = output_array(out[1], "out[1] (argmax)", shape, np.dtype(np.int32), inputs=inputs)
+    argmax = output_array(out[1], "out[1] (argmax)", shape, np.dtype(np.int32), inputs=(*inputs, y))
     return y, argmax
 
 

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn import functional
-from npcnn.functional.algorithms import Algorithm, chosen_algorithm, spent_multiplications
 from npcnn.functional.checks import integer, pair, same_dtype
-from npcnn.functional.convolution_1d import Axis, Padding1D, line_geometry
-from npcnn.functional.geometry import IntOrPair, Padding, WindowGeometry, window_geometry
+from npcnn.functional.toom_cook import Algorithm, chosen_algorithm, spent_multiplications
+from npcnn.functional.windows import Axis, IntOrPair, Padding, Padding1D, WindowGeometry, line_geometry, window_geometry
 from npcnn.initializers import Initializer, constant, truncated_normal
 from npcnn.layers.base import (
     Array,
@@ -130,7 +129,7 @@ class Conv2D(_Convolution):
     activation : "relu" or None
         "relu" applies it while the result is still in registers, for free.
     algorithm : "auto", "im2col" or "toom_cook"
-        See `npcnn.functional.algorithms`.
+        See `npcnn.functional.toom_cook`.
     rng : numpy.random.Generator, optional
         Source of the first weights; by default unpredictable.
     dtype : float32 or float64
@@ -234,7 +233,7 @@ class Conv1D(_Convolution):
     padding : "same", "valid", int or (before, after)
         See `npcnn.functional.conv1d`.
     algorithm : "auto", "im2col" or "toom_cook"
-        See `npcnn.functional.algorithms`.
+        See `npcnn.functional.toom_cook`.
     bias, activation, rng, dtype, weight_init, bias_init
         As `Conv2D`.
 
@@ -335,7 +334,7 @@ class SpatiallySeparableConv2D(Layer):
     bias : bool
         Whether each half adds one.
     algorithm : "auto", "im2col" or "toom_cook"
-        See `npcnn.functional.algorithms`.
+        See `npcnn.functional.toom_cook`.
     rng, dtype, weight_init, bias_init
         As `Conv2D`.
 

@@ -1,7 +1,7 @@
 """Two layers of a `Sequential` computed in one go: a convolution and the max pooling behind it.
 
 Nothing of this shows from outside: the layers, their parameters and the numbers that come out are the same.  Only
-the output between the two is never written to memory; `npcnn.functional.convolution_pooling` says why.
+the output between the two is never written to memory; `npcnn.functional.convolution` says why.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ import numpy as np
 
 from npcnn import functional
 from npcnn.functional.checks import boolean, float_array
-from npcnn.functional.geometry import IntOrPair, Padding
 from npcnn.functional.pooling import pool_geometry
+from npcnn.functional.windows import IntOrPair, Padding
 from npcnn.layers.base import Array, Layer, Shape, batch_shape, call, picture_shape
 
 

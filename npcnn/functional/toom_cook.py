@@ -1,4 +1,4 @@
-"""Which algorithm a convolution runs on, and the calls of the one with fewer multiplications.
+"""Toom-Cook: convolution with about half the multiplications, where it exists and where it pays.
 
 "im2col" multiplies as often as the definition says: a matrix product over im2col tiles in two dimensions; in
 one dimension, where the name is kept so that the choice is alike, over lines of the picture, without any im2col
@@ -8,8 +8,11 @@ never in float64, so that gradient checks see the exact algorithm.
 
 Toom-Cook works along one axis: along the height of a KH x KW kernel when KH is 3, 5 or 7, where it reads and
 writes whole rows of the picture as they lie in memory, else along its width when KW is.  Over the taps across that
-axis it sums as the definition does.  To it a 1-D convolution is a KH x KW one with KH or KW = 1, which is why the
-functions here always take the weights as (KH, KW, C_in, C_out).
+axis it sums as the definition does.  To it a 1-D convolution is a KH x KW one with KH or KW = 1.
+
+What it cannot carry is a number so large that a transform, which multiplies and adds it before the sum is formed,
+might overflow, and infinity and NaN, which it would spread over a whole tile.  Pictures with such numbers are left
+to the caller.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.functional.convolution_arguments import padded_to_vectors
-from npcnn.functional.geometry import WindowGeometry, window_geometry
+from npcnn.functional.checks import padded_to_vectors
+from npcnn.functional.pooling import wrong_argmax
+from npcnn.functional.windows import WindowGeometry, window_geometry
 from npcnn.kernels import toom_cook as kernels
 from npcnn.toom_cook import OUTPUTS, POINTS, multiplications
 
@@ -61,13 +65,15 @@ def chosen_algorithm(
 
     Examples
     --------
-    >>> from npcnn.functional.algorithms import chosen_algorithm
+    >>> from npcnn.functional.toom_cook import chosen_algorithm
     >>> chosen_algorithm("auto", (5, 5, 3, 64), stride=(1, 1), dilation=(1, 1), dtype=np.dtype("f4"))
     'toom_cook'
     >>> chosen_algorithm("auto", (5, 5, 3, 64), stride=(1, 1), dilation=(1, 1), dtype=np.dtype("f8"))
     'im2col'
     """
-    if checked_algorithm(algorithm) == "im2col":
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm must be 'auto', 'im2col' or 'toom_cook', got {algorithm!r}")
+    if algorithm == "im2col":
         return "im2col"
     KH, KW, C_in, C_out = weights
     along = _axis(KH, KW)
@@ -84,13 +90,6 @@ def chosen_algorithm(
     return "toom_cook" if exists and cross_taps * min(C_in, C_out) >= AUTO_LEAST_PRODUCTS else "im2col"
 
 
-def checked_algorithm(algorithm: Any) -> Any:
-    """Return `algorithm` if it is one of `ALGORITHMS`; else raise ValueError."""
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm must be 'auto', 'im2col' or 'toom_cook', got {algorithm!r}")
-    return algorithm
-
-
 def spent_multiplications(algorithm: str, output: tuple[int, int], weights: tuple[int, ...]) -> int:
     """Return the multiplications of the products of one forward pass over one picture.
 
@@ -102,7 +101,7 @@ def spent_multiplications(algorithm: str, output: tuple[int, int], weights: tupl
     --------
     The article's vertical cut, 5 x 1 with 64 channels on 12 x 12 pixels: 8 products for 20.
 
-    >>> from npcnn.functional.algorithms import spent_multiplications
+    >>> from npcnn.functional.toom_cook import spent_multiplications
     >>> spent_multiplications("im2col", (12, 12), (5, 1, 64, 64))
     2949120
     >>> spent_multiplications("toom_cook", (12, 12), (5, 1, 64, 64))
@@ -113,11 +112,11 @@ def spent_multiplications(algorithm: str, output: tuple[int, int], weights: tupl
     if algorithm == "im2col":
         return OH * OW * KH * KW * C_in * C_out
     taps, lines, cross_taps, pixels = (KW, OW, KH, OH) if _axis(KH, KW) == "width" else (KH, OH, KW, OW)
-    whole_lines = -(-lines // OUTPUTS[taps]) * OUTPUTS[taps]
-    return int(whole_lines * multiplications(OUTPUTS[taps], taps)) * pixels * cross_taps * C_in * C_out
+    lines_of_tiles = -(-lines // OUTPUTS[taps]) * OUTPUTS[taps]
+    return int(lines_of_tiles * multiplications(OUTPUTS[taps], taps)) * pixels * cross_taps * C_in * C_out
 
 
-def toom_cook_conv2d(
+def conv2d(
     x: Array,
     w: Array,
     b: Array | None,
@@ -129,7 +128,7 @@ def toom_cook_conv2d(
 ) -> None:
     """Write relu(x convolved with w, plus b) into `y`, or what max pooling leaves of it into `y` and `argmax`.
 
-    The arrays are checked.
+    The arrays are checked; `w` is (KH, KW, C_in, C_out).
     """
     along = _axis(*w.shape[:2])
     u = _at_points(_taps_first(w, along))
@@ -137,7 +136,7 @@ def toom_cook_conv2d(
     kernels.conv(x, u, b, along == "height", *_taps_and_pads(w, geometry, along), relu, windows, y, argmax)
 
 
-def toom_cook_conv2d_backward(
+def conv2d_backward(
     dy: Array,
     x: Array,
     w: Array,
@@ -146,31 +145,19 @@ def toom_cook_conv2d_backward(
     dx: Array | None,
     dw: Array,
     db: Array,
-    pooling: WindowGeometry | None = None,
-    argmax: Array | None = None,
-) -> int:
-    """Write the gradients of `toom_cook_conv2d` into dx, unless that is None, dw and db.
-
-    Returns in how many pictures `argmax` is not a tap.
-    """
+    pooling: WindowGeometry | None,
+    argmax: Array | None,
+) -> None:
+    """Write the gradients of `conv2d` into dx, unless that is None, dw and db; ValueError for a wrong `argmax`."""
     along = _axis(*w.shape[:2])
     u_flipped = None if dx is None else _at_points(_taps_first(w[::-1, ::-1].swapaxes(2, 3), along))
-    taps_and_pads = _taps_and_pads(w, geometry, along)
     windows = _pooling_windows(pooling, x, w, geometry)
-    wrong: int = kernels.conv_backward(
-        dy,
-        x,
-        u_flipped,
-        relu_output,
-        along == "height",
-        *taps_and_pads,
-        windows,
-        argmax,
-        dx,
-        _taps_first(dw, along),
-        db,
-    )
-    return wrong
+    wrong = kernels.conv_backward(
+        dy, x, u_flipped, relu_output, along == "height", *_taps_and_pads(w, geometry, along), windows, argmax,
+        dx, _taps_first(dw, along), db,
+    )  # fmt: skip
+    if wrong and pooling is not None and argmax is not None:
+        raise wrong_argmax(argmax, pooling)
 
 
 def _pooling_windows(pooling: WindowGeometry | None, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
@@ -198,8 +185,8 @@ def _taps_and_pads(w: Array, geometry: WindowGeometry, along: str | None) -> tup
 
 def _at_points(w: Array) -> Array:
     """Return the weights at the points, (points, cross taps * rows, columns), columns in whole vectors."""
-    taps, cross_taps, rows, columns = w.shape
-    padded = padded_to_vectors(w.reshape(-1, columns)).reshape(taps, cross_taps * rows, -1)
+    taps, _, _, columns = w.shape
+    padded = padded_to_vectors(w.reshape(taps, -1, columns))
     u = np.empty((taps + OUTPUTS[taps] - 1, *padded.shape[1:]), w.dtype)
     kernels.weights_at_points(padded, u)
     return u

@@ -23,10 +23,15 @@ from npcnn.errors import ShapeError
 from npcnn.functional.checks import integer, pair
 
 IntOrPair: TypeAlias = int | tuple[int, int]
-# Of every size, stride, dilation and padding: so that sums and products of two of them stay far from overflowing.
-MOST_PIXELS = 2**31 - 1
-
 Padding: TypeAlias = Literal["same", "valid"] | int | tuple[tuple[int, int], tuple[int, int]]
+Padding1D: TypeAlias = Literal["same", "valid"] | int | tuple[int, int]
+Axis: TypeAlias = Literal["height", "width"]
+
+# The largest size, stride, dilation and padding: sums and products of two of them stay far from overflowing.
+MOST_PIXELS = 2**31 - 1
+# The largest padded picture.  A thread's room is a small multiple of it, of which the sum over 1,024 threads is then
+# still far from overflowing.
+MOST_PADDED_NUMBERS = 2**40
 
 
 class WindowGeometry(NamedTuple):
@@ -59,6 +64,16 @@ class WindowGeometry(NamedTuple):
             "out_height": self.output[0],
             "out_width": self.output[1],
         }
+
+    def refuse_too_large(self, picture: tuple[int, int], channels: int) -> None:
+        """Raise ShapeError if the padded picture is too large for the kernels to count its numbers."""
+        H, W = (length + sum(pads) for length, pads in zip(picture, self.padding, strict=True))
+        if H * W * channels > MOST_PADDED_NUMBERS:
+            raise ShapeError(
+                f"padding must leave a padded picture of at most {MOST_PADDED_NUMBERS:,} numbers, got {self.padding}, "
+                f"which makes {H} x {W} pixels of {channels} channels; use less of it, a smaller kernel or a smaller "
+                "dilation"
+            )
 
 
 def window_geometry(
@@ -151,3 +166,50 @@ def _same_padding(length: int, span: int, stride: int) -> tuple[int, int]:
     """TensorFlow's SAME: total = max((ceil(length / stride) - 1) * stride + span - length, 0)."""
     total = max((-(-length // stride) - 1) * stride + span - length, 0)
     return total // 2, total - total // 2
+
+
+def line_geometry(
+    picture: tuple[int, int],
+    taps: int,
+    *,
+    axis: str,
+    stride: int = 1,
+    padding: Padding1D = "same",
+    dilation: int = 1,
+) -> WindowGeometry:
+    """Work out the same for a K x 1 (axis="height") or 1 x K (axis="width") window.
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError
+        As `window_geometry`; also if `axis` is neither.
+
+    Examples
+    --------
+    >>> from npcnn.functional.windows import line_geometry
+    >>> line_geometry((5, 2), 3, axis="height").padding
+    ((1, 1), (0, 0))
+    """
+    stride = integer(stride, "stride", minimum=1, maximum=MOST_PIXELS)
+    dilation = integer(dilation, "dilation", minimum=1, maximum=MOST_PIXELS)
+    if checked_axis(axis) == "height":
+        sides = padding if isinstance(padding, str) else (_before_and_after(padding), (0, 0))
+        return window_geometry(picture, (taps, 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1))
+    sides = padding if isinstance(padding, str) else ((0, 0), _before_and_after(padding))
+    return window_geometry(picture, (1, taps), stride=(1, stride), padding=sides, dilation=(1, dilation))
+
+
+def checked_axis(axis: Any) -> Axis:
+    """Return `axis` if it is "height" or "width"; else raise ValueError."""
+    if axis not in ("height", "width"):
+        raise ValueError(f"axis must be 'height' or 'width', got {axis!r}")
+    return axis  # type: ignore[no-any-return]
+
+
+def _before_and_after(padding: Any) -> tuple[int, int]:
+    """Return the padding of a 1-D convolution as (before, after)."""
+    sides = padding if isinstance(padding, tuple | list) else (padding, padding)
+    if len(sides) != 2 or any(isinstance(side, tuple | list) for side in sides):
+        raise ValueError(f"padding must be 'same', 'valid', an integer or (before, after), got {padding!r}")
+    before, after = (integer(side, "padding", minimum=0, maximum=MOST_PIXELS) for side in sides)
+    return before, after

@@ -1,0 +1,503 @@
+"""Convolution in one and two dimensions, alone or with the max pooling behind it, and the gradients.
+
+A KH x KW kernel slides over a picture.  As everywhere in deep learning, "convolution" does not flip the kernel: it
+is what signal processing calls cross-correlation.  A K x 1 or a 1 x K kernel needs K multiplications where K x K needs
+K * K; two of them, one along each axis, are what the field calls a *spatially separable* convolution.  Here a 1-D
+convolution is a 2-D one of which one side of the kernel is 1.
+
+Every call works out a `Plan` once, from what it was given: checked arrays, where the windows lie, and which algorithm
+runs.  With "toom_cook" (functional/toom_cook.py) a convolution and the max pooling behind it run in one go: a
+convolved picture is pooled while it lies in the cache and never written to memory, which for a batch is larger than
+the caches and takes as long as much of the multiplying.  Backward likewise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn.functional import toom_cook
+from npcnn.functional.activations import relu_backward
+from npcnn.functional.checks import (
+    bias,
+    exact_shape,
+    float_array,
+    output_array,
+    padded_to_vectors,
+    pictures,
+    same_dtype,
+    weights,
+)
+from npcnn.functional.pooling import (
+    checked_argmax,
+    max_pool2d,
+    max_pool2d_backward,
+    pool_geometry,
+    pooled_outputs,
+)
+from npcnn.functional.toom_cook import Algorithm, chosen_algorithm
+from npcnn.functional.windows import (
+    Axis,
+    IntOrPair,
+    Padding,
+    Padding1D,
+    WindowGeometry,
+    checked_axis,
+    line_geometry,
+    window_geometry,
+)
+from npcnn.kernels import conv2d as kernels
+
+Array: TypeAlias = NDArray[Any]
+Gradients: TypeAlias = tuple[Array | None, Array, Array]
+
+
+class Plan(NamedTuple):
+    """One convolution, checked and worked out: on what it runs, where its windows lie, by which algorithm."""
+
+    x: Array  # (N, H, W, C_in)
+    w: Array  # (KH, KW, C_in, C_out)
+    geometry: WindowGeometry
+    algorithm: str
+    pooling: WindowGeometry | None
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        """The shape of the result, behind the pooling if there is one."""
+        return len(self.x), *(self.pooling or self.geometry).output, self.w.shape[3]
+
+
+def conv2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    stride: IntOrPair = 1,
+    padding: Padding = "same",
+    dilation: IntOrPair = 1,
+    relu: bool = False,
+    algorithm: Algorithm = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Two-dimensional convolution of a batch of pictures.
+
+    y[n, i, j, o] = b[o] + sum_kh sum_kw sum_c
+    x[n, i*sh + kh*dh - top, j*sw + kw*dw - left, c] * w[kh, kw, c, o],
+    where x counts as 0 outside the picture.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, H, W, C_in), float32 or float64
+        Pictures.  N may be 0.
+    w : ndarray, shape (KH, KW, C_in, C_out), the dtype of `x`
+        Weights.
+    b : ndarray, shape (C_out,), optional
+        Bias.
+    stride, dilation : int or pair of int
+        Steps of the window, and distance of its taps, along (height, width).
+    padding : "same", "valid", int or ((top, bottom), (left, right))
+        "same" is TensorFlow's: the output has ceil(H / stride) rows, an odd pixel of padding
+        goes to the bottom or the right.
+    relu : bool
+        Return max(y, 0) instead of y, at no cost.
+    algorithm : "auto", "im2col" or "toom_cook"
+        See `npcnn.functional.toom_cook`.
+    out : ndarray, optional
+        Array to write y into.
+
+    Returns
+    -------
+    y : ndarray, shape (N, OH, OW, C_out), the dtype of `x`
+
+    Raises
+    ------
+    ShapeError
+        If a rank or a size does not fit, or the window is larger than the padded picture.
+    DTypeError
+        If `x` is neither float32 nor float64, or `w` or `b` has another dtype.
+    TypeError, ValueError
+        If stride, padding, dilation or algorithm is not of the form above.
+
+    References
+    ----------
+    Chellapilla, Puri & Simard, "High Performance Convolutional Neural Networks for Document
+    Processing", 2006, section 3 (unfolding convolution into a matrix product, now called im2col).
+
+    Examples
+    --------
+    >>> x = np.arange(10.0).reshape(1, 5, 2, 1)          # the article's 5 x 2 picture
+    >>> y = nn.functional.conv2d(x, np.ones((3, 3, 1, 1)))
+    >>> y[0, :, :, 0]
+    array([[ 6.,  6.],
+           [15., 15.],
+           [27., 27.],
+           [39., 39.],
+           [30., 30.]])
+    """
+    plan = _plan(x, w, algorithm, stride=stride, padding=padding, dilation=dilation)
+    return _forward(plan, b, relu, out)
+
+
+def conv2d_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    *,
+    stride: IntOrPair = 1,
+    padding: Padding = "same",
+    dilation: IntOrPair = 1,
+    need_dx: bool = True,
+    relu_output: Array | None = None,
+    algorithm: Algorithm = "auto",
+    out: tuple[Array | None, Array, Array] | None = None,
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of a loss with respect to the input, weights and bias of `conv2d`.
+
+    With L the loss and dy = dL/dy:
+    dw[kh, kw, c, o] = sum_n sum_i sum_j x[n, i*sh + kh*dh - top, j*sw + kw*dw - left, c] * dy[n, i, j, o];
+    db[o] = sum_n sum_i sum_j dy[n, i, j, o];
+    dx[n, i*sh + kh*dh - top, j*sw + kw*dw - left, c] += dy[n, i, j, o] * w[kh, kw, c, o] for every term.
+
+    Parameters
+    ----------
+    dy : ndarray, shape (N, OH, OW, C_out)
+        Gradient of the loss with respect to the result of `conv2d`.
+    x, w, stride, padding, dilation
+        What `conv2d` was called with.
+    need_dx : bool
+        False leaves dx out, as the first layer of a network may.
+    relu_output : ndarray, shape (N, OH, OW, C_out), optional
+        The result of ``conv2d(..., relu=True)``, when `dy` is the gradient with respect to that.
+    algorithm : "auto", "im2col" or "toom_cook"
+        See `npcnn.functional.toom_cook`.
+    out : tuple of ndarray (dx, dw, db), optional
+        Arrays to write the results into; dx may be None when it is not needed.
+
+    Returns
+    -------
+    dx : ndarray, the shape of `x`, or None
+    dw : ndarray, the shape of `w`
+    db : ndarray, shape (C_out,)
+
+    Raises
+    ------
+    ShapeError, DTypeError, TypeError, ValueError
+        As `conv2d`; also if `dy` does not have the shape of its result.
+
+    Examples
+    --------
+    >>> x, w = np.ones((1, 3, 3, 1)), np.ones((3, 3, 1, 1))
+    >>> dx, dw, db = nn.functional.conv2d_backward(np.ones((1, 3, 3, 1)), x, w)
+    >>> dx[0, :, :, 0]                                   # how many windows each pixel is part of
+    array([[4., 6., 4.],
+           [6., 9., 6.],
+           [4., 6., 4.]])
+    >>> float(db[0])
+    9.0
+    """
+    plan = _plan(x, w, algorithm, stride=stride, padding=padding, dilation=dilation)
+    return _backward(plan, dy, need_dx, relu_output, out, w.shape)
+
+
+def conv1d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    axis: Axis,
+    stride: int = 1,
+    padding: Padding1D = "same",
+    dilation: int = 1,
+    relu: bool = False,
+    algorithm: Algorithm = "auto",
+    out: Array | None = None,
+) -> Array:
+    """One-dimensional convolution along the height or the width of a batch of pictures.
+
+    y[n, i, j, o] = b[o] + sum_k sum_c x[n, i*s + k*d - p, j, c] * w[k, c, o]      (axis="height")
+    y[n, i, j, o] = b[o] + sum_k sum_c x[n, i, j*s + k*d - p, c] * w[k, c, o]      (axis="width")
+
+    Parameters
+    ----------
+    x, b, relu, algorithm, out
+        As `conv2d`.
+    w : ndarray, shape (K, C_in, C_out), the dtype of `x`
+        Weights.
+    axis : "height" or "width"
+        A K x 1 or a 1 x K convolution.
+    stride, dilation : int
+        Steps of the window, and distance of its taps, along `axis`.
+    padding : "same", "valid", int or (before, after)
+        Padding along `axis`; see `conv2d`.
+
+    Returns
+    -------
+    y : ndarray, shape (N, OH, OW, C_out), the dtype of `x`
+
+    Raises
+    ------
+    ShapeError, DTypeError, TypeError, ValueError
+        As `conv2d`; also if `axis` is neither of the two.
+
+    References
+    ----------
+    Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015, section 3.2
+    (spatial factorisation into asymmetric convolutions).
+
+    Examples
+    --------
+    >>> x = np.arange(10.0).reshape(1, 5, 2, 1)
+    >>> ones = np.ones((3, 1, 1))
+    >>> vertical = nn.functional.conv1d(x, ones, axis="height")
+    >>> nn.functional.conv1d(vertical, ones, axis="width")[0, :, :, 0]    # as conv2d with a 3 x 3 of ones
+    array([[ 6.,  6.],
+           [15., 15.],
+           [27., 27.],
+           [39., 39.],
+           [30., 30.]])
+    """
+    plan = _plan(x, w, algorithm, checked_axis(axis), stride=stride, padding=padding, dilation=dilation)
+    return _forward(plan, b, relu, out)
+
+
+def conv1d_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    *,
+    axis: Axis,
+    stride: int = 1,
+    padding: Padding1D = "same",
+    dilation: int = 1,
+    need_dx: bool = True,
+    relu_output: Array | None = None,
+    algorithm: Algorithm = "auto",
+    out: tuple[Array | None, Array, Array] | None = None,
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of a loss with respect to the input, weights and bias of `conv1d`.
+
+    For axis="height", with dy = dL/dy:
+    dw[k, c, o] = sum_n sum_i sum_j x[n, i*s + k*d - p, j, c] * dy[n, i, j, o];
+    db[o] = sum_n sum_i sum_j dy[n, i, j, o];
+    dx[n, i*s + k*d - p, j, c] += dy[n, i, j, o] * w[k, c, o] for every term.
+
+    Parameters
+    ----------
+    dy, need_dx, relu_output, algorithm, out
+        As `conv2d_backward`.
+    x, w, axis, stride, padding, dilation
+        What `conv1d` was called with.
+
+    Returns
+    -------
+    dx, dw, db : ndarray
+        As `conv2d_backward`.
+
+    Raises
+    ------
+    ShapeError, DTypeError, TypeError, ValueError
+        As `conv1d`; also if `dy` does not have the shape of its result.
+
+    Examples
+    --------
+    >>> x, w = np.ones((1, 4, 1, 1)), np.ones((3, 1, 1))
+    >>> dx, dw, db = nn.functional.conv1d_backward(np.ones((1, 4, 1, 1)), x, w, axis="height")
+    >>> dx.ravel()                                       # how many windows each pixel is part of
+    array([2., 3., 3., 2.])
+    """
+    plan = _plan(x, w, algorithm, checked_axis(axis), stride=stride, padding=padding, dilation=dilation)
+    return _backward(plan, dy, need_dx, relu_output, out, w.shape)
+
+
+def conv2d_max_pool2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    pooling: Mapping[str, Any],
+    convolution: Mapping[str, Any] | None = None,
+    relu: bool = False,
+    algorithm: Algorithm = "auto",
+    out: tuple[Array, Array] | None = None,
+) -> tuple[Array, Array]:
+    """Max pooling of a convolution: ``max_pool2d(conv2d(x, w, b, relu=relu, **convolution), **pooling)``.
+
+    Parameters
+    ----------
+    x, w, b, algorithm
+        As `conv2d`.  With im2col the two are simply called in turn.
+    pooling : dict
+        `size`, and optionally `stride` and `padding`, of `max_pool2d`.
+    convolution : dict, optional
+        `stride`, `padding` and `dilation` of `conv2d`.
+    relu : bool
+        Whether a ReLU stands between the two.
+    out : tuple of ndarray (y, argmax), optional
+        Arrays to write the results into.
+
+    Returns
+    -------
+    y : ndarray, shape (N, PH, PW, C_out), the dtype of `x`
+    argmax : ndarray, shape (N, PH, PW, C_out), int32
+        As of `max_pool2d`.
+
+    Raises
+    ------
+    ShapeError, DTypeError, TypeError, ValueError
+        As `conv2d` and `max_pool2d`.
+
+    Examples
+    --------
+    >>> x = np.arange(8.0, dtype=np.float32).reshape(1, 2, 4, 1)
+    >>> y, argmax = nn.functional.conv2d_max_pool2d(x, np.ones((3, 3, 1, 1), np.float32), pooling={"size": 2})
+    >>> y[0, :, :, 0], argmax[0, :, :, 0]
+    (array([[18., 24.]], dtype=float32), array([[1, 0]], dtype=int32))
+    """
+    plan = _plan(x, w, algorithm, pooling=pooling, **(convolution or {}))
+    if plan.algorithm == "im2col":
+        return max_pool2d(_forward(plan._replace(pooling=None), b, relu, None), **pooling, out=out)
+    b = bias(b, plan.w)
+    y, argmax = pooled_outputs(out, plan.y_shape, plan.x.dtype, inputs=(plan.x, plan.w, b))
+    toom_cook.conv2d(plan.x, plan.w, b, plan.geometry, relu, y, plan.pooling, argmax)
+    return y, argmax
+
+
+def conv2d_max_pool2d_backward(
+    dy: Array,
+    argmax: Array,
+    x: Array,
+    w: Array,
+    *,
+    pooling: Mapping[str, Any],
+    convolution: Mapping[str, Any] | None = None,
+    need_dx: bool = True,
+    relu_output: Array | None = None,
+    algorithm: Algorithm = "auto",
+    out: tuple[Array | None, Array, Array] | None = None,
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of a loss with respect to the input, weights and bias of `conv2d_max_pool2d`.
+
+    The ReLU needs no output of the convolution: of a window only the largest pixel gets a gradient, and whether the
+    ReLU let that one through shows behind the pooling.
+
+    Parameters
+    ----------
+    dy : ndarray, shape (N, PH, PW, C_out)
+        Gradient of the loss with respect to y.
+    argmax : ndarray, shape (N, PH, PW, C_out), int32
+        What `conv2d_max_pool2d` returned.
+    x, w, pooling, convolution, algorithm
+        What `conv2d_max_pool2d` was called with.
+    relu_output : ndarray, shape (N, PH, PW, C_out), optional
+        The y that ``conv2d_max_pool2d(..., relu=True)`` returned.
+    need_dx, out
+        As `conv2d_backward`.
+
+    Returns
+    -------
+    dx, dw, db : ndarray
+        As `conv2d_backward`.
+
+    Raises
+    ------
+    ShapeError, DTypeError, TypeError, ValueError
+        As `conv2d_backward` and `max_pool2d_backward`.
+
+    Examples
+    --------
+    The largest of the four is that on the right below, which saw all of x:
+
+    >>> x, w = np.ones((1, 2, 2, 1)), np.ones((2, 2, 1, 1))
+    >>> convolution, pooling = {"padding": ((1, 0), (1, 0))}, {"size": 2}
+    >>> y, argmax = nn.functional.conv2d_max_pool2d(x, w, convolution=convolution, pooling=pooling)
+    >>> dx, dw, db = nn.functional.conv2d_max_pool2d_backward(
+    ...     np.full_like(y, 5.0), argmax, x, w, convolution=convolution, pooling=pooling
+    ... )
+    >>> dx[0, :, :, 0]
+    array([[5., 5.],
+           [5., 5.]])
+    """
+    plan = _plan(x, w, algorithm, pooling=pooling, **(convolution or {}))
+    dy, relu_output = _checked_like_result(dy, "dy", plan), _checked_like_result(relu_output, "relu_output", plan)
+    argmax = checked_argmax(argmax, dy)
+    if plan.algorithm == "im2col":
+        before_relu = dy if relu_output is None else relu_backward(dy, relu_output)
+        convolved = (len(plan.x), *plan.geometry.output, plan.w.shape[3])
+        dy = max_pool2d_backward(before_relu, argmax, convolved, **pooling)
+        return _backward(plan._replace(pooling=None), dy, need_dx, None, out, w.shape)
+    return _backward(plan, dy, need_dx, relu_output, out, w.shape, argmax)
+
+
+def _plan(
+    x: Any,
+    w: Any,
+    algorithm: str,
+    axis: Axis | None = None,
+    pooling: Mapping[str, Any] | None = None,
+    **windows: Any,
+) -> Plan:
+    """Check pictures and weights, and work out all that follows from their shapes; `axis` is that of a 1-D kernel."""
+    x = pictures(x)
+    w = weights(w, "K, C_in, C_out" if axis else "KH, KW, C_in, C_out", x.shape, x.dtype)
+    if axis:
+        geometry = line_geometry(x.shape[1:3], len(w), axis=axis, **windows)
+        w = w[:, np.newaxis] if axis == "height" else w[np.newaxis]
+    else:
+        geometry = window_geometry(x.shape[1:3], w.shape[:2], **windows)
+    geometry.refuse_too_large(x.shape[1:3], max(w.shape[2:]))
+    runs = chosen_algorithm(algorithm, w.shape, stride=geometry.stride, dilation=geometry.dilation, dtype=w.dtype)
+    return Plan(x, w, geometry, runs, None if pooling is None else pool_geometry(geometry.output, **pooling))
+
+
+def _forward(plan: Plan, b: Any, relu: bool, out: Array | None) -> Array:
+    """Return y of a convolution without pooling."""
+    x, w, geometry, runs, _ = plan
+    b = bias(b, w)
+    y = output_array(out, "out", plan.y_shape, x.dtype, inputs=(x, w, b))
+    if runs == "toom_cook":
+        toom_cook.conv2d(x, w, b, geometry, relu, y)
+    else:
+        kernels.conv2d(x, padded_to_vectors(w.reshape(-1, w.shape[3])), b, geometry.kernel_windows(x.shape), relu, y)
+    return y
+
+
+def _backward(
+    plan: Plan,
+    dy: Any,
+    need_dx: bool,
+    relu_output: Any,
+    out: Any,
+    dw_shape: tuple[int, ...],
+    argmax: Array | None = None,
+) -> Gradients:
+    """Return dx, unless it is not needed, dw and db; with `argmax`, `dy` lies behind the pooling."""
+    x, w, geometry, runs, pooling = plan
+    dy, relu_output = _checked_like_result(dy, "dy", plan), _checked_like_result(relu_output, "relu_output", plan)
+    given = (None, None, None) if out is None else out
+    if not isinstance(given, tuple) or len(given) != 3:
+        raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {out!r:.80}")
+    read = (dy, x, w, relu_output, argmax)
+    dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=read) if need_dx else None
+    dw = output_array(given[1], "out[1] (dw)", dw_shape, w.dtype, inputs=(*read, dx))
+    db = output_array(given[2], "out[2] (db)", w.shape[3:], w.dtype, inputs=(*read, dx, dw))
+    if runs == "toom_cook":
+        toom_cook.conv2d_backward(dy, x, w, geometry, relu_output, dx, dw.reshape(w.shape), db, pooling, argmax)
+    else:
+        _, _, C_in, C_out = w.shape
+        w_transposed = padded_to_vectors(w.swapaxes(2, 3).reshape(-1, C_out, C_in))
+        windows = geometry.kernel_windows(x.shape)
+        kernels.conv2d_backward(dy, x, w_transposed, relu_output, windows, dx, dw.reshape(-1, C_out), db)
+    return dx, dw, db
+
+
+def _checked_like_result(value: Any, name: str, plan: Plan) -> Any:
+    """Return `value` contiguous if it has the shape and dtype of the result, or is None."""
+    if value is None and name != "dy":
+        return None
+    value = float_array(value, name, "N, PH, PW, C_out" if plan.pooling else "N, OH, OW, C_out")
+    same_dtype(value, name, plan.x, "x")
+    exact_shape(value, name, plan.y_shape, "the shape of the forward result y")
+    return value
