@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import npcnn as nn
-from npcnn.gradcheck import KinkWarning, gradcheck
+from npcnn.gradient_check import KinkWarning, gradcheck
 
 LAYER_TOLERANCE = 1e-7
 NETWORK_TOLERANCE = 1e-6

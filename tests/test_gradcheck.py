@@ -9,7 +9,7 @@ import pytest
 from fake_layers import Chain, Dense, Dropout, ReusesItsBuffer
 
 from npcnn import reference
-from npcnn.gradcheck import GradientError, KinkWarning, gradcheck
+from npcnn.gradient_check import GradientError, KinkWarning, gradcheck
 
 
 def relu_backward(dy, x):

@@ -5,7 +5,7 @@ import pytest
 from fake_layers import Dense
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.gradcheck import gradcheck
+from npcnn.gradient_check import gradcheck
 
 
 def test_float32_is_refused_with_the_reason(rng):

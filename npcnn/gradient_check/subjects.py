@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.gradcheck.differences import Array
+from npcnn.gradient_check.differences import Array
 
 
 class FunctionSubject:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from npcnn.gradcheck.differences import Index
+from npcnn.gradient_check.differences import Index
 
 _COLUMNS = (
     "array",
@@ -121,7 +121,7 @@ class GradcheckReport:
 
     Examples
     --------
-    >>> from npcnn.gradcheck import gradcheck
+    >>> from npcnn.gradient_check import gradcheck
     >>> report = gradcheck(np.sin, np.array([0.5, 2.0]), backward=lambda dy, x: dy * np.cos(x))
     >>> report.ok, report.worst.name, report.worst.checked
     (True, 'x', 2)

@@ -56,15 +56,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.gradcheck.differences import Array, Differences
-from npcnn.gradcheck.report import (
+from npcnn.gradient_check.differences import Array, Differences
+from npcnn.gradient_check.report import (
     ArrayCheck,
     GradcheckReport,
     GradientError,
     Kink,
     KinkWarning,
 )
-from npcnn.gradcheck.subjects import subject_of
+from npcnn.gradient_check.subjects import subject_of
 
 __all__ = [
     "ArrayCheck",
@@ -153,7 +153,7 @@ def gradcheck(
 
     Examples
     --------
-    >>> from npcnn.gradcheck import gradcheck
+    >>> from npcnn.gradient_check import gradcheck
     >>> def product(x, w):
     ...     return x @ w
     >>> def product_backward(dy, x, w):

@@ -1,6 +1,6 @@
 """The slope of a function at one element, by differences; and whether it has a slope there.
 
-This is the numerical heart of the gradient check; the first paragraphs of `npcnn.gradcheck` tell
+This is the numerical heart of the gradient check; the first paragraphs of `npcnn.gradient_check` tell
 what is done and why.
 """
 
@@ -62,7 +62,7 @@ class Differences:
 
     Examples
     --------
-    >>> from npcnn.gradcheck.differences import Differences
+    >>> from npcnn.gradient_check.differences import Differences
     >>> x = np.array([3.0, 0.0])
     >>> differences = Differences(lambda: x * abs(x), x * abs(x), np.ones(2), 1e-4, 1e-7)
     >>> round(differences.slope(x, (0,)).numeric, 9)
