@@ -20,7 +20,7 @@ Index: TypeAlias = tuple[int, ...]
 _STEPS = 5  # eps, eps / 10, ..., eps / 10**4
 _FLOOR_OF_OUTPUT = 1e-4
 _FLOOR_OF_ARRAY = 1e-3
-_FAR = 1e6
+_FAR = 1e6  # a step far outside the bend of any saturating function, times max(1, abs(element))
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -125,6 +125,7 @@ class Differences:
             elif across := _across_kink(attempts, at):
                 return Slope(numeric, across.left, across.right, True, across.moved)
         moved = best.moved
+        # Outputs that stay may have a slope that their rounding hides.  If that would matter, see whether they depend.
         hidden = _EPSILON * _largest(self._sizes, ~moved) / (self.eps * unit / 10**at)
         if hidden > self._allowed(best):
             moved = moved | self._moved_by(index, _FAR * unit)
