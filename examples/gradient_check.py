@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +23,12 @@ from typing import Any
 import numpy as np
 
 import npcnn as nn
-from npcnn.gradcheck import KinkWarning, gradcheck
+from npcnn.gradient_check import KinkWarning, gradcheck
 
 LAYER_TOLERANCE = 1e-7
 NETWORK_TOLERANCE = 1e-6
-COLUMNS = "{:<44} {:<34} {:>9} {:>9} {:>6} {:>12}  {}"
+COLUMNS = "  {:<44} {:>9} {:>9} {:>6} {:>12}  {}"
+WIDTH = 100
 
 
 def layers(rng: np.random.Generator) -> list[tuple[Any, tuple[int, ...]]]:
@@ -53,18 +55,17 @@ def layers(rng: np.random.Generator) -> list[tuple[Any, tuple[int, ...]]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print one line for each array of each layer; return the exit status."""
+    """Print every layer, with a line for each of its arrays; return the exit status."""
     options = parse(arguments)
     rng = np.random.default_rng(options.seed)
     cases = [(layer, shape, repr(layer), LAYER_TOLERANCE) for layer, shape in layers(rng)]
     network = nn.models.cifar_separable(rng=rng, dtype=np.float64)
     cases.append((network, (1, 24, 24, 3), "models.cifar_separable", NETWORK_TOLERANCE))
 
-    print(COLUMNS.format(
-        "layer", "array", "elements", "checked", "kinks", "worst error", "verdict"
-    ))  # fmt: skip
+    print(COLUMNS.format("array", "elements", "checked", "kinks", "worst error", "verdict"))
     all_ok = True
     for layer, shape, title, tolerance in cases:
+        print(textwrap.fill(on_one_line(title), WIDTH, subsequent_indent="    "))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KinkWarning)  # the table counts them
             report = gradcheck(
@@ -77,17 +78,18 @@ def main(arguments: list[str] | None = None) -> int:
         all_ok = all_ok and report.ok
         for check in report.arrays:
             print(COLUMNS.format(
-                shortened(title, 44), check.name, check.elements, check.checked,
-                len(check.kinks), f"{check.relative_error:.1e}", check.verdict,
+                check.name, check.elements, check.checked, len(check.kinks),
+                f"{check.relative_error:.1e}", check.verdict,
             ))  # fmt: skip
-    print("every gradient agrees" if all_ok else "a gradient DISAGREES with its differences")
+            if check.remark:
+                print(textwrap.fill(check.remark, WIDTH, initial_indent="    ", subsequent_indent="    "))
+    print("every gradient agrees" if all_ok else "a gradient is WRONG: see the lines that say FAILED")
     return 0 if all_ok else 1
 
 
-def shortened(text: str, width: int) -> str:
-    """Return the text on one line, cut to `width` characters."""
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[: width - 3] + "..."
+def on_one_line(call: str) -> str:
+    """Return a call that is written over several lines as one line."""
+    return " ".join(call.split()).replace("( ", "(").replace(", )", ")")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

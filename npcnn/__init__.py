@@ -8,7 +8,7 @@ where to look                 what is there
 `npcnn.layers`                layers and networks, with explicit backward passes
 `npcnn.models`                the article's networks
 `npcnn.optimizers`            Adam and SGD; `npcnn.schedules`, `npcnn.initializers`
-`npcnn.gradcheck`             are these gradients right?
+`npcnn.gradient_check`        are these gradients right?
 `npcnn.train`                 the training loop, logs, checkpoints
 `npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
 `npcnn.explain`               a trained network as a page to point at
@@ -35,7 +35,7 @@ from npcnn import (
 )
 from npcnn.config import get_num_threads, set_num_threads, show_config
 from npcnn.errors import CheckpointError, DataError, DTypeError, ShapeError, WeightsError
-from npcnn.gradcheck import GradcheckReport, GradientError, KinkWarning, gradcheck
+from npcnn.gradient_check import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
     AvgPool2D,
     Concat,

@@ -46,8 +46,8 @@ class ReusesItsBuffer:
         return np.multiply(x, x, out=self.buffer)
 
     def backward(self, dy):
-        dy *= 2  # spoils the caller's dy
-        return np.multiply(dy, self.x, out=self.buffer)
+        np.multiply(dy, self.x, out=self.buffer)
+        return np.multiply(2, self.buffer, out=self.buffer)
 
 
 class Dropout:

@@ -9,7 +9,7 @@ import pytest
 from fake_layers import Chain, Dense, Dropout, ReusesItsBuffer
 
 from npcnn import reference
-from npcnn.gradcheck import GradientError, KinkWarning, gradcheck
+from npcnn.gradient_check import GradientError, KinkWarning, gradcheck
 
 
 def relu_backward(dy, x):
@@ -137,6 +137,115 @@ def test_an_empty_batch(rng):
     report = gradcheck(Dense(rng), np.zeros((0, 4)))
     assert report.ok, report
     assert report.arrays[0].elements == 0
+
+
+# ---------------------------------------------------- poles, flat places, outputs of many sizes
+
+
+@pytest.mark.parametrize(
+    ("function", "derivative"),
+    [(np.log, lambda x: 1 / x), (lambda x: 1 / x, lambda x: -1 / x**2), (lambda x: x**-0.5, lambda x: -0.5 * x**-1.5)],
+)
+def test_a_step_that_lands_on_a_pole_is_shortened(function, derivative):
+    # x - h or x - h/2 is 0, for each of the steps but the shortest.
+    x = np.array([1e-4, 0.5e-4, 1e-5, 0.5e-5, 1e-6, 0.7])
+    report = gradcheck(function, x, backward=lambda dy, x: dy * derivative(x))
+    assert report.ok, report
+    assert report.worst.checked == x.size
+    report = gradcheck(function, x, backward=lambda dy, x: 1.001 * dy * derivative(x))
+    assert report.worst.failed == x.size
+
+
+def test_where_no_step_is_short_enough_it_says_so():
+    x = np.array([1e-9, 1.0])
+    report = gradcheck(np.log, x, backward=lambda dy, x: dy / x)
+    assert (report.ok, report.worst.failed, report.worst.index) == (False, 1, (0,))
+    assert "x: the output is not finite" in str(report)
+    assert "pass a smaller eps" in str(report)
+    assert gradcheck(np.log, x, backward=lambda dy, x: dy / x, eps=1e-11).ok
+
+
+def test_infinite_slopes_do_not_pass():
+    report = gradcheck(lambda x: 1e308 * np.sin(1e3 * x), np.zeros(2), backward=lambda dy, x: np.full(2, np.inf))
+    assert report.worst.failed == 2
+
+
+FLAT = {  # the slope at 0 is 0, but differences of any step are not
+    "squared ReLU": (lambda x: np.maximum(x, 0) ** 2, lambda x: 2 * np.maximum(x, 0)),
+    "as a square root": (lambda x: np.maximum(x, 0) ** 1.5, lambda x: 1.5 * np.maximum(x, 0) ** 0.5),
+    "cube": (lambda x: x**3, lambda x: 3 * x**2),
+    "fifth power": (lambda x: x**5, lambda x: 5 * x**4),
+    "odd": (lambda x: x * abs(x), lambda x: 2 * abs(x)),
+}
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 1 / 3])
+@pytest.mark.parametrize(("function", "derivative"), FLAT.values(), ids=FLAT)
+@pytest.mark.parametrize("z", [[0.0], [0.0, -1.0], [0.0, 2.0]])
+def test_a_slope_of_zero_where_the_outputs_are_zero(function, derivative, z, shift):
+    x = np.array(z) + shift
+    report = gradcheck(lambda x: function(x - shift), x, backward=lambda dy, x: dy * derivative(x - shift))
+    assert report.ok, report
+    assert report.worst.checked == x.size
+    for wrong in (1e-6, 1.0):
+        report = gradcheck(lambda x: function(x - shift), x, backward=lambda dy, x, wrong=wrong: wrong + 0 * dy)
+        assert report.worst.failed == x.size
+
+
+def test_a_squared_hinge_at_its_hinge():
+    # One output, in which the others are added up: rounding ends what shrinks with the step.
+    x = np.array([0.0, 1.0, 2.0, -1.0])
+    report = gradcheck(lambda x: (np.maximum(x, 0) ** 2).sum(), x, backward=lambda dy, x: dy * 2 * np.maximum(x, 0))
+    assert report.ok, report
+    assert report.worst.checked == 4
+
+
+def test_a_bend_beside_a_kink_does_not_hide_it():
+    # Slopes of -1 and 1 on either side: their mean tends to 0.
+    with pytest.warns(KinkWarning):
+        report = gradcheck(lambda x: abs(x) + np.maximum(x, 0) ** 2, np.zeros(1), backward=lambda dy, x: dy * 0)
+    assert len(report.kinks) == 1
+
+
+@pytest.mark.parametrize("constant", [1e11, 1e16, 1e300])
+def test_a_large_output_that_stays_hides_nothing(constant):
+    def function(x):
+        return np.array([constant, x[0]])
+
+    assert gradcheck(function, np.array([1.0]), backward=lambda dy, x: dy[1:]).ok
+    for factor in (2, 1.0001, 0):
+        report = gradcheck(function, np.array([1.0]), backward=lambda dy, x, factor=factor: factor * dy[1:])
+        assert report.worst.failed == 1
+
+
+def test_nor_does_a_large_slope_of_another_output():
+    scale = np.array([1e11, 1.0, 1e-11])
+    assert gradcheck(lambda x: scale * x, np.ones(3), backward=lambda dy, x: scale * dy).ok
+    report = gradcheck(lambda x: scale * x, np.ones(3), backward=lambda dy, x: scale * dy * [1, 1.001, 1.001])
+    assert report.worst.failed == 2
+
+
+def test_saturated_outputs_do_not_fail():
+    # The slopes, 1e-13 to 1e-18, are less than the rounding of an output of 1; that of exp(-35) is not.
+    x = np.array([0.0, 30.0, 33.0, 40.0])
+    signs = np.array([[1.0], [-1.0]])
+
+    def backward(dy, x):
+        return (dy * signs * np.exp(-x) / (1 + np.exp(-x)) ** 2).sum(axis=0)
+
+    report = gradcheck(lambda x: 1 / (1 + np.exp(-signs * x)), x, backward=backward)
+    assert report.ok, report
+    assert gradcheck(lambda x: 1 / (1 + np.exp(-x)), x[3:], backward=lambda dy, x: dy * np.exp(-x)).ok
+
+
+def test_a_function_that_refuses_values_far_away():
+    def function(x):
+        if abs(x).max() > 2:
+            raise ValueError("between -2 and 2, please")
+        return np.array([5.0, x[0]])
+
+    assert gradcheck(function, np.ones(2), backward=lambda dy, x: dy[::-1] * [1, 0]).ok
+    assert gradcheck(function, np.ones(2), backward=lambda dy, x: dy[::-1]).worst.failed == 1
 
 
 # --------------------------------------------------------------- what is wrong must be caught

@@ -5,7 +5,7 @@ import pytest
 from fake_layers import Dense
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.gradcheck import gradcheck
+from npcnn.gradient_check import gradcheck
 
 
 def test_float32_is_refused_with_the_reason(rng):
@@ -43,11 +43,17 @@ def test_infinite_points_are_refused(value, rng):
         (lambda d, x: gradcheck(d, x, backward=d.backward), TypeError, "backward= is for func"),
         (lambda d, x: gradcheck(np.sin, x), TypeError, "a function needs backward=g"),
         (lambda d, x: gradcheck(np.sin, backward=np.cos), TypeError, "at least one input"),
-        (lambda d, x: gradcheck(d, x, eps=0), ValueError, "eps must be a positive number, got 0"),
-        (lambda d, x: gradcheck(d, x, eps=-1e-5), ValueError, "eps must be a positive number"),
-        (lambda d, x: gradcheck(d, x, eps=np.nan), ValueError, "eps must be a positive number"),
-        (lambda d, x: gradcheck(d, x, tolerance=0), ValueError, "tolerance must be a positive"),
-        (lambda d, x: gradcheck(d, x, max_elements=0), ValueError, "max_elements must be None"),
+        (lambda d, x: gradcheck(d, x, eps=0), ValueError, "eps must be a finite number above 0, got 0"),
+        (lambda d, x: gradcheck(d, x, eps=-1e-5), ValueError, "eps must be a finite number above 0"),
+        (lambda d, x: gradcheck(d, x, eps=np.nan), ValueError, "eps must be a finite number above 0"),
+        (lambda d, x: gradcheck(d, x, tolerance=0), ValueError, "tolerance must be a finite number above 0"),
+        (
+            lambda d, x: gradcheck(d, x, max_elements=0),
+            ValueError,
+            "max_elements must be an integer of at least 1, got 0",
+        ),
+        (lambda d, x: gradcheck(d, x, eps="1e-4"), TypeError, "eps must be a number above 0, got '1e-4'"),
+        (lambda d, x: gradcheck(d, x, max_elements=2.5), TypeError, "max_elements must be an integer .*got 2.5"),
         (
             lambda d, x: gradcheck(np.matmul, x, x.T, backward=lambda dy, a, b: dy),
             TypeError,

@@ -8,8 +8,7 @@ is in the docstring and the code uses its letters.
 
 =================  =========================================================
 windows.py         where sliding windows lie: padding and output size
-im2col.py          im2col, col2im: convolution as a matrix product
-convolution.py     conv2d, conv1d
+convolution.py     conv2d, conv1d; im2col, col2im: convolution as a matrix product
 pooling.py         max_pool2d, avg_pool2d
 activations.py     relu, softmax, log_softmax, softmax_cross_entropy
 =================  =========================================================
@@ -28,8 +27,7 @@ from npcnn.reference.activations import (
     softmax,
     softmax_cross_entropy,
 )
-from npcnn.reference.convolution import conv1d, conv1d_backward, conv2d, conv2d_backward
-from npcnn.reference.im2col import col2im, im2col
+from npcnn.reference.convolution import col2im, conv1d, conv1d_backward, conv2d, conv2d_backward, im2col
 from npcnn.reference.pooling import (
     avg_pool2d,
     avg_pool2d_backward,

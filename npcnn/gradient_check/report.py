@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from npcnn.gradcheck.differences import Index
+from npcnn.gradient_check.differences import Index
 
 _COLUMNS = (
     "array",
@@ -81,6 +81,9 @@ class ArrayCheck:
         Where it is; None when nothing could be compared.
     analytic, numeric : float
         What the backward pass and the differences say there.
+    remark : str
+        What else is wrong with the gradient, and what to do: backward adds to it instead of writing
+        it, say.  Empty if nothing is.
     """
 
     name: str
@@ -92,16 +95,17 @@ class ArrayCheck:
     index: Index | None
     analytic: float
     numeric: float
+    remark: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether every checked element agrees, and there was one to check."""
-        return self.failed == 0 and (self.checked > 0 or self.elements == 0)
+        """Whether every checked element agrees, there was one to check, and nothing else is wrong."""
+        return not (self.failed or self.remark) and (self.checked > 0 or self.elements == 0)
 
     @property
     def verdict(self) -> str:
         """One of "ok", "FAILED", and "only kinks" when no element could be checked."""
-        if self.failed:
+        if self.failed or self.remark:
             return "FAILED"
         return "ok" if self.ok else "only kinks"
 
@@ -121,7 +125,7 @@ class GradcheckReport:
 
     Examples
     --------
-    >>> from npcnn.gradcheck import gradcheck
+    >>> from npcnn.gradient_check import gradcheck
     >>> report = gradcheck(np.sin, np.array([0.5, 2.0]), backward=lambda dy, x: dy * np.cos(x))
     >>> report.ok, report.worst.name, report.worst.checked
     (True, 'x', 2)
@@ -152,13 +156,14 @@ class GradcheckReport:
             raise GradientError(str(self))
 
     def __str__(self) -> str:
-        """Lay the findings out as a table, one line an array, and the first few kinks below."""
+        """Lay the findings out as a table, one line an array, with remarks and the first few kinks below."""
         table = [_COLUMNS, *(_cells(check) for check in self.arrays)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [f"gradient check of {self.target}: {'ok' if self.ok else 'FAILED'} (tolerance {self.tolerance:g})"]
         for row in table:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             lines.append("  ".join(cells).rstrip())
+        lines += [f"{check.name}: {check.remark}" for check in self.arrays if check.remark]
         lines += [str(kink) for kink in self.kinks[:_KINKS_SHOWN]]
         if len(self.kinks) > _KINKS_SHOWN:
             lines.append(f"... and {len(self.kinks) - _KINKS_SHOWN} more kinks")

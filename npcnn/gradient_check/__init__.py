@@ -18,21 +18,31 @@ outputs that do not depend on the element cancel exactly.
 *Kinks.*  ReLU and max pooling are not smooth, and a difference across a kink
 is worth nothing.  How far D(h) and D(h/2) lie apart, and whether the two
 one-sided slopes approach each other as they should, tells; while they do not,
-h is cut to a tenth, four times.  If the one-sided slopes still keep their
-distance, the point sits on a kink, or so close to one (some 1e-8) that
-rounding hides what lies before it: there is no gradient to compare with, and
-the element is reported, not judged.
+or while a step lands where the output is not finite, h is cut to a tenth, four
+times.  If the one-sided slopes still keep their distance, the point sits on a
+kink, or so close to one (some 1e-8) that rounding hides what lies before it:
+there is no gradient to compare with, and the element is reported, not judged.
+If both shrink with h instead, as those of max(x, 0)^2 at 0 do, the slope is 0.
 
 *Relative error.*  |a - n| / max(|a| + |n|, floor), for the analytic value a
-and the numeric value n.  The floor is a thousandth of the largest numeric
-gradient of the same array, and at least 1e-4 of the largest |output * dy|:
-below that, the rounding of the differences themselves would be measured.  A
-correct operation stays below 1e-7, a network with many ReLUs below 1e-6 (the
-step must shrink until it crosses no kink, and then rounding is felt); a wrong
-gradient is usually off by a per cent or more.
+and the numeric value n.  The floor is set by the outputs that move with the
+element, however large the others are: 1e-4 of the largest |output * dy| among
+them, for below that the rounding of the differences themselves would be
+measured, and at least a thousandth of the largest numeric gradient of any
+element of the same array that moves one of them.  A correct operation stays
+below 1e-7, a network with many ReLUs below 1e-6 (the step must shrink until it
+crosses no kink, and then rounding is felt); a wrong gradient is usually off by
+a per cent or more.
 
-The point of a check is a small one: a batch of one or two pictures, random
-numbers, `max_elements` for a large network.
+*What numbers do not show.*  A layer may compute the right gradient and still
+train wrongly.  So backward runs twice, with `grads` full of zeros and then of
+NaN: what it adds to instead of writing it, what it leaves as it was, and what
+depends on earlier calls differs between the two, and fails with a remark.  A
+forward or backward that changes `x`, `dy` or a parameter raises ValueError:
+another layer still needs that array, and there is no fixed point to check at.
+
+Check at a small point: a batch of one or two pictures, random numbers,
+`max_elements` for a large network.
 
 ==============  =====================================================
 subjects.py     what is checked: a layer with its parameters, a function
@@ -48,7 +58,6 @@ differences are only a check); Stanford's CS231n notes, "Gradient checks"
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -56,15 +65,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.gradcheck.differences import Array, Differences
-from npcnn.gradcheck.report import (
+from npcnn.functional.checks import integer
+from npcnn.gradient_check.differences import Array, Differences
+from npcnn.gradient_check.report import (
     ArrayCheck,
     GradcheckReport,
     GradientError,
     Kink,
     KinkWarning,
 )
-from npcnn.gradcheck.subjects import subject_of
+from npcnn.gradient_check.subjects import subject_of
+from npcnn.schedules import positive
 
 __all__ = [
     "ArrayCheck",
@@ -74,9 +85,6 @@ __all__ = [
     "KinkWarning",
     "gradcheck",
 ]
-
-_FLOOR_OF_ARRAY = 1e-3
-_FLOOR_OF_OUTPUT = 1e-4
 
 
 def gradcheck(
@@ -119,15 +127,15 @@ def gradcheck(
         The largest relative error that passes; the module's first paragraphs define it.
     max_elements : int, optional
         Check that many elements of every array, drawn at random; by default all.  Each costs from
-        4 to 20 evaluations of the target.
+        4 to 22 evaluations of the target.
     seed : int
         For `dy` and for the choice of elements; the same seed gives the same report.
 
     Returns
     -------
     GradcheckReport
-        Whether the gradients are right is in its `ok`; nothing is raised for a wrong one.  Call
-        `raise_if_failed()` in a test.
+        Whether the gradients are right is in its `ok`; nothing is raised for one that is wrong, adds
+        to what was there before or is never set.  Call `raise_if_failed()` in a test.
 
     Raises
     ------
@@ -139,8 +147,8 @@ def gradcheck(
     ShapeError
         If a gradient has another shape than its array.
     ValueError
-        If an input or the output is not finite, if a number is out of range, or if the target
-        returns something else each time it is called.
+        If an input or the output is not finite, if a number is out of range, if the target returns
+        something else each time it is called, or if it changes `x`, `dy` or a parameter.
 
     Warns
     -----
@@ -153,7 +161,7 @@ def gradcheck(
 
     Examples
     --------
-    >>> from npcnn.gradcheck import gradcheck
+    >>> from npcnn.gradient_check import gradcheck
     >>> def product(x, w):
     ...     return x @ w
     >>> def product_backward(dy, x, w):
@@ -167,28 +175,29 @@ def gradcheck(
     >>> report.ok, report.worst.name, round(report.worst.relative_error, 3)
     (False, 'w', 0.333)
     """
-    _positive(eps, "eps")
-    _positive(tolerance, "tolerance")
-    if max_elements is not None and max_elements < 1:
-        raise ValueError(f"max_elements must be None (all) or at least 1, got {max_elements}")
+    eps, tolerance = positive(eps, "eps"), positive(tolerance, "tolerance")
+    if max_elements is not None:
+        max_elements = integer(max_elements, "max_elements", minimum=1)
     rng = np.random.default_rng(seed)
     subject = subject_of(target, inputs, backward)
     try:
         y = subject.output()
         dy = rng.standard_normal(y.shape)
-        gradients = subject.gradients(dy.copy())
+        gradients = subject.gradients(dy)
         _refuse_randomness(y, subject.output())
-        differences = Differences(subject.output, y, dy, eps, tolerance)
-        checks = [
-            _check_array(name, array, gradient, differences, tolerance, max_elements, rng)
-            for name, array, gradient in zip(subject.names, subject.arrays, gradients, strict=True)
-            if gradient is not None
-        ]
-        # What the last forward kept belongs to a moved parameter; a backward uses it up.
-        subject.gradients(dy.copy())
+        second = subject.gradients(dy, stale=np.nan)
+        checks = []
+        for name, array, gradient, again in zip(subject.names, subject.arrays, gradients, second, strict=True):
+            if gradient is not None and again is not None:
+                differences = Differences(array, subject.output, y, dy, eps, tolerance)
+                remark = _remark(name, gradient, again, subject.writes_grads and array is not subject.arrays[0])
+                checks.append(_check_array(name, gradient, differences, max_elements, rng, remark))
+        # What the last forward kept belongs to a moved element, or is used up.
+        subject.output()
+        subject.gradients(dy)
     finally:
         subject.restore()
-    report = GradcheckReport(_title(target), float(tolerance), tuple(checks))
+    report = GradcheckReport(_title(target), tolerance, tuple(checks))
     if report.kinks:
         warnings.warn(
             f"{len(report.kinks)} element(s) were not judged, the first: {report.kinks[0]}; "
@@ -201,50 +210,71 @@ def gradcheck(
 
 def _check_array(
     name: str,
-    array: Array,
     gradient: Array,
     differences: Differences,
-    tolerance: float,
     max_elements: int | None,
     rng: np.random.Generator,
+    remark: str,
 ) -> ArrayCheck:
     """Compare the gradient of one array with its differences."""
-    chosen = np.arange(array.size)
-    if max_elements is not None and max_elements < array.size:
-        chosen = np.sort(rng.choice(array.size, max_elements, replace=False))
-    indices, numbers, kinks = [], [], []
-    floor = _FLOOR_OF_OUTPUT * differences.scale
+    chosen = np.arange(gradient.size)
+    if max_elements is not None and max_elements < gradient.size:
+        chosen = np.sort(rng.choice(gradient.size, max_elements, replace=False))
+    indices, slopes, kinks = [], [], []
     for flat in chosen:
-        index = tuple(int(i) for i in np.unravel_index(flat, array.shape))
-        slope = differences.slope(array, index, floor)
+        index = tuple(int(i) for i in np.unravel_index(flat, gradient.shape))
+        slope = differences.slope(index)
         if slope.on_kink:
             kinks.append(Kink(name, index, slope.left, slope.right, float(gradient[index])))
-            continue
-        indices.append(index)
-        numbers.append(slope.numeric)
-        if math.isfinite(slope.numeric):
-            floor = max(floor, _FLOOR_OF_ARRAY * abs(slope.numeric))
-    if not indices:
-        return ArrayCheck(name, array.size, 0, 0, tuple(kinks), 0.0, None, 0.0, 0.0)
+        else:
+            indices.append(index)
+            slopes.append(slope)
+    if not slopes:
+        return ArrayCheck(name, gradient.size, 0, 0, tuple(kinks), 0.0, None, 0.0, 0.0, remark)
 
-    numeric = np.array(numbers)
+    numeric = np.array([slope.numeric for slope in slopes])
     analytic = np.array([gradient[index] for index in indices])
-    size = np.maximum(np.abs(analytic) + np.abs(numeric), floor)
-    gap = np.abs(analytic - numeric)
-    with np.errstate(invalid="ignore"):  # inf / inf; NaN is as wrong as can be
+    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf; NaN is as wrong as can be
+        size = np.maximum(np.abs(analytic) + np.abs(numeric), [differences.floor(slope.moved) for slope in slopes])
+        gap = np.abs(analytic - numeric)
         errors = np.divide(gap, size, out=np.zeros_like(gap), where=gap != 0)
     errors[np.isnan(errors)] = np.inf
+    if not np.isfinite(numeric).all():
+        remark = remark or "the output is not finite so near to an element; pass a smaller eps, or another point"
     worst = int(errors.argmax())
     return ArrayCheck(
         name,
-        array.size,
+        gradient.size,
         len(indices),
-        int((errors > tolerance).sum()),
+        int((errors > differences.tolerance).sum()),
         tuple(kinks),
         float(errors[worst]),
         indices[worst],
         float(analytic[worst]),
         float(numeric[worst]),
+        remark,
+    )
+
+
+def _remark(name: str, first: Array, second: Array, in_grads: bool) -> str:
+    """Say what is wrong if two backward passes differ, before which a layer's grads were full of 0 and of NaN."""
+    largest = float(np.abs(first).max(where=np.isfinite(first), initial=0.0))
+    if np.allclose(first, second, rtol=0, atol=1e-10 * largest, equal_nan=True):
+        return ""
+    stale = np.isnan(second) & ~np.isnan(first)
+    if not (in_grads and stale.any()):
+        return (
+            "backward gave another gradient the second time, after the same forward and with the same dy; compute it "
+            "from these two alone, and keep no sums of earlier calls"
+        )
+    if first[stale].any():
+        return (
+            f"backward adds to grads[{name!r}] instead of writing it, so the gradient grows from step to step; "
+            "write it with [...] = instead of +="
+        )
+    return (
+        f"backward leaves {np.count_nonzero(stale)} of the {stale.size} elements of grads[{name!r}] as they were; "
+        "write all of them, and 0 where the output does not depend on a parameter"
     )
 
 
@@ -259,12 +289,6 @@ def _refuse_randomness(first: Array, second: Array) -> None:
             "a fixed function: keep random generators as attributes of the layer "
             "(numpy.random.Generator), where gradcheck can wind them back"
         )
-
-
-def _positive(value: float, name: str) -> None:
-    """Raise unless `value` is a positive, finite number."""
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 
 def _title(target: Any) -> str:
