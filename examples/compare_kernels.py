@@ -4,7 +4,7 @@
     python examples/compare_kernels.py --steps 2000 --data-dir path/to/cifar-10-batches-bin
 
 The networks differ in the second convolution only: 5 x 5, cut into 5 x 1 and 1 x 5, or kernels of four sizes
-side by side.  Steps are timed in turns, so that whatever else the machine does falls on all three alike.
+side by side.  Their steps are timed in turns, so that whatever else the machine does slows all three alike.
 """
 
 import argparse
@@ -14,23 +14,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from command_line import above_zero, at_least, exit_status
 
 import npcnn as nn
 from npcnn.datasets import TrainingBatches, evaluation_batches
 
 INPUT_SHAPE = (24, 24, 3)
 TIMED_ROUNDS = 7
-
-
-def at_least(minimum):
-    """Return a converter for argparse: a whole number of at least `minimum`."""
-
-    def convert(text):
-        if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
-        return int(text)
-
-    return convert
 
 
 def step_times(nets, batch):
@@ -57,25 +47,16 @@ def accuracy_after(name, data, options):
     return accuracy
 
 
-def main(arguments=None):
-    """Print the table."""
+def compare(arguments):
+    """Print the table; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=nn.datasets.sources.NAMES, default="auto")
     parser.add_argument("--data-dir", type=Path, help="folder of the CIFAR-10 binary files")
     parser.add_argument("--steps", type=at_least(0), default=400, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=1e-3, help="default 1e-3, to see something after few steps")
+    parser.add_argument("--lr", type=above_zero, default=1e-3, help="default 1e-3, to see something after few steps")
     parser.add_argument("--seed", type=at_least(0), default=0, help="default: %(default)s")
     options = parser.parse_args(arguments)
-    try:
-        nn.schedules.positive(options.lr, "--lr")
-        data = nn.datasets.load(options.data, options.data_dir)
-    except (ValueError, OSError) as error:
-        print(f"compare_kernels.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ncompare_kernels.py: interrupted", file=sys.stderr)
-        return 130
-
+    data = nn.datasets.load(options.data, options.data_dir)
     nets = {name: make(rng=np.random.default_rng(0)) for name, make in nn.models.MODELS.items()}
     with TrainingBatches(data.train_images, data.train_labels, batch_size=128) as batches:
         times = step_times(nets, next(batches))
@@ -95,4 +76,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("compare_kernels.py", compare))

@@ -5,8 +5,8 @@
     python examples/cut_kernels.py --data-dir path/to/cifar-10-batches-bin --ranks 8 32 --fine-tune 1000
 
 Each convolution is replaced by its best pair of 5 x 1 and 1 x 5 (npcnn.factorize) where that pair costs fewer
-multiplications.  Accuracy is that on the test pictures, at once and after some more steps of training; the steps of
-all networks are timed in turns.  The whole network gets the same extra steps in the end, to be compared fairly.
+multiplications.  Accuracy is that on the test pictures, right after the cut and after some more steps of training; the
+steps of all networks are timed in turns.  The whole network gets the same extra steps, for a fair comparison.
 With matplotlib installed the table is drawn as well.
 """
 
@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from compare_kernels import INPUT_SHAPE, at_least, step_times
+from command_line import above_zero, at_least, exit_status
+from compare_kernels import INPUT_SHAPE, step_times
 from tqdm import tqdm
 
 import npcnn as nn
@@ -26,7 +27,7 @@ from npcnn.datasets import TrainingBatches, evaluation_batches
 RANKS = (4, 8, 16, 32, 64, 128)
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(arguments):
     """Return the options; argparse prints one line and exits with 2 when they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=nn.datasets.sources.NAMES, default="auto")
@@ -34,7 +35,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--weights", type=Path, help="a trained plain network; default: train one")
     parser.add_argument("--steps", type=at_least(1), default=3000, help="to train it; default: %(default)s")
     parser.add_argument("--fine-tune", type=at_least(1), default=300, help="steps after the cut; default: %(default)s")
-    parser.add_argument("--lr", type=float, default=1e-3, help="default 1e-3; a tenth of it after the cut")
+    parser.add_argument("--lr", type=above_zero, default=1e-3, help="default 1e-3; a tenth of it after the cut")
     parser.add_argument("--ranks", type=at_least(1), nargs="+", default=RANKS, metavar="R", help=f"default: {RANKS}")
     parser.add_argument("--seed", type=at_least(0), default=0, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("cut-kernels.png"), help="default: %(default)s")
@@ -120,9 +121,9 @@ def print_table(rows):
         )
 
 
-def cut_kernels(options):
-    """Do what the head of this file says; return the exit status."""
-    nn.schedules.positive(options.lr, "--lr")
+def cut_kernels(arguments):
+    """Train, cut, train on, print and draw; return the exit status."""
+    options = parse_arguments(arguments)
     if options.out.is_dir() or not options.out.absolute().parent.is_dir():
         raise ValueError(f"--out must be a file in a folder that exists, got {options.out}")
     data = nn.datasets.load(options.data, options.data_dir)
@@ -149,8 +150,8 @@ def cut_kernels(options):
     config = nn.config.config()
     print(f"{data.name}; batch 128, float32, {config['threads']} threads, {config['isa']}\n")
     print("multiplications: one picture, forward, by the definition; step: forward, backward and Adam")
-    print(f"cut, trained on: test accuracy of the network at once, and after {options.fine_tune} steps more")
-    print("error: what each kernel that was cut lost, as a share of its norm\n")
+    print(f"cut, trained on: test accuracy right after the cut, and after {options.fine_tune} more steps")
+    print("error: what each kernel lost when it was cut, as a share of its norm\n")
     print_table(rows)
     if importlib.util.find_spec("matplotlib"):
         draw(rows, data.name, options.out)
@@ -158,18 +159,5 @@ def cut_kernels(options):
     return 0
 
 
-def main(arguments=None):
-    """Run; one line on stderr and exit status 2 when something the user gave is wrong."""
-    options = parse_arguments(arguments)
-    try:
-        return cut_kernels(options)
-    except (ValueError, OSError, ArithmeticError) as error:
-        print(f"cut_kernels.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ncut_kernels.py: interrupted", file=sys.stderr)
-        return 130
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("cut_kernels.py", cut_kernels))

@@ -18,7 +18,7 @@ from npcnn.functional.checks import integer
 from npcnn.functional.windows import IntOrPair, Padding, window_geometry
 from npcnn.layers import Layer
 from npcnn.layers.base import snake_case
-from npcnn.train.logs import read_metrics
+from npcnn.metrics import read_metrics
 
 # More than this many numbers, or lines of a table, cannot be read in a drawing.
 MOST_NUMBERS, MOST_LABELS = 400, 40
@@ -34,7 +34,8 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
     ax : matplotlib.axes.Axes, optional
         Where to draw.
     smooth : int
-        Steps over which the training accuracy is averaged, at most a fifth of all steps.
+        Each point of the training curve is the mean of this many steps up to it, at most a fifth of all steps; the
+        first points are means of the steps there are by then.
 
     Returns
     -------
@@ -55,8 +56,11 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
     ax = _axes(ax, (8, 4.5))
     steps, accuracy = np.array(training).T
     window = max(1, min(smooth, len(steps) // 5))
-    means = np.convolve(accuracy, np.full(window, 1 / window), mode="valid")
-    ax.plot(steps[window - 1 :], means, label=f"training batch, mean of {window} steps")
+    sums = np.concatenate([[0.0], np.cumsum(accuracy)])
+    ends = np.arange(1, len(steps) + 1)
+    begins = np.maximum(ends - window, 0)
+    means = (sums[ends] - sums[begins]) / (ends - begins)
+    ax.plot(steps, means, label=f"training batch, mean of {window} steps")
     if test:
         ax.plot(*np.array(test).T, marker="o", markersize=3, label=f"test, last {test[-1][1]:.4f}")
     ax.set_xlabel("step")

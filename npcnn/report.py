@@ -1,7 +1,7 @@
 """The report of a training: one HTML file that holds everything, and opens without a network.
 
-It is made of what the run left in its folder (settings.json, result.json, metrics.csv), the network and the data.
-Pictures are drawn by matplotlib and put into the page; without matplotlib the tables remain.  The page's
+It is made of what `npcnn.train.Run` left in its folder (settings.json, result.json, metrics.csv), the network and the
+data.  Pictures are drawn by matplotlib and put into the page; without matplotlib the tables remain.  The page's
 Content-Security-Policy forbids the browser to fetch anything.
 """
 
@@ -12,7 +12,8 @@ import html
 import importlib.util
 import io
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -20,14 +21,10 @@ from typing import Any
 import numpy as np
 
 from npcnn import evaluation, weights
-from npcnn.datasets import evaluation_batches
-from npcnn.datasets.cifar10 import Dataset
+from npcnn.datasets import Dataset
 from npcnn.layers import Layer
 
 MISTAKES = 24
-COMMAND = "python examples/train_cifar.py"
-# Options of the command that decide the result, by their name in settings.json.
-OPTIONS = ("net", "algorithm", "data", "data_dir", "pipeline", "steps", "batch_size", "lr", "seed")
 
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -71,17 +68,34 @@ $body
 """)
 
 
-def write(folder: str | Path, net: Layer, data: Dataset) -> Path:
+def write(
+    folder: str | Path,
+    net: Layer,
+    data: Dataset,
+    test_batches: Callable[[], Iterable[tuple[Any, Any]]],
+    *,
+    title: str,
+    settings: Iterable[str],
+    command: str,
+) -> Path:
     """Write report.html into the folder of a run; return its path.
 
     Parameters
     ----------
     folder : str or Path
-        Folder with settings.json, result.json and metrics.csv, as examples/train_cifar.py leaves it.
+        Folder with settings.json, result.json and metrics.csv, as `npcnn.train.Run` leaves it.
     net : Layer
         The trained network.
     data : Dataset
         What it was trained on.
+    test_batches : callable
+        Returns the pictures of ``data.test_images``, in their order, as an iterable of (x, labels).
+    title : str
+        Title of the page.
+    settings : iterable of str
+        The settings to show, by their names in settings.json.
+    command : str
+        The command that repeats the run.
 
     Raises
     ------
@@ -89,12 +103,12 @@ def write(folder: str | Path, net: Layer, data: Dataset) -> Path:
         If a file is missing or the report cannot be written.
     """
     folder = Path(folder)
-    settings = json.loads((folder / "settings.json").read_text())
+    saved = json.loads((folder / "settings.json").read_text())
     result = json.loads((folder / "result.json").read_text())
-    batches = evaluation_batches(data.test_images, data.test_labels)
-    probabilities, labels = evaluation.predict(net, batches)
+    probabilities, labels = evaluation.predict(net, test_batches())
     matrix = evaluation.confusion_matrix(labels, probabilities.argmax(axis=1), len(data.class_names))
     figures = _drawings(folder, net, data, probabilities, labels)
+    x, _ = next(iter(test_batches()))
     sections = [
         _key_figures(result),
         _section("How it learnt", figures["curve"]),
@@ -102,33 +116,15 @@ def write(folder: str | Path, net: Layer, data: Dataset) -> Path:
         _section("Class by class", _classes(matrix, data.class_names)),
         _section("What the first layer looks for", figures["filters"]),
         _section("The worst mistakes", figures["mistakes"]),
-        _section("Data", _table(_about_data(data, settings))),
-        _section("Network", f"<pre>{html.escape(_summary(net, data))}</pre>"),
-        _section("Settings", _table({name: settings.get(name) for name in (*OPTIONS, "threads", "checkpoint_every")})),
-        _section("Machine", _table(settings["config"])),
-        _section("Do it again", f"<pre class='command'>{html.escape(command(settings))}</pre>"),
+        _section("Data", _table(_about_data(data, saved))),
+        _section("Network", _network(net, x.shape[1:])),
+        _section("Settings", _table({name: saved.get(name) for name in settings})),
+        _section("Machine", _table(saved["config"])),
+        _section("Do it again", f"<pre class='command'>{html.escape(command)}</pre>"),
     ]
-    title = f"{settings['net']} network on {data.name}, seed {settings['seed']}"
     page = PAGE.substitute(title=html.escape(title), body="\n".join(sections))
     weights.write_atomically(folder / "report.html", page.encode())
     return folder / "report.html"
-
-
-def command(settings: Mapping[str, Any]) -> str:
-    """Return the command that repeats a run, from its settings.
-
-    Examples
-    --------
-    >>> nn.report.command({"net": "plain", "lr": 0.001, "data_dir": "my data"})
-    "python examples/train_cifar.py --net plain --data-dir 'my data' --lr 0.001"
-    """
-    import shlex
-
-    words = [COMMAND]
-    for name in OPTIONS:
-        if settings.get(name) is not None:
-            words += [f"--{name.replace('_', '-')}", shlex.quote(str(settings[name]))]
-    return " ".join(words)
 
 
 def _section(heading: str, content: str) -> str:
@@ -136,12 +132,12 @@ def _section(heading: str, content: str) -> str:
 
 
 def _key_figures(result: Mapping[str, Any]) -> str:
+    steps, averaged = result["steps"], result["training_accuracy_steps"]
+    span = "over the whole run, while it learnt" if averaged == steps else f"of the last {averaged} steps"
     figures = {
         "test accuracy": f"{result['test_accuracy']:.4f}",
-        f"training accuracy, mean of the last {result['training_accuracy_steps']} steps": (
-            f"{result['training_accuracy']:.4f}"
-        ),
-        "steps": f"{result['steps']:,}",
+        f"training accuracy, mean {span}": f"{result['training_accuracy']:.4f}",
+        "steps": f"{steps:,}",
         "seconds": f"{result['seconds']:,.0f}",
     }
     items = "".join(f"<li><b>{value}</b>{html.escape(name)}</li>" for name, value in figures.items())
@@ -169,10 +165,12 @@ def _about_data(data: Dataset, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _summary(net: Any, data: Dataset) -> str:
-    x, _ = next(iter(evaluation_batches(data.test_images[:1], data.test_labels[:1])))
-    text: str = net.summary(x.shape[1:])
-    return text
+def _network(net: Any, input_shape: tuple[int, ...]) -> str:
+    return (
+        f"<pre>{html.escape(net.summary(input_shape))}</pre>"
+        "<p>Multiplications: for one picture, forward, by the definition. Spent: by the algorithm that each layer "
+        "runs on.</p>"
+    )
 
 
 def _confusion(matrix: Any, names: tuple[str, ...]) -> str:
@@ -187,22 +185,25 @@ def _confusion(matrix: Any, names: tuple[str, ...]) -> str:
         )
         rows.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
     return (
-        "<p>A row for each true class, a column for what it was taken for; test pictures.</p>"
+        "<p>Of the test pictures: a row for each true class, a column for each class it was taken for.</p>"
         f"<table class='confusion'><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
 
 def _classes(matrix: Any, names: tuple[str, ...]) -> str:
+    def share(value: float) -> str:
+        return "-" if math.isnan(value) else f"{value:.3f}"
+
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{score.pictures}</td><td>{score.recall:.3f}</td>"
-        f"<td>{score.precision:.3f}</td></tr>"
+        f"<tr><th>{html.escape(name)}</th><td>{score.pictures}</td><td>{share(score.recall)}</td>"
+        f"<td>{share(score.precision)}</td></tr>"
         for name, score in zip(names, evaluation.class_scores(matrix), strict=True)
     )
     return (
         "<table><thead><tr><th>class</th><th>pictures</th><th>recall</th><th>precision</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
-        "<p>Recall: share of the class's pictures that were recognised. Precision: share of what was taken for the "
-        "class that was of it.</p>"
+        "<p>Recall: share of the class's pictures that were recognised. Precision: share of the pictures taken for "
+        "the class that were of it; - where there are none.</p>"
     )
 
 
@@ -215,18 +216,25 @@ def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, label
 
     from npcnn import plot
 
-    # Figures of our own: pyplot would keep them for ever.
-    small = Figure(figsize=(5.2, 3.6), layout="constrained").subplots()  # its letters are still read on a phone
+    # Not pyplot figures: pyplot would keep them for ever.
+    small = Figure(figsize=(5.2, 3.6), layout="constrained").subplots()  # its letters can still be read on a phone
     broad = Figure(figsize=(8, 2), layout="constrained").subplots()
     worst = evaluation.worst_mistakes(probabilities, labels, MISTAKES)
     titles = evaluation.mistake_titles(probabilities[worst], labels[worst], data.class_names)
-    first = next(array for array in net.params.values() if array.ndim == 4)
+    first = next(iter(net.params.values()), np.empty(0))
+    filters = "<p>Not drawn: its weights are not kernels of grey or coloured pictures.</p>"
+    if first.ndim == 4 and first.shape[2] in (1, 3):
+        filters = (
+            _img(plot.filters(first, ax=broad), "the kernels of the first layer")
+            + "<p>Each kernel as a small picture, stretched to its own range. They begin as coloured noise; edges and "
+            "patches of colour come out of it in the course of some thousand steps.</p>"
+        )
     mistakes = "<p>None: every test picture was classified correctly.</p>"
     if len(worst):
         mistakes = _contact_sheet(data.test_images[worst], titles)
     return {
         "curve": _img(plot.training_curve(folder / "metrics.csv", ax=small), "training and test accuracy"),
-        "filters": _img(plot.filters(first, ax=broad), "the kernels of the first layer"),
+        "filters": filters,
         "mistakes": mistakes,
     }
 

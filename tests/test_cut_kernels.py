@@ -57,7 +57,7 @@ def test_other_weights_are_refused_in_one_line(cache, tmp_path):
     ("arguments", "message"),
     [
         (("--ranks", 0), "must be a whole number of at least 1"),
-        (("--lr", -1), "--lr must be"),
+        (("--lr", -1), "--lr: must be a finite number above 0, got '-1'"),
         (("--out", "no/such/folder.png"), "--out must be a file in a folder that exists"),
         (("--weights", "none.safetensors"), "none.safetensors"),
     ],

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -102,6 +103,12 @@ def test_tensorboard_gets_every_number(tmp_path):
     )
 
 
+def test_without_tensorboardx_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ImportError, match=r"tensorboardX.*; install it with pip install npcnn\[tensorboard\]"):
+        TensorBoard(tmp_path)
+
+
 def test_curve_is_drawn_when_due_and_at_the_end(tmp_path):
     pytest.importorskip("matplotlib")
     with (
@@ -124,6 +131,20 @@ def test_no_step_no_curve(tmp_path):
     MetricsCSV(tmp_path / "m.csv").close()
     CurvePlot(tmp_path / "m.csv", tmp_path / "curve.png").close()
     assert not (tmp_path / "curve.png").exists()
+
+
+def test_the_curve_begins_at_the_first_step(tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    with MetricsCSV(tmp_path / "m.csv") as metrics:
+        for step in range(1, 301):
+            metrics(StepResult(step, 1.0, step / 300, 8, step, 1.0, 8.0))
+    ax = nn.plot.training_curve(tmp_path / "m.csv", ax=Figure().subplots())
+    steps, accuracy = ax.lines[0].get_xydata().T
+    np.testing.assert_array_equal(steps, np.arange(1, 301))
+    # By hand: 60 steps, a fifth of all, are averaged; up to step 60 those that there are.
+    np.testing.assert_allclose(accuracy[[0, 1, 59, 60, 299]], np.array([1, 1.5, 30.5, 31.5, 270.5]) / 300)
 
 
 def test_generator_states_are_json_and_come_back():

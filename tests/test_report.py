@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,14 @@ def folder(tmp_path, data, net):
     with nn.train.MetricsCSV(tmp_path / "metrics.csv") as log:
         nn.train.fit(net, iter([(x, labels)] * 2), nn.Adam(net), steps=2, callbacks=[log])
         log.evaluation(step=2, seconds=1.5, loss=2.3, accuracy=0.123456)
-    nn.report.write(tmp_path, net, data)
+    write(tmp_path, net, data)
     return tmp_path
+
+
+def write(folder, net, data):
+    test_batches = partial(nn.datasets.evaluation_batches, data.test_images, data.test_labels)
+    about = {"title": "A & B", "settings": ("net", "data_dir", "threads"), "command": "make it --data-dir 'my <data>'"}
+    return nn.report.write(folder, net, data, test_batches, **about)
 
 
 def test_everything_is_in_it(folder, data, net):
@@ -62,13 +69,42 @@ def test_everything_is_in_it(folder, data, net):
         "0.1235",
         data.checksum(),
         nn.config.config()["isa"],
-        "python examples/train_cifar.py --net separable --data-dir 'my data' --steps 2 --seed 0",
+        "A & B",
+        "make it --data-dir 'my <data>'",
+        "mean over the whole run, while it learnt",
+        "They begin as coloured noise",
+        "Spent: by the algorithm that each layer runs on",
         "bee & <b>wasp</b>",
         "drawn & small",
         "9,239,040",
     ):
         assert expected in text, expected
     assert "<b>wasp" not in page  # it was escaped
+    settings = page.split("<h2>Settings</h2>")[1].split("<h2>")[0]
+    assert re.findall(r"<th>(.*?)</th><td class='text'>(.*?)</td>", settings) == [
+        ("net", "separable"), ("data_dir", "my data"), ("threads", "None"),
+    ]  # fmt: skip
+
+
+def test_a_mean_of_fewer_steps_than_the_run_has_says_so(folder, data, net):
+    result = json.loads((folder / "result.json").read_text()) | {"steps": 1500, "training_accuracy_steps": 1000}
+    (folder / "result.json").write_text(json.dumps(result))
+    assert "training accuracy, mean of the last 1000 steps" in write(folder, net, data).read_text()
+
+
+def test_a_class_that_nothing_is_taken_for_has_no_precision(folder, data):
+    net = nn.models.cifar_plain()
+    for array in net.params.values():
+        array[...] = 0.0  # every picture is taken for the first class
+    scores = write(folder, net, data).read_text().split("<h2>Class by class</h2>")[1].split("<h2>")[0]
+    absent = 10 - len(set(data.test_labels.tolist()))  # these have no recall either
+    assert scores.count("<td>-</td>") == 9 + absent
+    assert "nan" not in scores
+
+
+def test_a_network_whose_first_weights_are_no_pictures_gets_its_report_too(folder, data):
+    net = nn.Sequential(nn.Flatten(), nn.Dense(24 * 24 * 3, 10))
+    assert "Not drawn: its weights are not kernels" in write(folder, net, data).read_text()
 
 
 def test_it_is_one_file_that_fetches_nothing(folder):
@@ -82,7 +118,7 @@ def test_it_is_one_file_that_fetches_nothing(folder):
 
 def test_without_matplotlib_the_tables_remain(folder, data, net, monkeypatch):
     monkeypatch.setattr(nn.report.importlib.util, "find_spec", lambda name: None)
-    nn.report.write(folder, net, data)
+    write(folder, net, data)
     page = (folder / "report.html").read_text()
     assert page.count("matplotlib is not installed (pip install npcnn[plot])") == 3
     assert "<img" not in page
@@ -91,7 +127,7 @@ def test_without_matplotlib_the_tables_remain(folder, data, net, monkeypatch):
 
 def test_a_run_without_its_files_is_an_error(tmp_path, data, net):
     with pytest.raises(FileNotFoundError, match=r"settings\.json"):
-        nn.report.write(tmp_path, net, data)
+        write(tmp_path, net, data)
     assert not list(tmp_path.iterdir())
 
 

@@ -214,5 +214,5 @@ def test_training_curve_draws_the_means(tmp_path):
         metrics.evaluation(step=10, seconds=3, loss=1.0, accuracy=0.25)
     ax = nn.plot.training_curve(tmp_path / "m.csv", smooth=2)
     training, test = ax.lines
-    np.testing.assert_allclose(training.get_xydata(), [[step, 0.25] for step in range(2, 11)])
+    np.testing.assert_allclose(training.get_xydata(), [[1, 0.0], *([step, 0.25] for step in range(2, 11))])
     np.testing.assert_allclose(test.get_xydata(), [[10, 0.25]])

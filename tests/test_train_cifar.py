@@ -1,6 +1,7 @@
 """examples/train_cifar.py as its user runs it: results, wrong input, Ctrl-C."""
 
 import csv
+import html
 import json
 import os
 import signal
@@ -46,6 +47,11 @@ def test_a_run_leaves_what_it_promises(cache, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "data: synthetic, 20000 training and 4000 test pictures" in result.stdout
     assert result.stdout.count("training accuracy") == 3
+    assert "(mean over the whole run, while it learnt)" in result.stdout
+    assert "spent: by the algorithm the layer runs on" in result.stdout
+    assert "every 2 steps below: the 128 training pictures of that step" in result.stdout
+    assert "every 156 steps (an epoch) and at the end: all test pictures" in result.stdout
+    assert "network is dead" not in result.stdout
     assert "(all 4000 pictures) on synthetic" in result.stdout
     out = tmp_path / "results"
     net = nn.models.cifar_separable()
@@ -62,6 +68,12 @@ def test_a_run_leaves_what_it_promises(cache, tmp_path):
     settings = json.loads((out / "settings.json").read_text())
     assert settings["seed"] == 3
     assert settings["data_sha256"] == data.checksum()
+    report = html.unescape((out / "report.html").read_text())
+    assert (
+        "python examples/train_cifar.py --net separable --algorithm auto --data synthetic --pipeline inputs --steps 4 "
+        "--batch-size 128 --lr 0.0001 --seed 3<"
+    ) in report
+    assert "separable network on synthetic, seed 3" in report
 
 
 def test_same_seed_same_weights(cache, tmp_path):
@@ -71,6 +83,25 @@ def test_same_seed_same_weights(cache, tmp_path):
         assert run(cache, tmp_path, "--data", "synthetic", *arguments).returncode == 0
         weights.append((tmp_path / str(i) / "weights.safetensors").read_bytes())
     assert weights[0] == weights[1]
+
+
+def test_asked_again_a_finished_run_says_that_nothing_was_left_to_do(cache, tmp_path):
+    arguments = ("--data", "synthetic", "--batch-size", 8, "--steps", 1, "--out", "my run")
+    assert run(cache, tmp_path, *arguments).returncode == 0
+    again = run(cache, tmp_path, "--resume", "my run")
+    assert again.returncode == 0, again.stderr
+    assert "nothing was left to do: the run was at step 1 already" in again.stdout
+    assert "images/s" not in again.stdout
+
+
+def test_a_learning_rate_that_kills_the_network_is_not_passed_over(cache, tmp_path):
+    arguments = ("--data", "synthetic", "--batch-size", 8, "--steps", 40, "--lr", 1000, "--out", "out")
+    result = run(cache, tmp_path, *arguments)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    (at,) = (i for i, line in enumerate(lines) if line.startswith("the network is dead: "))
+    assert lines[at - 1].startswith("step     40  test accuracy")
+    assert lines[at].endswith("start again with a smaller learning rate")
 
 
 def test_default_folders_are_numbered(cache, tmp_path):
@@ -99,7 +130,7 @@ def test_default_folders_are_numbered(cache, tmp_path):
         (["--threads", "0"], "--threads"),
         (["--data-dir", "no_such_folder"], "no data_batch_1.bin in no_such_folder"),
         (["--data", "synthetic", "--data-dir", "."], "data_dir is for CIFAR-10"),
-        (["--data", "synthetic", "--out", "file"], "--out file exists and is not an empty folder"),
+        (["--data", "synthetic", "--out", "file"], "file exists and is not an empty folder"),
         (["--data", "synthetic", "--out", "/proc/no"], "/proc/no"),
         (["--unknown"], "--unknown"),
     ],

@@ -4,17 +4,21 @@
 module                        what is there
 ============================  =====================================================
 `loop`                        `fit` and `evaluate`
+`callbacks`                   progress bar, evaluation, signals
 `logs`                        callbacks: CSV, JSON lines, TensorBoard, the curve
 `checkpoints`                 callback, and how to resume
+`run`                         all of these in one folder: a run
 `generators`                  the random generators of a network
 `diagnosis`                   where a NaN began
 ============================  =====================================================
 """
 
+from npcnn.metrics import read_metrics
+from npcnn.train.callbacks import Evaluation, Progress, StopSignals
 from npcnn.train.checkpoints import Checkpoints, Resumed
 from npcnn.train.diagnosis import first_not_finite
 from npcnn.train.generators import generator_states, set_generator_states
-from npcnn.train.logs import CurvePlot, MetricsCSV, MetricsJSONL, TensorBoard, read_metrics
+from npcnn.train.logs import CurvePlot, Log, MetricsCSV, MetricsJSONL, TensorBoard
 from npcnn.train.loop import (
     Callback,
     NonFiniteError,
@@ -23,22 +27,30 @@ from npcnn.train.loop import (
     evaluate,
     fit,
 )
+from npcnn.train.run import Run, numbered_folder, read_settings
 
 __all__ = [
     "Callback",
     "Checkpoints",
     "CurvePlot",
+    "Evaluation",
+    "Log",
     "MetricsCSV",
     "MetricsJSONL",
     "NonFiniteError",
+    "Progress",
     "Resumed",
+    "Run",
     "StepResult",
+    "StopSignals",
     "StopTraining",
     "TensorBoard",
     "evaluate",
     "first_not_finite",
     "fit",
     "generator_states",
+    "numbered_folder",
     "read_metrics",
+    "read_settings",
     "set_generator_states",
 ]

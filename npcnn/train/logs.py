@@ -1,7 +1,7 @@
 """Callbacks that write down what a training showed: CSV, JSON lines, TensorBoard, and the curve as a picture.
 
-All have the two calls that a training makes: the callback itself, once for every step, and `evaluation`, once for
-every evaluation.  The text files are complete up to the last step at any time, whatever happens to the process.
+A training calls each of them once for every step, and its method `evaluation` once for every evaluation.  The text
+files are complete up to the last step at any time, whatever happens to the process.
 """
 
 from __future__ import annotations
@@ -14,21 +14,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from npcnn import weights
+from npcnn import plot, weights
 from npcnn.functional.checks import integer
+from npcnn.metrics import COLUMNS, read_metrics, read_rows
 from npcnn.train.loop import StepResult
 
-COLUMNS = (
-    "step", "seconds", "loss", "accuracy", "gradient_norm", "images_per_second", "test_loss", "test_accuracy",
-)  # fmt: skip
 
+class Log:
+    """Base of the logs: a callback that is told of evaluations too, and closed at the end.
 
-class _Log:
-    """What all logs share: being closed, and being a context manager."""
+    Each of the three methods does nothing until a subclass says otherwise; leaving a ``with`` block closes the log.
+
+    Examples
+    --------
+    >>> class BestAccuracy(nn.train.Log):
+    ...     best = 0.0
+    ...     def evaluation(self, *, step, seconds, loss, accuracy):
+    ...         self.best = max(self.best, accuracy)
+    >>> with BestAccuracy() as log:
+    ...     log.evaluation(step=10, seconds=1.0, loss=1.5, accuracy=0.5)
+    ...     log.evaluation(step=20, seconds=2.0, loss=1.6, accuracy=0.4)
+    >>> log.best
+    0.5
+    """
+
+    def __call__(self, result: StepResult) -> None:
+        """Take in one step."""
+
+    def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
+        """Take in one evaluation: the step and the time it came at, loss and accuracy on the test pictures."""
 
     def close(self) -> None:
-        """Close the file."""
-        raise NotImplementedError(f"{type(self).__name__} does not define close")
+        """Finish."""
 
     def __enter__(self) -> Self:
         return self
@@ -42,7 +59,7 @@ class _Log:
         self.close()
 
 
-class MetricsCSV(_Log):
+class MetricsCSV(Log):
     """Callback that writes one line per step to a CSV file, and one per evaluation.
 
     Columns: step, seconds, loss and accuracy of the training batch, gradient_norm, images_per_second, and on the
@@ -53,8 +70,8 @@ class MetricsCSV(_Log):
     path : str or Path
         File to write.
     resume_after : int, optional
-        Go on with the file that is there, from which the lines behind this step are taken out; they are those a
-        training wrote that did not get to its next checkpoint.  By default the file must not exist yet.
+        Go on with the file that is there, after removing the lines of later steps: a training that did not reach
+        its next checkpoint wrote them.  By default the file must not exist yet.
 
     Raises
     ------
@@ -102,53 +119,16 @@ class MetricsCSV(_Log):
         self._file.close()
 
 
-def read_metrics(path: str | Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
-    """Return the steps and the evaluations of a file of `MetricsCSV`, a dictionary each.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    ValueError
-        If it is not one that `MetricsCSV` wrote.
-    """
-    steps: list[dict[str, float]] = []
-    evaluations: list[dict[str, float]] = []
-    for row in _rows(Path(path)):
-        numbers = {name: float(text) for name, text in zip(COLUMNS, row, strict=True) if text}
-        (evaluations if "test_accuracy" in numbers else steps).append(numbers)
-    return steps, evaluations
-
-
-def _rows(path: Path) -> list[list[str]]:
-    """Return the whole lines below the heading; a last line cut short is left out."""
-    text = path.read_text()
-    rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
-    if not rows or tuple(rows[0]) != COLUMNS:
-        raise ValueError(f"{path} must begin with the columns {', '.join(COLUMNS)}; it is not a file of MetricsCSV")
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(COLUMNS) or not row[0].isdecimal():
-            raise ValueError(
-                f"{path}: line {number} is damaged, expected {len(COLUMNS)} numbers, got {','.join(row)!r}"
-            )
-    return rows[1:]
-
-
 def _cut_csv(path: Path, step: int) -> None:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(row for row in _rows(path) if int(row[0]) <= step)
+    writer.writerows(row for row in read_rows(path) if int(row[0]) <= step)
     weights.write_atomically(path, out.getvalue().encode())
 
 
-class MetricsJSONL(_Log):
-    """Callback that writes one JSON object per line: the fields of `StepResult`, or those of an evaluation.
+class MetricsJSONL(Log):
+    """Callback that writes a JSON object on each line: the fields of `StepResult`, or those of an evaluation.
 
     Parameters
     ----------
@@ -207,7 +187,7 @@ def _cut_jsonl(path: Path, step: int) -> None:
     weights.write_atomically(path, "".join(kept).encode())
 
 
-class TensorBoard(_Log):
+class TensorBoard(Log):
     """Callback that writes event files for TensorBoard (``pip install npcnn[tensorboard]``).
 
     Parameters
@@ -215,7 +195,7 @@ class TensorBoard(_Log):
     folder : str or Path
         Folder of the event files; a training that goes on adds another.
     every : int
-        Steps between two points of the curves of the training; evaluations are all written.
+        Steps between two points of the training curves; every evaluation is written.
 
     Raises
     ------
@@ -226,7 +206,10 @@ class TensorBoard(_Log):
     """
 
     def __init__(self, folder: str | Path, *, every: int = 20) -> None:
-        from tensorboardX import SummaryWriter
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(f"{error}; install it with pip install npcnn[tensorboard]") from error
 
         self.every = integer(every, "every", minimum=1)
         self._writer: Any = SummaryWriter(str(folder))
@@ -247,8 +230,8 @@ class TensorBoard(_Log):
         self._writer.close()
 
 
-class CurvePlot(_Log):
-    """Callback that draws the training curve again every so many steps, and when it is closed (needs matplotlib).
+class CurvePlot(Log):
+    """Callback that redraws the training curve every so many steps, and when it is closed (needs matplotlib).
 
     Parameters
     ----------
@@ -266,7 +249,7 @@ class CurvePlot(_Log):
     """
 
     def __init__(self, metrics: str | Path, path: str | Path, *, every: int = 5000) -> None:
-        import matplotlib.figure  # noqa: F401 (not there: say it now, not after five thousand steps)
+        import matplotlib.figure  # noqa: F401 (if it is missing, fail now and not after five thousand steps)
 
         self.metrics, self.path = Path(metrics), Path(path)
         self.every = integer(every, "every", minimum=1)
@@ -276,14 +259,9 @@ class CurvePlot(_Log):
         if result.step % self.every == 0:
             self.draw()
 
-    def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
-        """Do nothing: evaluations are read from the metrics."""
-
     def draw(self) -> None:
-        """Draw what the metrics hold by now; nothing if that is no step."""
+        """Draw what the metrics hold by now, unless they hold no step yet."""
         from matplotlib.figure import Figure
-
-        from npcnn import plot
 
         if not read_metrics(self.metrics)[0]:
             return

@@ -1,0 +1,89 @@
+"""What the command lines of the examples share: checked numbers, the options of a run, errors in one line."""
+
+import argparse
+import shlex
+import sys
+
+import npcnn as nn
+
+# What the user gives may be wrong in these ways; anything else is a fault of the program and shows its traceback.
+USER_ERRORS = (ValueError, OSError, ImportError, nn.train.NonFiniteError)
+
+
+def at_least(minimum):
+    """Return a converter for argparse: a whole number of at least `minimum`."""
+
+    def convert(text):
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
+        return int(text)
+
+    return convert
+
+
+def above_zero(text):
+    """Convert for argparse: a finite number above 0."""
+    try:
+        return nn.schedules.positive(float(text), "it")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a finite number above 0, got {text!r}") from None
+
+
+def parse_run(parser, arguments, fixed):
+    """Parse the options of a run, --resume among them: with it, those that are not given are the run's own.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Has --out and --resume; every other option is among the settings of the run.
+    arguments : list of str or None
+        What to parse; None for the command line.
+    fixed : iterable of str
+        The options that cannot change when a run goes on.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the folder has no readable settings, or an option was given that cannot change.
+    """
+    options = parser.parse_args(arguments)
+    folder = options.resume
+    if folder is None:
+        return options
+    if options.out is not None:
+        raise ValueError(f"--out {options.out} and --resume exclude each other: the results go to {folder}")
+    saved = nn.train.read_settings(folder)
+    try:
+        saved = {name: saved[name] for name in vars(options) if name != "resume"} | {"out": str(folder)}
+    except KeyError as error:
+        raise ValueError(f"{folder / 'settings.json'} is damaged (it has no {error}); start a new run") from error
+    parser.set_defaults(**saved)
+    options = parser.parse_args(arguments)
+    for name in fixed:
+        if getattr(options, name) != saved[name]:
+            raise ValueError(
+                f"--{name.replace('_', '-')} of the run in {folder} is {saved[name]}, got {getattr(options, name)}; "
+                "it cannot change when a run goes on: leave it out, or start a new run"
+            )
+    return options
+
+
+def command(program, options):
+    """Return a command as a shell takes it: the program, then each option that has a value."""
+    words = program.split()
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def exit_status(program, main, arguments=None):
+    """Return what `main` returns; on an error of the user's print it in one line on stderr and return 2."""
+    try:
+        return main(arguments)
+    except USER_ERRORS as error:
+        print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted", file=sys.stderr)
+        return 130

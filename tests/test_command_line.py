@@ -1,0 +1,88 @@
+"""What the examples' command lines share: options that a run remembers, commands to copy, errors in one line."""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+import npcnn as nn
+
+sys.path.append(str(Path(__file__).parent.parent / "examples"))
+from command_line import above_zero, at_least, command, exit_status, parse_run
+
+
+def parse(*arguments, fixed=("lr",)):
+    parser = argparse.ArgumentParser(prog="program")
+    parser.add_argument("--lr", type=above_zero, default=0.5)
+    parser.add_argument("--steps", type=at_least(1), default=10)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--tensorboard", action="store_true")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--resume", type=Path)
+    return vars(parse_run(parser, [str(argument) for argument in arguments], fixed))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    saved = {"lr": 0.25, "steps": 20, "data_dir": "my data", "tensorboard": True, "out": "elsewhere", "more": 1}
+    (tmp_path / "settings.json").write_text(json.dumps(saved))
+    return tmp_path
+
+
+def test_without_resume_they_are_the_defaults():
+    assert parse("--steps", 3) == {
+        "lr": 0.5, "steps": 3, "data_dir": None, "tensorboard": False, "out": None, "resume": None,
+    }  # fmt: skip
+
+
+def test_with_resume_they_are_those_of_the_run_and_those_given(folder):
+    run = {"lr": 0.25, "data_dir": Path("my data"), "tensorboard": True, "out": folder, "resume": folder}
+    assert parse("--resume", folder) == run | {"steps": 20}
+    assert parse("--resume", folder, "--steps", 30, "--lr", 0.25) == run | {"steps": 30}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--lr", 0.5), "--lr of the run in {} is 0.25, got 0.5; it cannot change when a run goes on"),
+        (("--out", "a"), "--out a and --resume exclude each other: the results go to {}"),
+    ],
+)
+def test_what_cannot_change_is_refused(folder, arguments, message):
+    with pytest.raises(ValueError) as caught:
+        parse("--resume", folder, *arguments)
+    assert message.format(folder) in str(caught.value)
+
+
+def test_settings_of_another_program_are_refused(folder):
+    (folder / "settings.json").write_text('{"lr": 0.25}')
+    with pytest.raises(ValueError, match=r"settings\.json is damaged \(it has no 'steps'\)"):
+        parse("--resume", folder)
+
+
+@pytest.mark.parametrize("arguments", [("--lr", "nan"), ("--lr", "inf"), ("--lr", "0"), ("--steps", "-1")])
+def test_numbers_are_checked(arguments, capsys):
+    with pytest.raises(SystemExit):
+        parse(*arguments)
+    assert "must be a" in capsys.readouterr().err
+
+
+def test_a_command_is_quoted_for_a_shell():
+    told = command("python a.py", {"data_dir": Path("it's; $HOME"), "lr": 1e-4, "threads": None})
+    assert shlex.split(told) == ["python", "a.py", "--data-dir", "it's; $HOME", "--lr", "0.0001"]
+
+
+def test_errors_of_the_user_are_one_line_and_others_are_not_hidden(capsys):
+    def fails(error):
+        raise error
+
+    assert exit_status("a.py", fails, ValueError("two\nlines")) == 2
+    assert capsys.readouterr().err == "a.py: error: two lines\n"
+    assert exit_status("a.py", fails, nn.DataError("damaged")) == 2
+    assert exit_status("a.py", fails, KeyboardInterrupt()) == 130
+    assert exit_status("a.py", lambda arguments: 143) == 143
+    with pytest.raises(ZeroDivisionError):
+        exit_status("a.py", fails, ZeroDivisionError())
