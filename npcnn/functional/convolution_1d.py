@@ -27,7 +27,7 @@ from npcnn.functional.convolution_arguments import (
     gradient_arrays,
     padded_to_vectors,
 )
-from npcnn.functional.geometry import MOST_PIXELS, Padding, WindowGeometry, window_geometry
+from npcnn.functional.geometry import MOST_PIXELS, Padding, WindowGeometry, WindowOptions, window_options
 from npcnn.kernels import conv1d as conv1d_kernels
 
 Axis: TypeAlias = Literal["height", "width"]
@@ -228,6 +228,19 @@ def line_geometry(
     >>> line_geometry((5, 2), 3, axis="height").padding
     ((1, 1), (0, 0))
     """
+    return line_options(taps, axis=axis, stride=stride, padding=padding, dilation=dilation).over(picture)
+
+
+def line_options(
+    taps: int, *, axis: str, stride: int = 1, padding: Padding1D = "same", dilation: int = 1
+) -> WindowOptions:
+    """Return the arguments of `line_geometry` that do not depend on the picture, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `npcnn.functional.window_geometry`; also if `axis` is neither.
+    """
     if axis not in ("height", "width"):
         raise ValueError(f"axis must be 'height' or 'width', got {axis!r}")
     sides: Padding
@@ -239,8 +252,8 @@ def line_geometry(
     stride = integer(stride, "stride", minimum=1, maximum=MOST_PIXELS)
     dilation = integer(dilation, "dilation", minimum=1, maximum=MOST_PIXELS)
     if axis == "height":
-        return window_geometry(picture, (taps, 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1))
-    return window_geometry(picture, (1, taps), stride=(1, stride), padding=sides, dilation=(1, dilation))
+        return window_options((taps, 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1))
+    return window_options((1, taps), stride=(1, stride), padding=sides, dilation=(1, dilation))
 
 
 def _padding_pair(padding: Any) -> tuple[int, int]:
