@@ -31,6 +31,8 @@ from npcnn.functional.checks import float_array, integer, pair
 from npcnn.layers import Concat, Conv1D, Conv2D, Layer, Sequential
 
 Array = NDArray[Any]
+# What `cut_network` takes apart, by their kind.
+CONTAINERS: dict[str, type[Sequential | Concat]] = {"sequential": Sequential, "concat": Concat}
 
 
 class Cut(NamedTuple):
@@ -223,7 +225,8 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
     """
     if not isinstance(net, Layer):
         raise TypeError(f"net must be a Layer, got {net!r}")
-    found = {name: layer for name, layer in _named_layers(net, "") if type(layer) is Conv2D}
+    names = {layer: name for name, layer in net.walk(into=CONTAINERS)}
+    found = {name: layer for layer, name in names.items() if type(layer) is Conv2D}
     if isinstance(rank, Mapping):
         unknown = [name for name in rank if name not in found]
         if unknown:
@@ -234,17 +237,17 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
         ranks = {name: one for name, layer in found.items() if is_cheaper(layer, one)}
     cuts: list[Cut] = []
 
-    def replaced(layer: Layer, name: str) -> Layer:
-        if name in ranks and name in found:
+    def replaced(layer: Layer) -> Layer:
+        name = names[layer]
+        if name in ranks:
             w = layer.params["w"]
-            halves = cut_convolution(found[name], ranks[name])
             cuts.append(Cut(name, ranks[name], len(singular_values(w)), relative_error(w, ranks[name])))
-            return halves
-        if type(layer) in (Sequential, Concat):
-            return type(layer)(*(replaced(child, _join(name, key)) for key, child in layer.children.items()))
+            return cut_convolution(found[name], ranks[name])
+        if layer.kind in CONTAINERS:
+            return CONTAINERS[layer.kind](*map(replaced, layer.children.values()))
         return copy.deepcopy(layer)
 
-    return replaced(net, ""), cuts
+    return replaced(net), cuts
 
 
 def is_cheaper(layer: Conv2D, rank: int) -> bool:
@@ -280,10 +283,9 @@ def _checked_rank(rank: int, full_rank: int) -> int:
 
 def _options_by_axis(layer: Conv2D) -> list[dict[str, Any]]:
     """Return how the layer's kernel moves along the height, and along the width."""
-    strides = pair(layer.window["stride"], "stride", minimum=1)
-    dilations = pair(layer.window["dilation"], "dilation", minimum=1)
-    padding = layer.window["padding"]
-    paddings = padding if isinstance(padding, tuple | list) else (padding, padding)
+    strides = pair(layer.stride, "stride", minimum=1)
+    dilations = pair(layer.dilation, "dilation", minimum=1)
+    paddings = layer.padding if isinstance(layer.padding, tuple | list) else (layer.padding, layer.padding)
     # Toom-Cook may not exist for a half of a kernel that it exists for.
     algorithm = "im2col" if layer.algorithm == "im2col" else "auto"
     return [
@@ -301,13 +303,3 @@ def _options_by_axis(layer: Conv2D) -> list[dict[str, Any]]:
 def _given(value: Array) -> Callable[..., Array]:
     """Return an initializer that gives `value`."""
     return lambda shape, rng, dtype: value
-
-
-def _join(name: str, key: str) -> str:
-    return f"{name}.{key}" if name else key
-
-
-def _named_layers(layer: Layer, name: str) -> list[tuple[str, Layer]]:
-    """Return a layer and, of the containers that `cut_network` takes apart, those inside it, by name."""
-    inside = layer.children.items() if type(layer) in (Sequential, Concat) else ()
-    return [(name, layer), *(named for key, child in inside for named in _named_layers(child, _join(name, key)))]

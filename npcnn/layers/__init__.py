@@ -5,11 +5,13 @@ Each layer has ``forward(x, training=False)``, ``backward(dy)``, ``params`` and
 ``multiplications(input_shape)``; `Layer` says what each of them promises.
 """
 
+from npcnn.layers.activations import ReLU
 from npcnn.layers.base import Layer
 from npcnn.layers.containers import Concat, Sequential
 from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
-from npcnn.layers.dense import Dense, Dropout, Flatten
-from npcnn.layers.elementwise import ReLU
+from npcnn.layers.dense import Dense
+from npcnn.layers.dropout import Dropout
+from npcnn.layers.flatten import Flatten
 from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 
 __all__ = [
