@@ -82,9 +82,9 @@ def singular_values(w: Array) -> Array:
 
 
 def relative_error(w: Array, rank: int) -> float:
-    """Return how far a kernel is from the closest one of a rank: ||w - w_r|| / ||w||, from 0 to 1.
+    """Return how far a kernel is from the closest one of a given rank: ||w - w_r|| / ||w||, from 0 to 1.
 
-    Of a kernel that is all zeros, 0.
+    For a kernel that is all zeros it is 0.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def cut_kernel(w: Array, rank: int) -> tuple[Array, Array]:
 
 
 def cut_convolution(layer: Conv2D, rank: int) -> Sequential:
-    """Return the pair of `Conv1D` that does closest to what a `Conv2D` does.
+    """Return the pair of `Conv1D` that comes closest to a `Conv2D`.
 
     Stride, padding, dilation, bias and activation are the layer's; nothing is between the two.  Its weights are
     copied, so the layer stays as it is.
@@ -196,11 +196,11 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
     Parameters
     ----------
     net : Layer
-        The trained network; it stays as it is.  `Conv2D` are found in it, and in the `Sequential` and `Concat`
+        The trained network; it stays as it is.  Its `Conv2D` layers are looked for in each `Sequential` and `Concat`
         inside it.
     rank : int or mapping of str to int
-        One rank for every convolution of which the pair costs fewer multiplications than the kernel, or a rank for
-        each that is to be cut, by its name: ``{"2_conv2d": 32}``.
+        One rank for every convolution whose pair costs fewer multiplications than its kernel, or a rank for each one
+        that is to be cut, by name: ``{"2_conv2d": 32}``.
 
     Returns
     -------
@@ -251,7 +251,7 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
 
 
 def is_cheaper(layer: Conv2D, rank: int) -> bool:
-    """Return whether the pair of a rank costs fewer multiplications a pixel than the convolution.
+    """Return whether a pair of this rank costs fewer multiplications for a pixel than the convolution.
 
     Examples
     --------

@@ -2,7 +2,9 @@
 
 Each layer has ``forward(x, training=False)``, ``backward(dy)``, ``params`` and
 ``grads`` (dictionaries of arrays), ``output_shape(input_shape)`` and
-``multiplications(input_shape)``; `Layer` says what each of them promises.
+``multiplications(input_shape)``; `Layer`, in `base`, says what each of them
+promises.  A new layer is a class in a file of this folder and its name in the
+list below and in ``npcnn/__init__.py``.
 """
 
 from npcnn.layers.activations import ReLU

@@ -131,11 +131,15 @@ class Layer:
 
     def input_shapes(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
         """Yield (name, layer, shape of that layer's input) in the order of `walk`; shapes have no batch axis."""
-        shape = tuple(input_shape)
-        yield "", self, shape
-        for key, child in self.children.items():
+        yield "", self, tuple(input_shape)
+        for key, child, shape in self._children_and_input_shapes(input_shape):
             for name, layer, inside in child.input_shapes(shape):
                 yield dotted(key, name), layer, inside
+
+    def _children_and_input_shapes(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
+        shape = tuple(input_shape)
+        for key, child in self.children.items():
+            yield key, child, shape
             if not self.children_share_input:
                 shape = child.output_shape(shape)
 
@@ -250,10 +254,12 @@ class Layer:
         """Return how many multiplications the forward pass takes on one input.
 
         By the definition, products with pixels of the padding included: that is how a 3 x 3 SAME convolution
-        of a 5 x 2 picture costs 90.  With ``spent=True`` those of the algorithm that the layer runs on.
+        of a 5 x 2 picture costs 90.  With ``spent=True`` those of the algorithm that the layer runs on.  A layer that
+        does not define it takes those of the layers inside it.
         """
         self.output_shape(input_shape)
-        return 0
+        inside = self._children_and_input_shapes(input_shape)
+        return sum(child.multiplications(shape, spent=spent) for _, child, shape in inside)
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return the length of the last axis after the layer, from that before it; None if unknown.

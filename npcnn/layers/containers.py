@@ -82,14 +82,6 @@ class Sequential(Layer):
             shape = step.output_shape(shape)
         return shape
 
-    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
-        """Return the sum over the layers."""
-        total, shape = 0, tuple(input_shape)
-        for layer in self.layers:
-            total += layer.multiplications(shape, spent=spent)
-            shape = layer.output_shape(shape)
-        return total
-
     def summary(self, input_shape: Shape) -> str:
         """Return a table of layers, output shapes, parameters and multiplications; see `npcnn.summary`."""
         return table(self, input_shape)
@@ -145,7 +137,7 @@ class Concat(Layer):
         return sum(known) if len(known) == len(after) else None
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Return the outputs of all branches, one behind the other along the channels."""
+        """Return the outputs of all branches, one after the other along the channels."""
         N, input_shape = batch_shape(x)
         shape = (N, *self.output_shape(input_shape))
         outputs = [branch.forward(x, training) for branch in self.branches]
@@ -179,10 +171,6 @@ class Concat(Layer):
                 f"{tuple(input_shape)}"
             )
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
-
-    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
-        """Return the sum over the branches."""
-        return sum(branch.multiplications(input_shape, spent=spent) for branch in self.branches)
 
 
 def _named(layers: tuple[Layer, ...]) -> dict[str, Layer]:

@@ -326,10 +326,3 @@ class SpatiallySeparableConv2D(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (H, W, out_channels)."""
         return self.horizontal.output_shape(self.vertical.output_shape(input_shape))
-
-    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
-        """Return those of both halves."""
-        middle_shape = self.vertical.output_shape(input_shape)
-        return self.vertical.multiplications(input_shape, spent=spent) + self.horizontal.multiplications(
-            middle_shape, spent=spent
-        )

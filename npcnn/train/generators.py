@@ -1,4 +1,4 @@
-"""The random generators of a network: what a training must know of them to go on as if never interrupted."""
+"""The random generators of a network: what a training has to know to go on as if it had never been interrupted."""
 
 from __future__ import annotations
 
