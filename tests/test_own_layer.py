@@ -135,6 +135,16 @@ def test_where_a_nan_began_is_found_behind_a_sequential_that_adds_its_input():
     assert first_not_finite(net, x, np.array([1])) == "the output of 1_not_above_one, NotAboveOne()"
 
 
+def test_where_a_nan_began_is_found_in_a_network_without_parameters():
+    class Log:
+        def forward(self, x, training=False):
+            return np.log(x)
+
+    with np.errstate(all="ignore"):
+        where = first_not_finite(Log(), np.zeros((1, 3), np.float32), np.array([1]))
+    assert where.startswith("the output of Log, <")
+
+
 def test_repr_is_the_constructor_call_as_far_as_it_is_known():
     class Block(nn.Layer):
         def __init__(self, inner, rate=0.5, *, name, dtype=np.float32, table=None, rng=None):
