@@ -31,6 +31,8 @@ from npcnn.functional.checks import float_array, integer, pair
 from npcnn.layers import Concat, Conv1D, Conv2D, Layer, Sequential
 
 Array = NDArray[Any]
+# What `cut_network` takes apart, by their kind.
+CONTAINERS: dict[str, type[Sequential | Concat]] = {"sequential": Sequential, "concat": Concat}
 
 
 class Cut(NamedTuple):
@@ -80,9 +82,9 @@ def singular_values(w: Array) -> Array:
 
 
 def relative_error(w: Array, rank: int) -> float:
-    """Return how far a kernel is from the closest one of a rank: ||w - w_r|| / ||w||, from 0 to 1.
+    """Return how far a kernel is from the closest one of a given rank: ||w - w_r|| / ||w||, from 0 to 1.
 
-    Of a kernel that is all zeros, 0.
+    For a kernel that is all zeros it is 0.
 
     Examples
     --------
@@ -135,7 +137,7 @@ def cut_kernel(w: Array, rank: int) -> tuple[Array, Array]:
 
 
 def cut_convolution(layer: Conv2D, rank: int) -> Sequential:
-    """Return the pair of `Conv1D` that does closest to what a `Conv2D` does.
+    """Return the pair of `Conv1D` that comes closest to a `Conv2D`.
 
     Stride, padding, dilation, bias and activation are the layer's; nothing is between the two.  Its weights are
     copied, so the layer stays as it is.
@@ -194,11 +196,11 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
     Parameters
     ----------
     net : Layer
-        The trained network; it stays as it is.  `Conv2D` are found in it, and in the `Sequential` and `Concat`
+        The trained network; it stays as it is.  Its `Conv2D` layers are looked for in each `Sequential` and `Concat`
         inside it.
     rank : int or mapping of str to int
-        One rank for every convolution of which the pair costs fewer multiplications than the kernel, or a rank for
-        each that is to be cut, by its name: ``{"2_conv2d": 32}``.
+        One rank for every convolution whose pair costs fewer multiplications than its kernel, or a rank for each one
+        that is to be cut, by name: ``{"2_conv2d": 32}``.
 
     Returns
     -------
@@ -223,7 +225,8 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
     """
     if not isinstance(net, Layer):
         raise TypeError(f"net must be a Layer, got {net!r}")
-    found = {name: layer for name, layer in _named_layers(net, "") if type(layer) is Conv2D}
+    names = {layer: name for name, layer in net.walk(into=CONTAINERS)}
+    found = {name: layer for layer, name in names.items() if type(layer) is Conv2D}
     if isinstance(rank, Mapping):
         unknown = [name for name in rank if name not in found]
         if unknown:
@@ -234,21 +237,21 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
         ranks = {name: one for name, layer in found.items() if is_cheaper(layer, one)}
     cuts: list[Cut] = []
 
-    def replaced(layer: Layer, name: str) -> Layer:
-        if name in ranks and name in found:
+    def replaced(layer: Layer) -> Layer:
+        name = names[layer]
+        if name in ranks:
             w = layer.params["w"]
-            halves = cut_convolution(found[name], ranks[name])
             cuts.append(Cut(name, ranks[name], len(singular_values(w)), relative_error(w, ranks[name])))
-            return halves
-        if type(layer) in (Sequential, Concat):
-            return type(layer)(*(replaced(child, _join(name, key)) for key, child in layer.children.items()))
+            return cut_convolution(found[name], ranks[name])
+        if layer.kind in CONTAINERS:
+            return CONTAINERS[layer.kind](*map(replaced, layer.children.values()))
         return copy.deepcopy(layer)
 
-    return replaced(net, ""), cuts
+    return replaced(net), cuts
 
 
 def is_cheaper(layer: Conv2D, rank: int) -> bool:
-    """Return whether the pair of a rank costs fewer multiplications a pixel than the convolution.
+    """Return whether a pair of this rank costs fewer multiplications for a pixel than the convolution.
 
     Examples
     --------
@@ -280,10 +283,9 @@ def _checked_rank(rank: int, full_rank: int) -> int:
 
 def _options_by_axis(layer: Conv2D) -> list[dict[str, Any]]:
     """Return how the layer's kernel moves along the height, and along the width."""
-    strides = pair(layer.window["stride"], "stride", minimum=1)
-    dilations = pair(layer.window["dilation"], "dilation", minimum=1)
-    padding = layer.window["padding"]
-    paddings = padding if isinstance(padding, tuple | list) else (padding, padding)
+    strides = pair(layer.stride, "stride", minimum=1)
+    dilations = pair(layer.dilation, "dilation", minimum=1)
+    paddings = layer.padding if isinstance(layer.padding, tuple | list) else (layer.padding, layer.padding)
     # Toom-Cook may not exist for a half of a kernel that it exists for.
     algorithm = "im2col" if layer.algorithm == "im2col" else "auto"
     return [
@@ -301,13 +303,3 @@ def _options_by_axis(layer: Conv2D) -> list[dict[str, Any]]:
 def _given(value: Array) -> Callable[..., Array]:
     """Return an initializer that gives `value`."""
     return lambda shape, rng, dtype: value
-
-
-def _join(name: str, key: str) -> str:
-    return f"{name}.{key}" if name else key
-
-
-def _named_layers(layer: Layer, name: str) -> list[tuple[str, Layer]]:
-    """Return a layer and, of the containers that `cut_network` takes apart, those inside it, by name."""
-    inside = layer.children.items() if type(layer) in (Sequential, Concat) else ()
-    return [(name, layer), *(named for key, child in inside for named in _named_layers(child, _join(name, key)))]

@@ -34,7 +34,7 @@ from npcnn.layers import (
 def cifar_plain(
     *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32, algorithm: Algorithm = "auto"
 ) -> Sequential:
-    """Return the network with a 5 x 5 convolution in second place.
+    """Return the network whose second convolution is 5 x 5.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def cifar_plain(
 def cifar_separable(
     *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32, algorithm: Algorithm = "auto"
 ) -> Sequential:
-    """Return the article's network: 5 x 1 then 1 x 5 in second place.
+    """Return the article's network, whose second convolution is 5 x 1 then 1 x 5.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def cifar_separable(
 def cifar_multichannel(
     *, rng: np.random.Generator | None = None, dtype: DTypeLike = np.float32, algorithm: Algorithm = "auto"
 ) -> Sequential:
-    """Return the network with kernels of four sizes side by side in second place.
+    """Return the network whose second convolution has kernels of four sizes side by side.
 
     Parameters
     ----------
@@ -103,20 +103,20 @@ MODELS = {
 
 
 def load(path: str | Path) -> Sequential:
-    """Return the network of this module that a weights file is of, with those weights.
+    """Return the network of this module that a weights file was saved from, with those weights.
 
     Parameters
     ----------
     path : str or Path
-        File that `save` of one of the networks wrote.
+        A file that `save` of one of the networks wrote.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     WeightsError
-        If it is damaged, or of none of the networks in `MODELS`; another is loaded by building it and calling its
-        `load`.
+        If it is damaged, or fits none of the networks in `MODELS`.  Any other network is loaded by building it and
+        calling its `load`.
 
     Examples
     --------

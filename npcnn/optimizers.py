@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npcnn import functional, weights
-from npcnn.functional.checks import number
+from npcnn.errors import WeightsError
+from npcnn.functional.checks import exact_shape, number, same_dtype
 from npcnn.schedules import Constant, Schedule
 
 
@@ -17,16 +19,16 @@ class Parameterized(Protocol):
     """What an optimizer needs of a network."""
 
     @property
-    def params(self) -> dict[str, NDArray[Any]]:
+    def params(self) -> Mapping[str, NDArray[Any]]:
         """Arrays to change, by name."""
 
     @property
-    def grads(self) -> dict[str, NDArray[Any]]:
+    def grads(self) -> Mapping[str, NDArray[Any]]:
         """Their gradients, under the same names."""
 
 
 class Optimizer:
-    """Base of the optimizers: the parameters, the learning rate, the number of steps done.
+    """Base of the optimizers: the network, the learning rate, the number of steps done.
 
     Parameters
     ----------
@@ -37,12 +39,26 @@ class Optimizer:
 
     Attributes
     ----------
+    net : Layer
+        The network.  It is asked for its parameters and gradients at every step.
     steps : int
         Steps done.
+
+    Raises
+    ------
+    TypeError
+        If `net` has no parameters and gradients.
     """
 
     def __init__(self, net: Parameterized, lr: float | Schedule) -> None:
-        self.params, self.grads = net.params, net.grads
+        missing = [name for name in ("params", "grads") if not hasattr(net, name)]
+        if missing:
+            raise TypeError(
+                f"net must be a network, with params and grads, got {type(net).__name__}; "
+                f"pass the network itself: {type(self).__name__}(net)"
+            )
+        self.net = net
+        self._made_for = _shapes_and_dtypes(net.params)
         self.schedule: Schedule = lr if callable(lr) else Constant(lr)
         self.steps = 0
 
@@ -52,13 +68,29 @@ class Optimizer:
         return self.schedule(self.steps)
 
     def step(self) -> None:
-        """Change every parameter by its gradient."""
+        """Change every parameter by its gradient.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If a gradient is not like its parameter; nothing is changed then.
+        WeightsError
+            If the network has other parameters than when the optimizer was made; nothing is changed then.
+        ValueError
+            If the schedule gives no learning rate of at least 0.
+        """
+        params, grads = self.net.params, self.net.grads
+        if _shapes_and_dtypes(params) != self._made_for:
+            raise WeightsError("net has other parameters than when this optimizer was made; make a new optimizer")
+        for name, param in params.items():
+            same_dtype(grads[name], f"the gradient of {name}", param, name)
+            exact_shape(grads[name], f"the gradient of {name}", param.shape, f"that of {name}")
         lr = self.lr
         if not (math.isfinite(lr) and lr >= 0):
             raise ValueError(f"lr must be finite and at least 0, got {lr} from {self.schedule!r} at step {self.steps}")
         self.steps += 1
-        for name, param in self.params.items():
-            self._update(name, param, self.grads[name], lr)
+        for name, param in params.items():
+            self._update(name, param, grads[name], lr)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of what the next step depends on besides parameters and gradients.
@@ -95,7 +127,11 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} does not define _update")
 
     def _zeros(self) -> dict[str, NDArray[Any]]:
-        return {name: np.zeros_like(param) for name, param in self.params.items()}
+        return {name: np.zeros_like(param) for name, param in self.net.params.items()}
+
+
+def _shapes_and_dtypes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
 
 class Adam(Optimizer):

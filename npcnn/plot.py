@@ -6,7 +6,7 @@ and `matplotlib.pyplot.show` in a window), and returns them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -339,7 +339,8 @@ def multiplications(net: Layer, input_shape: tuple[int, ...], *, ax: Any = None)
             layer.multiplications(shape),
             layer.multiplications(shape, spent=True),
         )
-        for name, layer, shape in _layers_that_compute(net, tuple(input_shape))
+        for name, layer, shape in net.input_shapes(input_shape)
+        if not layer.children
     ]
     names = [name for name, definition, _ in counted if definition]
     millions = np.array([(definition, spent) for _, definition, spent in counted if definition]).reshape(-1, 2) / 1e6
@@ -443,16 +444,6 @@ def prediction(picture: Any, probabilities: Any, class_names: Sequence[str], *, 
     ax.set_aspect("equal")
     ax.set_axis_off()
     return ax
-
-
-def _layers_that_compute(net: Layer, shape: tuple[int, ...], name: str = "") -> Iterator[tuple[str, Layer, Any]]:
-    """Yield (name, layer, input shape) of the layers that are not made of others, in the order of the forward pass."""
-    if not net.children:
-        yield name, net, shape
-    for key, child in net.children.items():
-        yield from _layers_that_compute(child, shape, f"{name}.{key}" if name else key)
-        if not net.side_by_side:
-            shape = child.output_shape(shape)
 
 
 def _signed_image(ax: Any, values: Any) -> None:

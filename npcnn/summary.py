@@ -15,7 +15,7 @@ class SummaryRow(NamedTuple):
     spent: int
 
 
-def summary(net: Any, input_shape: tuple[int, ...]) -> str:
+def table(net: Any, input_shape: tuple[int, ...]) -> str:
     """Return a table of a network's layers, with totals.
 
     Multiplications are those of the forward pass of one picture by the definition, products with the
@@ -56,32 +56,26 @@ def summary(net: Any, input_shape: tuple[int, ...]) -> str:
     -------------------------------------------------------------------------------------------
     total                                                     6                60            60
     """
-    rows = summary_rows(net, input_shape) or [_row(type(net).__name__, net, input_shape)]
+    total = _row("total", net, input_shape)._replace(output_shape=())
+    rows = [*summary_rows(net, input_shape), total]
     width = max(20, max(len(row.name) for row in rows) + 3)
-    lines = [f"{'layer':<{width}} {'output shape':<16} {'parameters':>10} {'multiplications':>17} {'spent':>13}"]
-    rule = "-" * len(lines[0])
-    lines.append(rule)
-    for row in rows:
-        shape = " x ".join(map(str, row.output_shape))
-        lines.append(
-            f"{row.name:<{width}} {shape:<16} {row.parameters:>10,} {row.multiplications:>17,} {row.spent:>13,}"
-        )
-    total = _row("total", net, input_shape)
-    counts = f"{total.parameters:>10,} {total.multiplications:>17,} {total.spent:>13,}"
-    lines += [rule, f"{total.name:<{width}} {'':<16} {counts}"]
-    return "\n".join(lines)
+    head = f"{'layer':<{width}} {'output shape':<16} {'parameters':>10} {'multiplications':>17} {'spent':>13}"
+    rule = "-" * len(head)
+    lines = [
+        f"{row.name:<{width}} {' x '.join(map(str, row.output_shape)):<16} "
+        f"{row.parameters:>10,} {row.multiplications:>17,} {row.spent:>13,}"
+        for row in rows
+    ]
+    return "\n".join([head, rule, *lines[:-1], rule, lines[-1]])
 
 
-def summary_rows(net: Any, input_shape: tuple[int, ...], indent: str = "") -> list[SummaryRow]:
+def summary_rows(net: Any, input_shape: tuple[int, ...]) -> list[SummaryRow]:
     """Return a row for each layer, in order; the layers inside a layer follow it, indented."""
     net.output_shape(input_shape)  # an error names the layer's place
-    rows, shape = [], tuple(input_shape)
-    for name, layer in net.children.items():
-        rows.append(_row(indent + name, layer, shape))
-        rows += summary_rows(layer, shape, indent + "  ")
-        if not net.side_by_side:
-            shape = layer.output_shape(shape)
-    return rows
+    if not net.children:
+        return [_row(type(net).__name__, net, input_shape)]
+    inside = [(name.split("."), layer, shape) for name, layer, shape in net.input_shapes(input_shape) if name]
+    return [_row("  " * (len(keys) - 1) + keys[-1], layer, shape) for keys, layer, shape in inside]
 
 
 def _row(name: str, layer: Any, shape: tuple[int, ...]) -> SummaryRow:

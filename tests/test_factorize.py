@@ -90,6 +90,29 @@ def test_a_network_keeps_what_is_not_cut_and_is_not_changed(rng):
     assert cut.output_shape((24, 24, 3)) == (10,)
 
 
+def test_what_a_network_of_ones_own_adds_is_kept(rng):
+    class Net(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Conv2D(2, 8, 3, rng=rng), Residual())
+
+    class Residual(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Conv2D(8, 8, 3, rng=rng))
+
+        def forward(self, x, training=False):
+            return x + super().forward(x, training)
+
+    net, x = Net(), rng.standard_normal((2, 5, 5, 2)).astype(np.float32)
+    cut, cuts = nn.factorize.cut_network(net, 6)
+    assert [kernel.name for kernel in cuts] == []
+    np.testing.assert_array_equal(cut.forward(x), net.forward(x))
+    cut, cuts = nn.factorize.cut_network(net, {"0_conv2d": 6})
+    assert [kernel.name for kernel in cuts] == ["0_conv2d"]
+    np.testing.assert_allclose(cut.forward(x), net.forward(x), atol=1e-5)
+    with pytest.raises(ValueError, match=r"'1_residual\.0_conv2d', which is no Conv2D of the network"):
+        nn.factorize.cut_network(net, {"1_residual.0_conv2d": 6})
+
+
 def test_one_rank_cuts_only_where_it_saves(rng):
     net = nn.models.cifar_plain(rng=rng)
     counted = {}

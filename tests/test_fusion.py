@@ -6,6 +6,7 @@ from drawn import assert_equal_arrays, conv2d_configuration
 
 import npcnn as nn
 from npcnn import functional, reference
+from npcnn.layers.fusion import steps
 
 POOLINGS = [
     {"size": 2},
@@ -96,7 +97,7 @@ def test_sequential_gives_the_bits_of_its_layers(activation, bias, rng):
 
     x = rng.standard_normal((20, 13, 11, 3)).astype(np.float32)
     net, alone = nn.Sequential(*layers()), layers()
-    assert sorted(net._pairs) == [0, 2]
+    assert len(steps(net.layers)) == 2
     y = x
     for layer in alone:
         y = layer.forward(y, training=True)
@@ -120,7 +121,8 @@ def test_only_plain_layers_on_toom_cook_are_paired():
             return super().forward(x, training) + 1
 
     for first in (nn.Conv2D(3, 8, 5, algorithm="im2col"), nn.Conv2D(3, 8, 5, dtype=np.float64), Shifted(3, 8, 5)):
-        assert nn.Sequential(first, nn.MaxPool2D(2))._pairs == {}
+        assert len(steps([first, nn.MaxPool2D(2)])) == 2
+    assert len(steps([nn.Conv2D(3, 8, 5), nn.MaxPool2D(2), nn.MaxPool2D(2), nn.Conv2D(8, 8, 5)])) == 3
 
 
 def test_what_does_not_fit_is_said_by_the_layer_it_does_not_fit():
@@ -138,8 +140,18 @@ def test_backward_without_forward_is_refused():
     x = np.zeros((1, 8, 8, 3), np.float32)
     dy = np.ones_like(net.forward(x, training=True))
     net.backward(dy)
-    with pytest.raises(RuntimeError, match=r"Conv2D\(3, 8, 5\) and MaxPool2D\(2\) needs a forward pass"):
+    with pytest.raises(RuntimeError, match=r"MaxPool2D\(2\) needs a forward pass"):
         net.backward(dy)
+
+
+def test_layers_that_ran_one_by_one_go_back_one_by_one(rng):
+    net = nn.Sequential(nn.Conv2D(3, 8, 5, rng=rng), nn.MaxPool2D(2))
+    x = rng.standard_normal((2, 8, 8, 3)).astype(np.float32)
+    dy = np.ones_like(net.forward(x, training=True))
+    dx = net.backward(dy).copy()
+    for layer in net.layers:
+        x = layer.forward(x, training=True)
+    np.testing.assert_array_equal(net.backward(dy), dx)
 
 
 X, W = np.ones((1, 4, 4, 2), np.float32), np.ones((3, 3, 2, 2), np.float32)

@@ -111,6 +111,40 @@ def test_wrong_numbers_are_refused(make, message):
         make()
 
 
+@pytest.mark.parametrize("optimizer", [nn.Adam, lambda net: nn.SGD(net, 0.1)], ids=["adam", "sgd"])
+@pytest.mark.parametrize("given", [nn.Dense(1, 1).params, [1.0], None], ids=["params", "list", "None"])
+def test_what_is_no_network_is_refused(optimizer, given):
+    with pytest.raises(TypeError, match=r"net must be a network.*pass the network itself: (Adam|SGD)\(net\)"):
+        optimizer(given)
+
+
+class TwoArrays:
+    def __init__(self):
+        self.params = {"a": np.ones(2), "b": np.ones(2)}
+        self.grads = {"a": np.ones(2), "b": np.ones(2)}
+
+
+@pytest.mark.parametrize("make", [nn.Adam, lambda net: nn.SGD(net, 0.1)], ids=["adam", "sgd"])
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (lambda net: net.grads.update(b=np.ones(1)), nn.ShapeError, r"the gradient of b must have shape \(2,\)"),
+        (lambda net: net.grads.update(b=np.ones(2, "f4")), nn.DTypeError, "the gradient of b must have the dtype"),
+        (lambda net: net.params.update(b=np.ones(3)), nn.WeightsError, "other parameters"),
+        (lambda net: net.params.update(c=np.ones(2)), nn.WeightsError, "other parameters"),
+    ],
+)
+def test_a_step_that_cannot_be_whole_changes_nothing(make, spoil, error, message):
+    net = TwoArrays()
+    optimizer = make(net)
+    before = optimizer.state()
+    spoil(net)
+    with pytest.raises(error, match=message):
+        optimizer.step()
+    assert (net.params["a"] == 1).all()
+    assert all((before[name] == array).all() for name, array in optimizer.state().items())
+
+
 def test_schedule_that_gives_nan_changes_nothing():
     net = OneArray([1.0])
     optimizer = nn.SGD(net, lambda step: float("nan"))

@@ -13,25 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.functional.pooling import pool_geometry
-from npcnn.functional.windows import WindowGeometry, line_geometry, window_geometry
-from npcnn.layers import (
-    AvgPool2D,
-    Concat,
-    Conv1D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Layer,
-    MaxPool2D,
-    ReLU,
-    Sequential,
-    SpatiallySeparableConv2D,
-)
+from npcnn.functional.windows import WindowGeometry
+from npcnn.layers import Layer
 
 Array = NDArray[Any]
+# Of the kinds of layers that have windows over a picture.
+WINDOW_LABELS = {"convolution": "conv", "max_pool": "max", "avg_pool": "mean"}
+DIFFERS = "in training it computes something else, and the gradient that goes back through it is that of training"
 
 
 @dataclass
@@ -66,6 +54,10 @@ class Step:
         Name of the `SpatiallySeparableConv2D` it is half of, or "".
     branch : tuple of (str, str), optional
         Name of the (outermost) `Concat` it is inside of, and which branch of it.
+    differs_in_training : bool
+        Whether the layer computes something else with ``training=True``.  `y` is what it computes without; a layer
+        has only one `backward`, that of its training, so the `dy` before it is the gradient of that.  (`Dropout`,
+        which outside training hands everything through, does so with the gradient here.)
     """
 
     name: str
@@ -83,10 +75,11 @@ class Step:
     count_include_pad: bool = False
     pair: str = ""
     branch: tuple[str, str] | None = None
+    differs_in_training: bool = False
 
 
 def trace(net: Layer, x: Array) -> list[Step]:
-    """Return every step of a network for one picture, forward and backward.
+    """Return every step that `forward` takes for one picture, and the gradient on the way back through it.
 
     Parameters
     ----------
@@ -105,35 +98,38 @@ def trace(net: Layer, x: Array) -> list[Step]:
 
 class _Tracer:
     def __init__(self, net: Layer, x: Array) -> None:
+        self.names = {layer: name for name, layer in net.walk()}
         self.steps = [Step("input", "the picture", "the picture", "input", [], x)]
         self.layers: list[Layer | None] = [None]
         # With the batch axis and in the layer's own shape, which for vectors is not that of a Step.
         self.outputs = [x[np.newaxis]]
-        last = self.forward(net, 0, "", "", None)
+        last = self.forward(net, 0, "", None)
         self.backward(last)
 
-    def forward(self, layer: Layer, before: int, name: str, pair: str, branch: tuple[str, str] | None) -> int:
+    def forward(self, layer: Layer, before: int, pair: str, branch: tuple[str, str] | None) -> int:
         """Compute a layer on the output of a step; return the number of the step that gives its output."""
-        if type(layer) is Concat:
-            ends = [
-                self.forward(child, before, _join(name, key), pair, branch or (name, key))
-                for key, child in layer.children.items()
-            ]
+        name = self.names[layer]
+        if layer.kind == "concat":
+            ends = [self.forward(child, before, pair, branch or (name, key)) for key, child in layer.children.items()]
             y = np.concatenate([self.outputs[end] for end in ends], axis=-1)
             return self.add(
                 Step(name or "net", "Concat", "concat", "concat", ends, _picture(y), branch=branch), None, y
             )
-        if type(layer) in (Sequential, SpatiallySeparableConv2D):
-            inside = (name or "net") if type(layer) is SpatiallySeparableConv2D else pair
-            for key, child in layer.children.items():
-                before = self.forward(child, before, _join(name, key), inside, branch)
+        if layer.kind in ("sequential", "spatially_separable"):
+            inside = (name or "net") if layer.kind == "spatially_separable" else pair
+            for child in layer.children.values():
+                before = self.forward(child, before, inside, branch)
             return before
         x = self.outputs[before]
-        y = layer.forward(x, training=type(layer) is not Dropout).copy()
-        label = type(layer).__name__
-        step = Step(name or "net", repr(layer), label, "other", [before], _picture(y), pair=pair, branch=branch)
-        step.multiplications = layer.multiplications(x.shape[1:])
-        _describe(step, layer, x.shape[1:])
+        y = layer.forward(x).copy()
+        step = Step(name or "net", repr(layer), type(layer).__name__, layer.kind, [before], _picture(y))
+        step.pair, step.branch, step.multiplications = pair, branch, layer.multiplications(x.shape[1:])
+        if layer.kind != "other":
+            _describe(step, layer, x.shape[1:])
+        if layer.kind != "dropout":
+            # Backward needs what is kept in training only.  That comes last, because training may change the layer.
+            step.differs_in_training = not np.array_equal(layer.forward(x, training=True), y, equal_nan=True)
+            step.title += f"; {DIFFERS}" if step.differs_in_training else ""
         return self.add(step, layer, y)
 
     def add(self, step: Step, layer: Layer | None, y: Array) -> int:
@@ -154,7 +150,7 @@ class _Tracer:
                 borders = np.cumsum([self.outputs[i].shape[-1] for i in step.inputs])[:-1]
                 for i, part in zip(step.inputs, np.split(dy, borders, axis=-1), strict=True):
                     gradients[i] += part
-            elif layer is None or type(layer) is Dropout:
+            elif layer is None or layer.kind == "dropout":
                 gradients[step.inputs[0]] += dy
             else:
                 gradients[step.inputs[0]] += np.asarray(layer.backward(dy))
@@ -163,39 +159,20 @@ class _Tracer:
 
 
 def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
-    """Fill in what kind of layer a step is, and where its windows lie."""
-    params, picture = layer.params, (x_shape[0], x_shape[1] if len(x_shape) > 1 else 1)
-    step.relu = getattr(layer, "activation", None) == "relu"
-    if isinstance(layer, Conv2D):
-        step.kind, step.window = "convolution", window_geometry(picture, layer.kernel_size, **layer.window)
-    elif isinstance(layer, Conv1D):
-        step.kind, step.window = "convolution", line_geometry(picture, layer.kernel_size, **layer.window)
-    elif isinstance(layer, Dense):
-        step.kind, step.window = "dense", window_geometry((1, 1), 1)
-    elif isinstance(layer, MaxPool2D | AvgPool2D):
-        step.kind = "max_pool" if isinstance(layer, MaxPool2D) else "avg_pool"
-        step.window = pool_geometry(picture, layer.size, layer.window["stride"], layer.window["padding"])
-        step.count_include_pad = layer.window.get("count_include_pad", False)
-    elif isinstance(layer, GlobalAvgPool2D):
-        step.kind, step.window = "avg_pool", pool_geometry(picture, picture, None, "valid")
-    elif isinstance(layer, ReLU):
-        step.kind, step.relu = "relu", True
-    elif isinstance(layer, Dropout | Flatten):
-        step.kind = "dropout" if isinstance(layer, Dropout) else "flatten"
-    if step.kind in ("convolution", "dense") and step.window is not None:
-        w = params["w"]
+    """Fill in where the windows of a layer of npcnn lie, and what it multiplies by."""
+    step.window = layer.windows(x_shape)
+    step.relu = layer.kind == "relu" or getattr(layer, "activation", None) == "relu"
+    step.count_include_pad = getattr(layer, "count_include_pad", False)
+    if step.window is not None and "w" in layer.params:
+        w = layer.params["w"]
         step.w = w.reshape(*step.window.size, *w.shape[-2:])
-        step.b = params.get("b")
-    if step.window is not None and step.kind != "dense":
-        what = {"convolution": "conv", "max_pool": "max", "avg_pool": "mean"}[step.kind]
-        step.label = " ".join([what, " x ".join(map(str, step.window.size)), *(["+ ReLU"] if step.relu else [])])
+        step.b = layer.params.get("b")
+    if step.window is not None and layer.kind in WINDOW_LABELS:
+        size = " x ".join(map(str, step.window.size))
+        step.label = f"{WINDOW_LABELS[layer.kind]} {size}" + (" + ReLU" if step.relu else "")
 
 
 def _picture(batch: Array) -> Array:
     """Return the one picture of a batch as (H, W, C); a vector as (1, 1, C)."""
     one: Array = batch[0]
     return one if one.ndim == 3 else one.reshape(1, 1, -1)
-
-
-def _join(name: str, key: str) -> str:
-    return f"{name}.{key}" if name else key

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.checks import boolean, contiguous, exact_shape, float_array, integer, output_array, pictures
-from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, window_geometry
+from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
 from npcnn.kernels import pool as pool_kernels
 
 Array: TypeAlias = NDArray[Any]
@@ -251,17 +251,28 @@ def pool_geometry(
     >>> pool_geometry((24, 24), 2, None, "valid").stride
     (2, 2)
     """
-    geometry = window_geometry(picture, size, stride=size if stride is None else stride, padding=padding)
-    if geometry.size[0] * geometry.size[1] > MOST_PIXELS:
+    return pool_options(size, stride, padding).over(picture)
+
+
+def pool_options(size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = "valid") -> WindowOptions:
+    """Return the arguments of `pool_geometry` that do not depend on the picture, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `npcnn.functional.window_geometry`; also if a window could lie in the padding alone.
+    """
+    windows = window_options(size, stride=size if stride is None else stride, padding=padding)
+    if windows.size[0] * windows.size[1] > MOST_PIXELS:
         raise ValueError(f"size must be a window of at most {MOST_PIXELS} taps, which argmax counts, got {size}")
     for axis, name in enumerate(("height", "width")):
-        if padding != "same" and max(geometry.padding[axis]) >= geometry.size[axis]:
+        if windows.padding != "same" and max(windows.padding[axis]) >= windows.size[axis]:
             raise ValueError(
                 f"padding must be smaller than the pooling window along the {name}, "
-                f"{geometry.size[axis]}, got {geometry.padding[axis]}; a window may not lie "
+                f"{windows.size[axis]}, got {windows.padding[axis]}; a window may not lie "
                 "in the padding alone"
             )
-    return geometry
+    return windows
 
 
 def checked_argmax(argmax: Any, dy: Array) -> Array:

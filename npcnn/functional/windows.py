@@ -76,6 +76,65 @@ class WindowGeometry(NamedTuple):
             )
 
 
+class WindowOptions(NamedTuple):
+    """What was asked of the windows, checked and as pairs (height, width): the same over every picture.
+
+    `padding` is "same" or ((top, bottom), (left, right)).  `window_options` makes one.
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: Literal["same"] | tuple[tuple[int, int], tuple[int, int]]
+
+    def over(self, picture: tuple[int, int]) -> WindowGeometry:
+        """Return where the windows lie over a picture of (height, width) pixels.
+
+        Raises
+        ------
+        ShapeError
+            If the window does not fit the padded picture.
+        """
+        pads, outputs = [], []
+        for axis, name in enumerate(("height", "width")):
+            length, size, stride, dilation = picture[axis], self.size[axis], self.stride[axis], self.dilation[axis]
+            span = (size - 1) * dilation + 1
+            pad = _same_padding(length, span, stride) if self.padding == "same" else self.padding[axis]
+            padded = length + sum(pad)
+            if padded < span:
+                raise ShapeError(
+                    f"the window spans {span} pixels along the {name} (size {size}, dilation {dilation}) but the "
+                    f"padded picture has only {padded} ({length} + padding {pad}); use padding='same', more padding "
+                    "or a smaller window"
+                )
+            pads.append(pad)
+            outputs.append((padded - span) // stride + 1)
+        return WindowGeometry(self.size, self.stride, self.dilation, (pads[0], pads[1]), (outputs[0], outputs[1]))
+
+
+def window_options(
+    size: IntOrPair, *, stride: IntOrPair = 1, padding: Padding = "same", dilation: IntOrPair = 1
+) -> WindowOptions:
+    """Return the arguments of `window_geometry` that do not depend on the picture, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of the form that `window_geometry` takes.
+
+    Examples
+    --------
+    >>> window_options(3, stride=(2, 1), padding=1)
+    WindowOptions(size=(3, 3), stride=(2, 1), dilation=(1, 1), padding=((1, 1), (1, 1)))
+    """
+    return WindowOptions(
+        pair(size, "size", minimum=1, maximum=MOST_PIXELS),
+        pair(stride, "stride", minimum=1, maximum=MOST_PIXELS),
+        pair(dilation, "dilation", minimum=1, maximum=MOST_PIXELS),
+        _checked_padding(padding),
+    )
+
+
 def window_geometry(
     picture: tuple[int, int],
     size: IntOrPair,
@@ -118,36 +177,14 @@ def window_geometry(
     >>> window_geometry((24, 24), 2, stride=2, padding="valid").output
     (12, 12)
     """
-    sizes = pair(size, "size", minimum=1, maximum=MOST_PIXELS)
-    strides = pair(stride, "stride", minimum=1, maximum=MOST_PIXELS)
-    dilations = pair(dilation, "dilation", minimum=1, maximum=MOST_PIXELS)
-    spans = tuple((k - 1) * d + 1 for k, d in zip(sizes, dilations, strict=True))
-    pads = _padding_pairs(padding, picture, spans, strides)
-
-    outputs = []
-    for axis, name in enumerate(("height", "width")):
-        padded = picture[axis] + sum(pads[axis])
-        if padded < spans[axis]:
-            raise ShapeError(
-                f"the window spans {spans[axis]} pixels along the {name} (size {sizes[axis]}, "
-                f"dilation {dilations[axis]}) but the padded picture has only {padded} "
-                f"({picture[axis]} + padding {pads[axis]}); use padding='same', more padding "
-                "or a smaller window"
-            )
-        outputs.append((padded - spans[axis]) // strides[axis] + 1)
-    return WindowGeometry(sizes, strides, dilations, pads, (outputs[0], outputs[1]))
+    return window_options(size, stride=stride, padding=padding, dilation=dilation).over(picture)
 
 
-def _padding_pairs(
-    padding: Any, picture: tuple[int, int], spans: tuple[int, ...], strides: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return any accepted form of `padding` as ((top, bottom), (left, right))."""
+def _checked_padding(padding: Any) -> Literal["same"] | tuple[tuple[int, int], tuple[int, int]]:
+    """Return any accepted form of `padding` as "same" or ((top, bottom), (left, right))."""
     if isinstance(padding, str):
         if padding == "same":
-            return (
-                _same_padding(picture[0], spans[0], strides[0]),
-                _same_padding(picture[1], spans[1], strides[1]),
-            )
+            return "same"
         if padding == "valid":
             return (0, 0), (0, 0)
     elif isinstance(padding, tuple | list):
@@ -190,13 +227,26 @@ def line_geometry(
     >>> line_geometry((5, 2), 3, axis="height").padding
     ((1, 1), (0, 0))
     """
+    return line_options(taps, axis=axis, stride=stride, padding=padding, dilation=dilation).over(picture)
+
+
+def line_options(
+    taps: int, *, axis: str, stride: int = 1, padding: Padding1D = "same", dilation: int = 1
+) -> WindowOptions:
+    """Return the arguments of `line_geometry` that do not depend on the picture, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `window_geometry`; also if `axis` is neither.
+    """
     stride = integer(stride, "stride", minimum=1, maximum=MOST_PIXELS)
     dilation = integer(dilation, "dilation", minimum=1, maximum=MOST_PIXELS)
     if checked_axis(axis) == "height":
         sides = padding if isinstance(padding, str) else (_before_and_after(padding), (0, 0))
-        return window_geometry(picture, (taps, 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1))
+        return window_options((taps, 1), stride=(stride, 1), padding=sides, dilation=(dilation, 1))
     sides = padding if isinstance(padding, str) else ((0, 0), _before_and_after(padding))
-    return window_geometry(picture, (1, taps), stride=(1, stride), padding=sides, dilation=(1, dilation))
+    return window_options((1, taps), stride=(1, stride), padding=sides, dilation=(1, dilation))
 
 
 def checked_axis(axis: Any) -> Axis:

@@ -2,14 +2,18 @@
 
 Each layer has ``forward(x, training=False)``, ``backward(dy)``, ``params`` and
 ``grads`` (dictionaries of arrays), ``output_shape(input_shape)`` and
-``multiplications(input_shape)``; `Layer` says what each of them promises.
+``multiplications(input_shape)``; `Layer`, in `base`, says what each of them
+promises.  A new layer is a class in a file of this folder and its name in the
+list below and in ``npcnn/__init__.py``.
 """
 
+from npcnn.layers.activations import ReLU
 from npcnn.layers.base import Layer
 from npcnn.layers.containers import Concat, Sequential
 from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
-from npcnn.layers.dense import Dense, Dropout, Flatten
-from npcnn.layers.elementwise import ReLU
+from npcnn.layers.dense import Dense
+from npcnn.layers.dropout import Dropout
+from npcnn.layers.flatten import Flatten
 from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 
 __all__ = [

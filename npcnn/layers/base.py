@@ -1,10 +1,13 @@
-"""What every layer is: parameters, gradients, children, and buffers that are used again."""
+"""What every layer is: parameters, gradients, the layers inside it, and arrays to write results into."""
 
 from __future__ import annotations
 
+import copy
+import functools
+import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,8 +16,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
+from npcnn.functional import WindowGeometry
 from npcnn.functional.checks import FLOAT_DTYPES, addressable, integer
 from npcnn.initializers import Initializer
+from npcnn.layers.parameters import NamedArrays
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -23,19 +28,50 @@ Shape: TypeAlias = tuple[int, ...]
 class Layer:
     """Base of all layers.
 
-    A layer that computes defines `forward`, `backward` and `output_shape`.  One that is made of other
-    layers puts them into `children`; their parameters and gradients become its own, under the child's
-    name and a dot.
+    A layer that computes defines `forward` and `backward`, and gets its parameters from `add_parameter`.  One that
+    is made of other layers puts them into `children`; their parameters and gradients become its own, under the
+    child's name and a dot.
+
+    One thread at a time may train a network.  Any number of threads may call `forward` without ``training=True`` on
+    one network at once, as long as nobody changes its parameters meanwhile; each gets its own answer.  That holds for
+    every layer of npcnn, and for your own if its `forward` keeps nothing of what it computes with outside training.
 
     Attributes
     ----------
     children : dict of Layer
         The layers it is made of, by name, in the order of the forward pass.
-    side_by_side : bool
+    children_share_input : bool
         Whether every child gets the layer's own input, instead of the output of the one before.
+    kind : str
+        What it computes, for all that look inside a network, such as `npcnn.explain`: "convolution", "sequential",
+        ...; "other" unless its class says so.
+    in_channels, out_channels : int or None
+        Lengths of the last axis of input and output, where the layer fixes them.
+
+    Examples
+    --------
+    A layer of one's own, a factor for each channel:
+
+    >>> class Scale(nn.Layer):
+    ...     def __init__(self, channels, dtype=np.float32):
+    ...         super().__init__()
+    ...         self.add_parameter("s", (channels,), nn.initializers.constant(1.0), dtype=dtype)
+    ...     def forward(self, x, training=False):
+    ...         if training:
+    ...             self.x = x
+    ...         return x * self.params["s"]
+    ...     def backward(self, dy):
+    ...         self.grads["s"] = (dy * self.x).sum((0, 1, 2))
+    ...         return dy * self.params["s"]
+    >>> net = nn.Sequential(nn.Conv2D(3, 8, 3), Scale(8), nn.GlobalAvgPool2D())
+    >>> net.output_shape((6, 6, 3)), net.params["1_scale.s"].shape
+    ((8,), (8,))
     """
 
-    side_by_side = False
+    children_share_input = False
+    kind = "other"
+    in_channels: int | None = None
+    out_channels: int | None = None
 
     def __init__(self) -> None:
         self.children: dict[str, Layer] = {}
@@ -44,15 +80,136 @@ class Layer:
         self._buffers: dict[str, Array] = {}
         self._kept: Any = None
 
-    @property
-    def params(self) -> dict[str, Array]:
-        """The parameters by name; the arrays are the layer's own, so changing them changes the layer."""
-        return self._collect(lambda layer: layer._params)
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # need_dx is for layers that can save work by it; the others are called with it all the same.
+        if "need_dx" not in inspect.signature(cls.backward, follow_wrapped=False).parameters:
+            cls.backward = _taking_need_dx(cls.backward)  # type: ignore[method-assign]
+        # Whoever computes something else is no longer of the kind of the class it inherits from.
+        if "forward" in vars(cls) and "kind" not in vars(cls):
+            cls.kind = "other"
+
+    def __repr__(self) -> str:
+        """Return the constructor call: its arguments as far as the layer has them as attributes, defaults left out."""
+        shown: list[tuple[str, Any]] = []
+        by_place = True
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = vars(self).get(name, parameter.default)
+            by_place &= parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                shown += [("", one) for one in vars(self).get(name, ())]
+            elif value is parameter.default or _unreadable(value) or value == parameter.default:
+                by_place = False
+            else:
+                shown.append(("" if by_place else f"{name}=", value))
+        arguments = [prefix + repr(value) for prefix, value in shown]
+        if not any(isinstance(value, Layer) for _, value in shown):
+            return f"{type(self).__name__}({', '.join(arguments)})"
+        lines = ",\n".join(arguments).replace("\n", "\n    ")
+        return f"{type(self).__name__}(\n    {lines},\n)"
+
+    def walk(self, into: Container[str] | None = None) -> Iterator[tuple[str, Layer]]:
+        """Yield (name, layer) of the layer itself, whose name is "", and of all inside it.
+
+        Parameters
+        ----------
+        into : collection of str, optional
+            What is inside a layer of another `kind` is left out.
+
+        Examples
+        --------
+        >>> net = nn.Sequential(nn.ReLU(), nn.Concat(nn.ReLU(), nn.ReLU()))
+        >>> [name for name, layer in net.walk()]
+        ['', '0_relu', '1_concat', '1_concat.0_relu', '1_concat.1_relu']
+        >>> [name for name, layer in net.walk(into={"sequential"})]
+        ['', '0_relu', '1_concat']
+        """
+        yield "", self
+        for key, child in self.children.items() if into is None or self.kind in into else ():
+            for name, layer in child.walk(into):
+                yield dotted(key, name), layer
+
+    def input_shapes(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
+        """Yield (name, layer, shape of that layer's input) in the order of `walk`; shapes have no batch axis."""
+        yield "", self, tuple(input_shape)
+        for key, child, shape in self._children_and_input_shapes(input_shape):
+            for name, layer, inside in child.input_shapes(shape):
+                yield dotted(key, name), layer, inside
+
+    def _children_and_input_shapes(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
+        shape = tuple(input_shape)
+        for key, child in self.children.items():
+            yield key, child, shape
+            if not self.children_share_input:
+                shape = child.output_shape(shape)
 
     @property
-    def grads(self) -> dict[str, Array]:
+    def params(self) -> NamedArrays:
+        """The parameters by name.
+
+        The arrays are the layer's own: changing them, or assigning to a name, changes the layer.
+        """
+        return NamedArrays(
+            {dotted(name, key): array for name, layer in self.walk() for key, array in layer._params.items()}
+        )
+
+    @property
+    def grads(self) -> NamedArrays:
         """The gradients of the last `backward`, under the names and with the shapes of `params`."""
-        return self._collect(lambda layer: layer._grads)
+        return NamedArrays(
+            {dotted(name, key): array for name, layer in self.walk() for key, array in layer._grads.items()}
+        )
+
+    def add_parameter(
+        self,
+        name: str,
+        shape: Shape,
+        init: Initializer,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        """Give the layer an array to be trained, ``params[name]``, and one for its gradient, ``grads[name]``.
+
+        Parameters
+        ----------
+        name : str
+            Without a dot.
+        shape : tuple of int
+            Its shape.
+        init : Initializer
+            What it is at first; see `npcnn.initializers`.
+        dtype : float32 or float64
+            Its dtype.
+        rng : numpy.random.Generator, optional
+            Source of random numbers for `init`; by default unpredictable.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If `init` returns something else.
+        TypeError, ValueError
+            If an argument is not of the form above, or there is a parameter of this name.
+        """
+        if not isinstance(name, str) or not name or "." in name or name in self._params:
+            raise ValueError(
+                f"name must be a string without a dot that no parameter has yet ({', '.join(self._params) or 'none'}), "
+                f"got {name!r}"
+            )
+        if not callable(init):
+            raise TypeError(f"the initializer of {name} must be a function (shape, rng, dtype), got {init!r}")
+        lengths = shape if isinstance(shape, tuple | list) else (shape,)
+        shape = tuple(integer(length, f"shape[{i}]", minimum=0) for i, length in enumerate(lengths))
+        dtype = float_dtype(dtype)
+        addressable(shape, dtype, name)
+        # A copy: an initializer may hand out one array twice, and optimizers write in place.
+        value = np.array(init(shape, generator(rng), dtype), order="C")
+        if value.shape != shape:
+            raise ShapeError(f"the initializer of {name} must return shape {shape}, got {value.shape}")
+        if value.dtype != dtype:
+            raise DTypeError(f"the initializer of {name} must return {dtype}, got {value.dtype}")
+        self._params[name] = value
+        self._grads[name] = np.zeros_like(value)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the layer's output for a batch.
@@ -64,34 +221,45 @@ class Layer:
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill `grads` and return the gradient with respect to the input of the last forward pass.
 
-        It uses up what ``forward(x, training=True)`` kept: one backward for each forward.  With
-        ``need_dx=False`` a layer may leave the input gradient out and return None.
+        It uses up what ``forward(x, training=True)`` kept: one backward for each forward.  With ``need_dx=False`` a
+        layer may leave the input gradient out and return None; one that saves nothing by that need not take the
+        argument.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the output, without the batch axis, for an input shape without it.
 
+        A layer that does not define it is tried on an input of zeros.
+
         Raises
         ------
         ShapeError
             If the layer cannot take such an input.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define output_shape")
+        dtype = next((array.dtype for array in self.params.values()), np.float32)
+        trial = copy.copy(self)  # what its forward pass keeps is not kept in the layer
+        try:
+            return trial.forward(np.zeros((1, *input_shape), dtype)).shape[1:]
+        except ShapeError:
+            raise
+        except ValueError as error:
+            raise ShapeError(f"{self!r} cannot take an input of shape {tuple(input_shape)}: {error}") from error
+
+    def windows(self, input_shape: Shape) -> WindowGeometry | None:
+        """Return where the layer's windows lie over an input; None for a layer without windows."""
+        return None
 
     def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return how many multiplications the forward pass takes on one input.
 
         By the definition, products with pixels of the padding included: that is how a 3 x 3 SAME convolution
-        of a 5 x 2 picture costs 90.  With ``spent=True`` those of the algorithm that the layer runs on.
+        of a 5 x 2 picture costs 90.  With ``spent=True`` those of the algorithm that the layer runs on.  A layer that
+        does not define it takes those of the layers inside it.
         """
         self.output_shape(input_shape)
-        return 0
-
-    @property
-    def in_channels(self) -> int | None:
-        """Length of the last axis of the input it takes; None if any."""
-        return None
+        inside = self._children_and_input_shapes(input_shape)
+        return sum(child.multiplications(shape, spent=spent) for _, child, shape in inside)
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return the length of the last axis after the layer, from that before it; None if unknown.
@@ -104,7 +272,9 @@ class Layer:
         ShapeError
             If the layer cannot take that many.
         """
-        return None
+        if self.in_channels is not None and channels not in (None, self.in_channels):
+            raise ShapeError(f"{self!r} takes {self.in_channels} channels, but {channels} come in")
+        return self.out_channels
 
     def save(self, path: str | Path) -> None:
         """Write the parameters to a safetensors file; see `npcnn.weights.save`."""
@@ -114,47 +284,20 @@ class Layer:
         """Read the parameters from a safetensors file; see `npcnn.weights.load`."""
         weights.load(self.params, path)
 
-    def _collect(self, own: Callable[[Layer], dict[str, Array]]) -> dict[str, Array]:
-        arrays = dict(own(self))
-        for child_name, child in self.children.items():
-            for name, array in child._collect(own).items():
-                arrays[f"{child_name}.{name}"] = array
-        return arrays
-
-    def _add_parameter(
-        self,
-        name: str,
-        shape: Shape,
-        dtype: np.dtype[Any],
-        init: Initializer,
-        rng: np.random.Generator,
-    ) -> None:
-        if not callable(init):
-            raise TypeError(f"the initializer of {name} must be a function (shape, rng, dtype), got {init!r}")
-        addressable(shape, dtype, name)
-        # A copy: an initializer may hand out one array twice, and optimizers write in place.
-        value = np.array(init(shape, rng, dtype), order="C")
-        if value.shape != shape:
-            raise ShapeError(f"the initializer of {name} must return shape {shape}, got {value.shape}")
-        if value.dtype != dtype:
-            raise DTypeError(f"the initializer of {name} must return {dtype}, got {value.dtype}")
-        self._params[name] = value
-        self._grads[name] = np.zeros_like(value)
-
     def _buffer(self, name: str, shape: Shape, dtype: DTypeLike) -> Array:
         """Return an array to write a result into: the one used last time if nobody else holds it.
 
-        The outputs of a training step are as large as the caches; asking the system for fresh pages every
-        step costs more than some layers do.  Whoever still holds last step's result keeps it, because then
-        the reference count says so and a new array is made.
+        The outputs of a training step are as large as the caches; asking the system for fresh pages every step takes
+        a quarter of its time.  Whoever still holds last step's result keeps it, because then the reference count says
+        so and a new array is made.  While it is asked, the array is nobody else's to find: of two threads one gets it.
         """
-        kept = self._buffers.get(name)
-        fits = kept is not None and kept.shape == shape and kept.dtype == dtype
-        del kept  # it would count as somebody who holds the array
-        if not fits or _references(self._buffers, name) > _ONLY_THE_DICTIONARY:
+        array = self._buffers.pop(name, None)
+        fits = array is not None and array.shape == shape and array.dtype == dtype
+        if array is None or not fits or sys.getrefcount(array) > _ONE_VARIABLE:
             addressable(shape, dtype, name)
-            self._buffers[name] = np.empty(shape, dtype)
-        return self._buffers[name]
+            array = np.empty(shape, dtype)
+        self._buffers[name] = array
+        return array
 
     def _take_kept(self) -> Any:
         """Return what the forward pass kept, and forget it."""
@@ -167,14 +310,43 @@ class Layer:
         return kept
 
 
-def _references(arrays: dict[str, Array], name: str) -> int:
-    return sys.getrefcount(arrays[name])
+def _references_of_one_variable() -> int:
+    array = np.empty(1)
+    return sys.getrefcount(array)
 
 
-# What getrefcount says of an array that only a dictionary holds.  It is measured, by the very function
-# that is asked later, because it depends on the interpreter: from Python 3.14 on, some references of
-# the running function go uncounted.
-_ONLY_THE_DICTIONARY = _references({"probe": np.empty(1)}, "probe")
+# Measured, because it depends on the interpreter: from Python 3.14 on, some references of the running function go
+# uncounted.
+_ONE_VARIABLE = _references_of_one_variable()
+
+
+def _taking_need_dx(backward: Callable[[Any, Array], Array | None]) -> Callable[..., Array | None]:
+    """Return `backward` as a method that may be called with need_dx, and does not look at it."""
+
+    @functools.wraps(backward)
+    def method(self: Layer, dy: Array, *, need_dx: bool = True) -> Array | None:
+        return backward(self, dy)
+
+    return method
+
+
+def _unreadable(value: Any) -> bool:
+    """Return whether a value is none to write into a constructor call."""
+    return isinstance(value, np.ndarray | np.dtype | np.random.Generator) or (
+        callable(value) and not isinstance(value, Layer)
+    )
+
+
+def dotted(*names: str) -> str:
+    """Return the name of what is inside a layer: the names on the way to it, "" left out, with dots between them.
+
+    Examples
+    --------
+    >>> from npcnn.layers.base import dotted
+    >>> dotted("2_concat", "0_conv2d"), dotted("", "w")
+    ('2_concat.0_conv2d', 'w')
+    """
+    return ".".join(filter(None, names))
 
 
 def snake_case(name: str) -> str:
@@ -191,16 +363,18 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("2D", "2d").replace("1D", "1d").lower()
 
 
-def picture_shape(input_shape: Shape, layer: Layer, channels: int | None = None) -> tuple[int, int, int]:
-    """Return `input_shape` if it is (H, W, C), with the given number of channels; else raise ShapeError."""
+def picture_shape(input_shape: Shape, layer: Layer) -> tuple[int, int, int]:
+    """Return `input_shape` if it is (H, W, C) with the layer's channels; else raise ShapeError."""
     if len(input_shape) != 3:
         raise ShapeError(
             f"{layer!r} takes pictures of shape (H, W, C), got {tuple(input_shape)} not counting the batch axis; "
             "forward needs (N, H, W, C), output_shape and summary (H, W, C)"
         )
     H, W, C = (integer(length, f"input_shape[{i}]", minimum=1) for i, length in enumerate(input_shape))
-    if channels is not None and channels != C:
-        raise ShapeError(f"{layer!r} takes {channels} channels, got {C} (shape {tuple(input_shape)})")
+    channels = layer.in_channels
+    if channels not in (None, C):
+        hint = "; for pictures (N, C, H, W) pass x.transpose(0, 2, 3, 1)" if channels == H else ""
+        raise ShapeError(f"{layer!r} takes {channels} channels, got {C} (shape {tuple(input_shape)}){hint}")
     return H, W, C
 
 
@@ -211,12 +385,6 @@ def batch_shape(x: Array) -> tuple[int, Shape]:
     if x.ndim == 0:
         raise ShapeError("x must have a batch axis, got an array of no axes")
     return len(x), x.shape[1:]
-
-
-def check_channels(layer: Layer, wanted: int, channels: int | None, what: str = "channels") -> None:
-    """Raise ShapeError unless `channels` is as many as the layer wants, or unknown."""
-    if channels not in (None, wanted):
-        raise ShapeError(f"{layer!r} takes {wanted} {what}, but {channels} come in")
 
 
 def generator(rng: np.random.Generator | None) -> np.random.Generator:
@@ -247,10 +415,3 @@ def activation_name(value: str | None, name: str = "activation") -> str | None:
     if value not in (None, "relu"):
         raise ValueError(f"{name} must be 'relu' or None, got {value!r}")
     return value
-
-
-def call(layer: Layer, *required: object, **optional: tuple[object, object]) -> str:
-    """Return the constructor call for a repr: required arguments, then those that differ from the default."""
-    arguments = [repr(value) for value in required]
-    arguments += [f"{name}={value!r}" for name, (value, default) in optional.items() if value != default]
-    return f"{type(layer).__name__}({', '.join(arguments)})"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from npcnn.errors import DTypeError, ShapeError
+from npcnn.errors import ShapeError
+from npcnn.layers import fusion
 from npcnn.layers.base import Array, Layer, Shape, batch_shape, snake_case
-from npcnn.layers.fusion import pairs_in_one_go
-from npcnn.summary import summary
+from npcnn.summary import table
 
 
 class Sequential(Layer):
@@ -42,23 +41,16 @@ class Sequential(Layer):
     npcnn.errors.ShapeError: layer 1, Conv2D(4, 8, 3) takes 4 channels, but 8 come in after layer 0
     """
 
+    kind = "sequential"
+
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
-        _check_layers(layers, "layers")
+        _check_layers(self, layers, "layers")
         self.layers = layers
-        self.children = {f"{i}_{snake_case(type(layer).__name__)}": layer for i, layer in enumerate(layers)}
+        self.children = _named(layers)
+        self.in_channels = layers[0].in_channels
         self.channels_after(self.in_channels)
-        self._pairs = pairs_in_one_go(layers)
-        self._ran: Sequence[Layer] = layers
-
-    def __repr__(self) -> str:
-        lines = ",\n    ".join(repr(layer).replace("\n", "\n    ") for layer in self.layers)
-        return f"Sequential(\n    {lines},\n)"
-
-    @property
-    def in_channels(self) -> int | None:
-        """Channels of input of the first layer; None if any."""
-        return self.layers[0].in_channels
+        self._steps = fusion.steps(layers)
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return the channels after the last layer."""
@@ -72,52 +64,27 @@ class Sequential(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the output of the last layer."""
-        ran: list[Layer] = []
-        i = 0
-        while i < len(self.layers):
-            step: Layer = self.layers[i]
-            pair = self._pairs.get(i)
-            if pair is not None and pair.takes(x):
-                step = pair
-            try:
-                x = step.forward(x, training)
-            except (ShapeError, DTypeError) as error:
-                place = f"layer {i}, {snake_case(type(step).__name__)}"
-                raise type(error)(f"{place}: {error}") from error
-            ran.append(step)
-            i += 2 if step is pair else 1
-        if training:
-            self._ran = ran
+        for step in self._steps:
+            x = step.forward(x, training)
         return x
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Go back through the layers; only the first may leave its input gradient out."""
         gradient: Any = dy
-        for layer in self._ran[:0:-1]:
-            gradient = layer.backward(gradient)
-        return self._ran[0].backward(gradient, need_dx=need_dx)
+        for step in self._steps[:0:-1]:
+            gradient = step.backward(gradient)
+        return self._steps[0].backward(gradient, need_dx=need_dx)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape after the last layer."""
         shape = tuple(input_shape)
-        for i, layer in enumerate(self.layers):
-            try:
-                shape = layer.output_shape(shape)
-            except ShapeError as error:
-                raise ShapeError(f"layer {i}, {snake_case(type(layer).__name__)}: {error}") from error
+        for step in self._steps:
+            shape = step.output_shape(shape)
         return shape
-
-    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
-        """Return the sum over the layers."""
-        total, shape = 0, tuple(input_shape)
-        for layer in self.layers:
-            total += layer.multiplications(shape, spent=spent)
-            shape = layer.output_shape(shape)
-        return total
 
     def summary(self, input_shape: Shape) -> str:
         """Return a table of layers, output shapes, parameters and multiplications; see `npcnn.summary`."""
-        return summary(self, input_shape)
+        return table(self, input_shape)
 
 
 class Concat(Layer):
@@ -147,23 +114,16 @@ class Concat(Layer):
     (6, 6, 12)
     """
 
-    side_by_side = True
+    kind = "concat"
+    children_share_input = True
 
     def __init__(self, *branches: Layer) -> None:
         super().__init__()
-        _check_layers(branches, "branches")
+        _check_layers(self, branches, "branches")
         self.branches = branches
-        self.children = {f"{i}_{snake_case(type(branch).__name__)}": branch for i, branch in enumerate(branches)}
+        self.children = _named(branches)
+        self.in_channels = next((branch.in_channels for branch in branches if branch.in_channels), None)
         self.channels_after(self.in_channels)
-
-    def __repr__(self) -> str:
-        lines = ",\n    ".join(repr(branch).replace("\n", "\n    ") for branch in self.branches)
-        return f"Concat(\n    {lines},\n)"
-
-    @property
-    def in_channels(self) -> int | None:
-        """Channels of input."""
-        return next((branch.in_channels for branch in self.branches if branch.in_channels), None)
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return the sum over the branches."""
@@ -177,7 +137,7 @@ class Concat(Layer):
         return sum(known) if len(known) == len(after) else None
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Return the outputs of all branches, one behind the other along the channels."""
+        """Return the outputs of all branches, one after the other along the channels."""
         N, input_shape = batch_shape(x)
         shape = (N, *self.output_shape(input_shape))
         outputs = [branch.forward(x, training) for branch in self.branches]
@@ -212,26 +172,23 @@ class Concat(Layer):
             )
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
-    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
-        """Return the sum over the branches."""
-        return sum(branch.multiplications(input_shape, spent=spent) for branch in self.branches)
+
+def _named(layers: tuple[Layer, ...]) -> dict[str, Layer]:
+    return {f"{i}_{snake_case(type(layer).__name__)}": layer for i, layer in enumerate(layers)}
 
 
-def _check_layers(layers: tuple[Layer, ...], name: str) -> None:
+def _check_layers(container: Layer, layers: tuple[Any, ...], name: str) -> None:
     if not layers:
         raise ValueError(f"{name} must be at least one layer, got none")
     seen: set[int] = set()
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise TypeError(f"{name}[{i}] must be a Layer, got {layer!r}")
-        inside = {id(part) for part in _parts(layer)}
+            hint = f"; unpack it: {type(container).__name__}(*{name})" if isinstance(layer, list | tuple) else ""
+            raise TypeError(f"{name}[{i}] must be a Layer, got {layer!r:.80}{hint}")
+        inside = {id(part) for _, part in layer.walk()}
         if inside & seen:
             raise ValueError(
                 f"{name}[{i}], or a layer inside it, is given twice; "
                 "a layer keeps the state of one place in the network"
             )
         seen |= inside
-
-
-def _parts(layer: Layer) -> list[Layer]:
-    return [layer, *(part for child in layer.children.values() for part in _parts(child))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,16 @@ from numpy.typing import DTypeLike
 from npcnn import functional
 from npcnn.functional.checks import integer, pair, same_dtype
 from npcnn.functional.toom_cook import Algorithm, chosen_algorithm, spent_multiplications
-from npcnn.functional.windows import Axis, IntOrPair, Padding, Padding1D, WindowGeometry, line_geometry, window_geometry
+from npcnn.functional.windows import (
+    Axis,
+    IntOrPair,
+    Padding,
+    Padding1D,
+    WindowGeometry,
+    WindowOptions,
+    line_options,
+    window_options,
+)
 from npcnn.initializers import Initializer, constant, truncated_normal
 from npcnn.layers.base import (
     Array,
@@ -18,8 +28,6 @@ from npcnn.layers.base import (
     Shape,
     activation_name,
     batch_shape,
-    call,
-    check_channels,
     float_dtype,
     generator,
     picture_shape,
@@ -27,15 +35,24 @@ from npcnn.layers.base import (
 
 
 class _Convolution(Layer):
-    """What the 1-D and the 2-D convolution share: parameters, activation, algorithm, forward and backward."""
+    """What the 1-D and the 2-D convolution share: all but which function of `npcnn.functional` they call."""
+
+    kind = "convolution"
+    in_channels: int
+    out_channels: int
+    _function: Callable[..., Array]
+    _gradient: Callable[..., tuple[Array | None, Array, Array]]
 
     def __init__(
         self,
+        taps: tuple[int, ...],
+        windows: WindowOptions,
         in_channels: int,
         out_channels: int,
-        taps: tuple[int, ...],
-        geometry: WindowGeometry,
-        *,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
         bias: bool,
         activation: str | None,
         algorithm: str,
@@ -45,72 +62,68 @@ class _Convolution(Layer):
         bias_init: Initializer | None,
     ) -> None:
         super().__init__()
-        self._in_channels = integer(in_channels, "in_channels", minimum=1)
-        self._out_channels = integer(out_channels, "out_channels", minimum=1)
+        self.in_channels = integer(in_channels, "in_channels", minimum=1)
+        self.out_channels = integer(out_channels, "out_channels", minimum=1)
+        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
+        self.bias = bool(bias)
         self.activation = activation_name(activation)
         self.dtype = float_dtype(dtype)
         self.algorithm = algorithm
+        self._windows = windows
+        self._window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
         # What runs: an algorithm that does not exist for this kernel is refused here, not in the first forward pass.
-        self._weights_2d = (*geometry.size, self._in_channels, self._out_channels)
+        self._weights_2d = (*windows.size, self.in_channels, self.out_channels)
         self.runs_on = chosen_algorithm(
-            algorithm, self._weights_2d, stride=geometry.stride, dilation=geometry.dilation, dtype=self.dtype
+            algorithm, self._weights_2d, stride=windows.stride, dilation=windows.dilation, dtype=self.dtype
         )
         rng = generator(rng)
         shape = (*taps, self.in_channels, self.out_channels)
         weight_init = truncated_normal(0.1) if weight_init is None else weight_init
         bias_init = constant(0.1) if bias_init is None else bias_init
-        self._add_parameter("w", shape, self.dtype, weight_init, rng)
-        if bias:
-            self._add_parameter("b", shape[-1:], self.dtype, bias_init, rng)
-
-    @property
-    def in_channels(self) -> int:
-        """Channels of input."""
-        return self._in_channels
-
-    @property
-    def out_channels(self) -> int:
-        """Channels of output."""
-        return self._out_channels
-
-    def channels_after(self, channels: int | None) -> int | None:
-        """Return `out_channels`."""
-        check_channels(self, self.in_channels, channels)
-        return self.out_channels
-
-    def _call_forward(self, x: Array, out: Array, relu: bool) -> Array:
-        raise NotImplementedError
-
-    def _call_backward(self, dy: Array, x: Array, **options: Any) -> tuple[Array | None, Array, Array]:
-        raise NotImplementedError
+        self.add_parameter("w", shape, weight_init, dtype=self.dtype, rng=rng)
+        if self.bias:
+            self.add_parameter("b", shape[-1:], bias_init, dtype=self.dtype, rng=rng)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""
         N, shape = batch_shape(x)
-        same_dtype(x, "x", self._params["w"], "w")
+        w, b, relu = self._params["w"], self._params.get("b"), self.activation == "relu"
+        same_dtype(x, "x", w, "w")
         out = self._buffer("y", (N, *self.output_shape(shape)), self.dtype)
-        y = self._call_forward(x, out, self.activation == "relu")
+        y = self._function(x, w, b, relu=relu, algorithm=self.runs_on, out=out, **self._window)
         if training:
-            self._kept = x, y if self.activation else None
+            self._kept = x, y if relu else None
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients of w and b; return dx, or None where it is not needed."""
         x, relu_output = self._take_kept()
-        out = self.gradient_buffers(x.shape, need_dx)
-        dx, _, _ = self._call_backward(dy, x, need_dx=need_dx, relu_output=relu_output, out=out)
+        out = self._gradient_arrays(x.shape, need_dx)
+        dx, _, _ = self._gradient(
+            dy, x, self._params["w"],
+            need_dx=need_dx, relu_output=relu_output, algorithm=self.runs_on, out=out, **self._window,
+        )  # fmt: skip
         return dx
 
-    def gradient_buffers(self, x_shape: Shape, need_dx: bool) -> tuple[Array | None, Array, Array]:
+    def _gradient_arrays(self, x_shape: Shape, need_dx: bool) -> tuple[Array | None, Array, Array]:
         """Return the arrays that a backward pass writes (dx, dw, db) into; dw and db are those of `grads`."""
         dx = self._buffer("dx", x_shape, self.dtype) if need_dx else None
         unused_db = np.empty(self.out_channels, self.dtype)
         return dx, self._grads["w"], self._grads.get("b", unused_db)
 
+    def windows(self, input_shape: Shape) -> WindowGeometry:
+        """Return where the kernel lies over a picture."""
+        H, W, _ = picture_shape(input_shape, self)
+        return self._windows.over((H, W))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (OH, OW, out_channels)."""
+        return (*self.windows(input_shape).output, self.out_channels)
+
     def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return output pixels times weights, or what Toom-Cook spends instead."""
-        OH, OW, _ = self.output_shape(input_shape)
-        return spent_multiplications(self.runs_on if spent else "im2col", (OH, OW), self._weights_2d)
+        output = self.windows(input_shape).output
+        return spent_multiplications(self.runs_on if spent else "im2col", output, self._weights_2d)
 
 
 class Conv2D(_Convolution):
@@ -171,52 +184,12 @@ class Conv2D(_Convolution):
         bias_init: Initializer | None = None,
     ) -> None:
         taps = pair(kernel_size, "kernel_size", minimum=1)
-        self.kernel_size = kernel_size
-        self.window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-        # A wrong stride, padding or dilation is found here, not in the first forward pass.
-        geometry = window_geometry((2**30, 2**30), kernel_size, **self.window)
+        windows = window_options(kernel_size, stride=stride, padding=padding, dilation=dilation)
+        self._function, self._gradient = functional.conv2d, functional.conv2d_backward
         super().__init__(
-            in_channels,
-            out_channels,
-            taps,
-            geometry,
-            bias=bias,
-            activation=activation,
-            algorithm=algorithm,
-            rng=rng,
-            dtype=dtype,
-            weight_init=weight_init,
-            bias_init=bias_init,
-        )
-
-    def __repr__(self) -> str:
-        return call(
-            self,
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,
-            stride=(self.window["stride"], 1),
-            padding=(self.window["padding"], "same"),
-            dilation=(self.window["dilation"], 1),
-            bias=("b" in self._params, True),
-            activation=(self.activation, None),
-            algorithm=(self.algorithm, "auto"),
-        )
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return (OH, OW, out_channels)."""
-        H, W, _ = picture_shape(input_shape, self, self.in_channels)
-        geometry = window_geometry((H, W), self.kernel_size, **self.window)
-        return (*geometry.output, self.out_channels)
-
-    def _call_forward(self, x: Array, out: Array, relu: bool) -> Array:
-        return functional.conv2d(
-            x, self._params["w"], self._params.get("b"),
-            relu=relu, algorithm=self.runs_on, out=out, **self.window,
+            taps, windows, in_channels, out_channels, kernel_size, stride, padding, dilation,
+            bias, activation, algorithm, rng, dtype, weight_init, bias_init,
         )  # fmt: skip
-
-    def _call_backward(self, dy: Array, x: Array, **options: Any) -> tuple[Array | None, Array, Array]:
-        return functional.conv2d_backward(dy, x, self._params["w"], algorithm=self.runs_on, **self.window, **options)
 
 
 class Conv1D(_Convolution):
@@ -269,52 +242,14 @@ class Conv1D(_Convolution):
         weight_init: Initializer | None = None,
         bias_init: Initializer | None = None,
     ) -> None:
-        self.kernel_size = integer(kernel_size, "kernel_size", minimum=1)
-        self.axis = axis
-        self.window: dict[str, Any] = {"axis": axis, "stride": stride, "padding": padding, "dilation": dilation}
-        geometry = line_geometry((2**30, 2**30), self.kernel_size, **self.window)
+        kernel_size = integer(kernel_size, "kernel_size", minimum=1)
+        windows = line_options(kernel_size, axis=axis, stride=stride, padding=padding, dilation=dilation)
+        self._function, self._gradient = functional.conv1d, functional.conv1d_backward
         super().__init__(
-            in_channels,
-            out_channels,
-            (self.kernel_size,),
-            geometry,
-            bias=bias,
-            activation=activation,
-            algorithm=algorithm,
-            rng=rng,
-            dtype=dtype,
-            weight_init=weight_init,
-            bias_init=bias_init,
-        )
-
-    def __repr__(self) -> str:
-        return call(
-            self,
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,
-            axis=(self.axis, None),
-            stride=(self.window["stride"], 1),
-            padding=(self.window["padding"], "same"),
-            dilation=(self.window["dilation"], 1),
-            bias=("b" in self._params, True),
-            activation=(self.activation, None),
-            algorithm=(self.algorithm, "auto"),
-        )
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return (OH, OW, out_channels)."""
-        H, W, _ = picture_shape(input_shape, self, self.in_channels)
-        return (*line_geometry((H, W), self.kernel_size, **self.window).output, self.out_channels)
-
-    def _call_forward(self, x: Array, out: Array, relu: bool) -> Array:
-        return functional.conv1d(
-            x, self._params["w"], self._params.get("b"),
-            relu=relu, algorithm=self.runs_on, out=out, **self.window,
+            (kernel_size,), windows, in_channels, out_channels, kernel_size, stride, padding, dilation,
+            bias, activation, algorithm, rng, dtype, weight_init, bias_init,
         )  # fmt: skip
-
-    def _call_backward(self, dy: Array, x: Array, **options: Any) -> tuple[Array | None, Array, Array]:
-        return functional.conv1d_backward(dy, x, self._params["w"], algorithm=self.runs_on, **self.window, **options)
+        self.axis = self._window["axis"] = axis
 
 
 class SpatiallySeparableConv2D(Layer):
@@ -347,6 +282,8 @@ class SpatiallySeparableConv2D(Layer):
     ['vertical.w', 'vertical.b', 'horizontal.w', 'horizontal.b']
     """
 
+    kind = "spatially_separable"
+
     def __init__(
         self,
         in_channels: int,
@@ -367,7 +304,7 @@ class SpatiallySeparableConv2D(Layer):
         options: dict[str, Any] = {
             "bias": bias,
             "algorithm": algorithm,
-            "rng": np.random.default_rng() if rng is None else rng,
+            "rng": generator(rng),
             "dtype": dtype,
             "weight_init": weight_init,
             "bias_init": bias_init,
@@ -381,33 +318,9 @@ class SpatiallySeparableConv2D(Layer):
             axis="width", activation=activation, **options,
         )  # fmt: skip
         self.children = {"vertical": self.vertical, "horizontal": self.horizontal}
-
-    def __repr__(self) -> str:
-        return call(
-            self,
-            self.in_channels,
-            self.out_channels,
-            self.vertical.kernel_size,
-            middle_activation=(self.vertical.activation, "relu"),
-            activation=(self.horizontal.activation, None),
-            bias=("b" in self.vertical.params, True),
-            algorithm=(self.vertical.algorithm, "auto"),
-        )
-
-    @property
-    def in_channels(self) -> int:
-        """Channels of input."""
-        return self.vertical.in_channels
-
-    @property
-    def out_channels(self) -> int:
-        """Channels of output."""
-        return self.horizontal.out_channels
-
-    def channels_after(self, channels: int | None) -> int | None:
-        """Return `out_channels`."""
-        check_channels(self, self.in_channels, channels)
-        return self.out_channels
+        self.in_channels, self.out_channels = self.vertical.in_channels, self.horizontal.out_channels
+        self.kernel_size, self.bias, self.algorithm = self.vertical.kernel_size, self.vertical.bias, algorithm
+        self.middle_activation, self.activation = middle_activation, activation
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the 1 x k convolution of the k x 1 convolution of `x`."""
@@ -421,10 +334,3 @@ class SpatiallySeparableConv2D(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (H, W, out_channels)."""
         return self.horizontal.output_shape(self.vertical.output_shape(input_shape))
-
-    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
-        """Return those of both halves."""
-        middle_shape = self.vertical.output_shape(input_shape)
-        return self.vertical.multiplications(input_shape, spent=spent) + self.horizontal.multiplications(
-            middle_shape, spent=spent
-        )

@@ -1,24 +1,15 @@
-"""Layers on vectors: fully connected, flatten, dropout.  NumPy's matrix product does the work."""
+"""The fully connected layer.  NumPy's matrix product does the work."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import exact_shape, float_array, integer, number, same_dtype
+from npcnn.functional.checks import exact_shape, float_array, integer, same_dtype
+from npcnn.functional.windows import WindowGeometry, window_geometry
 from npcnn.initializers import Initializer, constant, glorot_uniform
-from npcnn.layers.base import (
-    Array,
-    Layer,
-    Shape,
-    call,
-    check_channels,
-    float_dtype,
-    generator,
-)
+from npcnn.layers.base import Array, Layer, Shape, float_dtype, generator
 
 
 class Dense(Layer):
@@ -41,6 +32,8 @@ class Dense(Layer):
     (5, 3)
     """
 
+    kind = "dense"
+
     def __init__(
         self,
         in_features: int,
@@ -56,25 +49,20 @@ class Dense(Layer):
         self.in_features = integer(in_features, "in_features", minimum=1)
         self.out_features = integer(out_features, "out_features", minimum=1)
         self.dtype = float_dtype(dtype)
+        self.bias = bool(bias)
         rng = generator(rng)
         shape = (self.in_features, self.out_features)
         weight_init = glorot_uniform() if weight_init is None else weight_init
         bias_init = constant(0.0) if bias_init is None else bias_init
-        self._add_parameter("w", shape, self.dtype, weight_init, rng)
-        if bias:
-            self._add_parameter("b", shape[-1:], self.dtype, bias_init, rng)
-
-    def __repr__(self) -> str:
-        return call(self, self.in_features, self.out_features, bias=("b" in self._params, True))
-
-    @property
-    def in_channels(self) -> int:
-        """`in_features`."""
-        return self.in_features
+        self.add_parameter("w", shape, weight_init, dtype=self.dtype, rng=rng)
+        if self.bias:
+            self.add_parameter("b", shape[-1:], bias_init, dtype=self.dtype, rng=rng)
+        self.in_channels, self.out_channels = shape
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return `out_features`."""
-        check_channels(self, self.in_features, channels, "features")
+        if channels not in (None, self.in_features):
+            raise ShapeError(f"{self!r} takes {self.in_features} features, but {channels} come in")
         return self.out_features
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -100,6 +88,10 @@ class Dense(Layer):
             np.sum(dy, axis=0, out=self._grads["b"])
         return dy @ self._params["w"].T if need_dx else None
 
+    def windows(self, input_shape: Shape) -> WindowGeometry:
+        """Return the window of a 1 x 1 convolution of a picture of one pixel, which is what the layer does."""
+        return window_geometry((1, 1), 1)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (out_features,)."""
         if tuple(input_shape) != (self.in_features,):
@@ -113,92 +105,3 @@ class Dense(Layer):
         """Return the number of weights."""
         self.output_shape(input_shape)
         return self.in_features * self.out_features
-
-
-class Flatten(Layer):
-    """Each picture as one vector, its numbers in (H, W, C) order.
-
-    Examples
-    --------
-    >>> nn.Flatten().output_shape((6, 6, 10))
-    (360,)
-    """
-
-    def __repr__(self) -> str:
-        return "Flatten()"
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Return `x` as (N, H * W * C), without copying."""
-        x = float_array(x, "x", None)
-        if x.ndim < 2:
-            raise ShapeError(f"x must have a batch axis and one more, got shape {x.shape}")
-        if training:
-            self._kept = x.shape
-        return x.reshape(len(x), math.prod(x.shape[1:]))
-
-    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Return `dy` in the shape of the input."""
-        dy = float_array(dy, "dy", "N, features")
-        x_shape: Shape = self._take_kept()
-        exact_shape(dy, "dy", (x_shape[0], math.prod(x_shape[1:])), "the shape of the output")
-        return np.reshape(dy, x_shape)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the product of the axes."""
-        return (math.prod(input_shape),)
-
-
-class Dropout(Layer):
-    """In training, zero each number with probability `rate` and scale the others by 1 / (1 - rate).
-
-    Outside training it does nothing.
-
-    Parameters
-    ----------
-    rate : float
-        At least 0, below 1.
-    rng : numpy.random.Generator, optional
-        Source of the masks; by default unpredictable.
-
-    References
-    ----------
-    Srivastava et al., "Dropout", 2014, section 10 (the scaling in training, "inverted dropout").
-
-    Examples
-    --------
-    >>> nn.Dropout(0.5).forward(np.ones((1, 3)))
-    array([[1., 1., 1.]])
-    """
-
-    def __init__(self, rate: float, *, rng: np.random.Generator | None = None) -> None:
-        super().__init__()
-        self.rate = number(rate, "rate", minimum=0, below=1)
-        self.rng = generator(rng)
-
-    def __repr__(self) -> str:
-        return call(self, self.rate)
-
-    def channels_after(self, channels: int | None) -> int | None:
-        """Return `channels`."""
-        return channels
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Return `x` with some numbers zeroed in training, `x` itself otherwise."""
-        x = float_array(x, "x", None)
-        if not training:
-            return x
-        keep = self.rng.random(x.shape, dtype=np.float32) >= self.rate
-        self._kept = keep.astype(x.dtype) / x.dtype.type(1 - self.rate)
-        y: Array = x * self._kept
-        return y
-
-    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Return `dy` where the forward pass kept the number, scaled likewise."""
-        dy, scale = float_array(dy, "dy", None), self._take_kept()
-        same_dtype(dy, "dy", scale, "x")
-        exact_shape(dy, "dy", scale.shape, "the shape of the output")
-        return np.asarray(dy * scale)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return `input_shape`."""
-        return tuple(input_shape)

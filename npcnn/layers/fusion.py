@@ -1,64 +1,88 @@
-"""Two layers of a `Sequential` computed in one go: a convolution and the max pooling behind it.
+"""The steps in which a `Sequential` runs its layers: one by one, but a convolution and its max pooling in one go.
 
 Nothing of this shows from outside: the layers, their parameters and the numbers that come out are the same.  Only
-the output between the two is never written to memory; `npcnn.functional.convolution` says why.
+the output between the two is never written to memory; `npcnn.functional.conv2d_max_pool2d` says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from npcnn import functional
-from npcnn.errors import ShapeError
-from npcnn.layers.base import Array, Layer, Shape
+from npcnn.errors import DTypeError, ShapeError
+from npcnn.layers.base import Array, Layer, Shape, snake_case
 from npcnn.layers.convolution import Conv2D
 from npcnn.layers.pooling import MaxPool2D
 
 
-class ConvolutionMaxPooling(Layer):
-    """A `Conv2D` and the `MaxPool2D` behind it, whose parameters and gradients stay theirs.
+def steps(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the steps that run `layers` one after the other.
 
-    Parameters
-    ----------
-    convolution : Conv2D
-        One that runs on Toom-Cook.
-    pooling : MaxPool2D
-        The layer behind it.
+    A `Conv2D` on Toom-Cook and a `MaxPool2D` behind it are one step.  Only plain ones: a subclass may do something
+    else.
+
+    Examples
+    --------
+    >>> from npcnn.layers.fusion import steps
+    >>> len(steps([nn.Conv2D(3, 64, 5), nn.MaxPool2D(2), nn.Conv2D(64, 10, 5)]))
+    2
+    """
+    plan: list[Layer] = []
+    for i, layer in enumerate(layers):
+        before = layers[i - 1] if i else None
+        plan.append(_InItsPlace(i, layer))
+        if type(layer) is MaxPool2D and type(before) is Conv2D and before.runs_on == "toom_cook":
+            plan[-2:] = [_ConvolutionMaxPooling(before, layer, plan[-2:])]
+    return plan
+
+
+class _InItsPlace(Layer):
+    """One layer, whose errors say which of the layers it is."""
+
+    def __init__(self, number: int, layer: Layer) -> None:
+        super().__init__()
+        self.layer = layer
+        self.place = f"layer {number}, {snake_case(type(layer).__name__)}"
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        try:
+            return self.layer.forward(x, training)
+        except (ShapeError, DTypeError) as error:
+            raise type(error)(f"{self.place}: {error}") from error
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        return self.layer.backward(dy, need_dx=need_dx)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        try:
+            return self.layer.output_shape(input_shape)
+        except ShapeError as error:
+            raise ShapeError(f"{self.place}: {error}") from error
+
+
+class _ConvolutionMaxPooling(Layer):
+    """A convolution and the max pooling behind it in one go, or `in_turn` where they cannot take the input so.
+
+    Parameters and gradients stay those of the two layers.
     """
 
-    def __init__(self, convolution: Conv2D, pooling: MaxPool2D) -> None:
+    def __init__(self, convolution: Conv2D, pooling: MaxPool2D, in_turn: Sequence[Layer]) -> None:
         super().__init__()
-        self.convolution, self.pooling = convolution, pooling
+        self.convolution = convolution
+        self.first, self.second = in_turn
         self._options: dict[str, Any] = {
-            "convolution": convolution.window,
-            "pooling": {"size": pooling.size, **pooling.window},
+            "convolution": convolution._window,
+            "pooling": {"size": pooling.size, **pooling._window},
             "algorithm": convolution.algorithm,
         }
 
-    def __repr__(self) -> str:
-        return f"{self.convolution!r} and {self.pooling!r}"
-
-    def takes(self, x: Any) -> bool:
-        """Return whether `x` is fit for both layers.  If not, they say themselves what is wrong, each for itself."""
-        if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype != self.convolution.dtype:
-            return False
-        try:
-            self.output_shape(x.shape[1:])
-        except ShapeError:
-            return False
-        return True
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return (PH, PW, out_channels)."""
-        return self.pooling.output_shape(self.convolution.output_shape(input_shape))
-
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Return the pooled convolution, and remember where the maxima were."""
-        shape = (len(x), *self.output_shape(x.shape[1:]))
+        shape = self._result_shape(x)
+        if shape is None:
+            return self.second.forward(self.first.forward(x, training), training)
         out = (self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32))
         params, relu = self.convolution.params, self.convolution.activation == "relu"
         y, argmax = functional.conv2d_max_pool2d(x, params["w"], params.get("b"), relu=relu, out=out, **self._options)
@@ -67,9 +91,10 @@ class ConvolutionMaxPooling(Layer):
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Fill the gradients of the convolution; return dx, or None where it is not needed."""
+        if self._kept is None:
+            between: Any = self.second.backward(dy)
+            return self.first.backward(between, need_dx=need_dx)
         x, argmax, relu_output = self._take_kept()
-        out = self.convolution.gradient_buffers(x.shape, need_dx)
         dx, _, _ = functional.conv2d_max_pool2d_backward(
             dy,
             argmax,
@@ -77,25 +102,19 @@ class ConvolutionMaxPooling(Layer):
             self.convolution.params["w"],
             relu_output=relu_output,
             need_dx=need_dx,
-            out=out,
+            out=self.convolution._gradient_arrays(x.shape, need_dx),
             **self._options,
         )
         return dx
 
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.second.output_shape(self.first.output_shape(input_shape))
 
-def pairs_in_one_go(layers: Sequence[Layer]) -> dict[int, ConvolutionMaxPooling]:
-    """Return the pairs among `layers` that can be computed in one go, by the number of their first layer.
-
-    Only plain `Conv2D` and `MaxPool2D`: a subclass may do something else.
-
-    Examples
-    --------
-    >>> from npcnn.layers.fusion import pairs_in_one_go
-    >>> pairs_in_one_go([nn.Conv2D(3, 64, 5), nn.MaxPool2D(2), nn.Conv2D(64, 10, 5)])
-    {0: Conv2D(3, 64, 5) and MaxPool2D(2)}
-    """
-    return {
-        i: ConvolutionMaxPooling(first, second)
-        for i, (first, second) in enumerate(pairwise(layers))
-        if type(first) is Conv2D and type(second) is MaxPool2D and first.runs_on == "toom_cook"
-    }
+    def _result_shape(self, x: Any) -> Shape | None:
+        """Return the shape of the result; None for an `x` that one of the two cannot take, and will say why."""
+        if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype != self.convolution.dtype:
+            return None
+        try:
+            return len(x), *self.output_shape(x.shape[1:])
+        except ShapeError:
+            return None

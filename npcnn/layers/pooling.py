@@ -8,9 +8,9 @@ import numpy as np
 
 from npcnn import functional
 from npcnn.functional.checks import boolean, float_array
-from npcnn.functional.pooling import pool_geometry
-from npcnn.functional.windows import IntOrPair, Padding
-from npcnn.layers.base import Array, Layer, Shape, batch_shape, call, picture_shape
+from npcnn.functional.pooling import pool_options
+from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
+from npcnn.layers.base import Array, Layer, Shape, batch_shape, picture_shape
 
 
 class _Pooling(Layer):
@@ -18,28 +18,22 @@ class _Pooling(Layer):
 
     def __init__(self, size: IntOrPair, stride: IntOrPair | None, padding: Padding) -> None:
         super().__init__()
-        self.size = size
-        self.window: dict[str, Any] = {"stride": stride, "padding": padding}
-        pool_geometry((2**30, 2**30), size, stride, padding)  # a wrong argument is found here
-
-    def __repr__(self) -> str:
-        return call(
-            self,
-            self.size,
-            stride=(self.window["stride"], None),
-            padding=(self.window["padding"], "valid"),
-            count_include_pad=(self.window.get("count_include_pad", False), False),
-        )
+        self.size, self.stride, self.padding = size, stride, padding
+        self._windows = pool_options(size, stride, padding)
+        self._window: dict[str, Any] = {"stride": stride, "padding": padding}
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return `channels`: pooling keeps them."""
         return channels
 
+    def windows(self, input_shape: Shape) -> WindowGeometry:
+        """Return where the windows lie over a picture."""
+        H, W, _ = picture_shape(input_shape, self)
+        return self._windows.over((H, W))
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, C)."""
-        H, W, C = picture_shape(input_shape, self)
-        geometry = pool_geometry((H, W), self.size, self.window["stride"], self.window["padding"])
-        return (*geometry.output, C)
+        return (*self.windows(input_shape).output, input_shape[2])
 
 
 class MaxPool2D(_Pooling):
@@ -60,6 +54,8 @@ class MaxPool2D(_Pooling):
     (12, 12, 64)
     """
 
+    kind = "max_pool"
+
     def __init__(self, size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = "valid") -> None:
         super().__init__(size, stride, padding)
 
@@ -68,7 +64,7 @@ class MaxPool2D(_Pooling):
         N, input_shape = batch_shape(x)
         shape = (N, *self.output_shape(input_shape))
         out = (self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32))
-        y, argmax = functional.max_pool2d(x, self.size, out=out, **self.window)
+        y, argmax = functional.max_pool2d(x, self.size, out=out, **self._window)
         if training:
             self._kept = argmax, x.shape
         return y
@@ -78,7 +74,7 @@ class MaxPool2D(_Pooling):
         dy = float_array(dy, "dy", "N, OH, OW, C")
         argmax, x_shape = self._take_kept()
         out = self._buffer("dx", x_shape, dy.dtype)
-        return functional.max_pool2d_backward(dy, argmax, x_shape, size=self.size, out=out, **self.window)
+        return functional.max_pool2d_backward(dy, argmax, x_shape, size=self.size, out=out, **self._window)
 
 
 class AvgPool2D(_Pooling):
@@ -97,6 +93,8 @@ class AvgPool2D(_Pooling):
     (1, 1, 10)
     """
 
+    kind = "avg_pool"
+
     def __init__(
         self,
         size: IntOrPair,
@@ -105,13 +103,13 @@ class AvgPool2D(_Pooling):
         count_include_pad: bool = False,
     ) -> None:
         super().__init__(size, stride, padding)
-        self.window["count_include_pad"] = boolean(count_include_pad, "count_include_pad")
+        self.count_include_pad = self._window["count_include_pad"] = boolean(count_include_pad, "count_include_pad")
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means."""
         N, input_shape = batch_shape(x)
         shape = (N, *self.output_shape(input_shape))
-        y = functional.avg_pool2d(x, self.size, out=self._buffer("y", shape, x.dtype), **self.window)
+        y = functional.avg_pool2d(x, self.size, out=self._buffer("y", shape, x.dtype), **self._window)
         if training:
             self._kept = x.shape
         return y
@@ -121,7 +119,7 @@ class AvgPool2D(_Pooling):
         dy = float_array(dy, "dy", "N, OH, OW, C")
         x_shape = self._take_kept()
         out = self._buffer("dx", x_shape, dy.dtype)
-        return functional.avg_pool2d_backward(dy, x_shape, size=self.size, out=out, **self.window)
+        return functional.avg_pool2d_backward(dy, x_shape, size=self.size, out=out, **self._window)
 
 
 class GlobalAvgPool2D(Layer):
@@ -133,8 +131,7 @@ class GlobalAvgPool2D(Layer):
     (10,)
     """
 
-    def __repr__(self) -> str:
-        return "GlobalAvgPool2D()"
+    kind = "avg_pool"
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return `channels`: pooling keeps them."""
@@ -155,6 +152,11 @@ class GlobalAvgPool2D(Layer):
         x_shape = self._take_kept()
         out = self._buffer("dx", x_shape, dy.dtype)
         return functional.avg_pool2d_backward(dy[:, np.newaxis, np.newaxis], x_shape, size=x_shape[1:3], out=out)
+
+    def windows(self, input_shape: Shape) -> WindowGeometry:
+        """Return the one window, which is as large as the picture."""
+        H, W, _ = picture_shape(input_shape, self)
+        return pool_options((H, W)).over((H, W))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (C,)."""

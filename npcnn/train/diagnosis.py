@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.functional import softmax_cross_entropy
-from npcnn.layers import Sequential
+from npcnn.layers import Layer
+from npcnn.layers.base import dotted
 
 Array = NDArray[Any]
 
@@ -37,14 +37,14 @@ def first_not_finite(net: Any, x: Array, labels: Array) -> str:
     """
     if not _finite(x):
         return "the pictures of the batch"
-    for name, param in net.params.items():
+    for name, param in getattr(net, "params", {}).items():
         if not _finite(param):
             return f"the parameter {name}"
-    layers = list(_layers(net))
+    layers = _layers(net)
     for name, layer in layers:
         x = layer.forward(x, training=True)
         if not _finite(x):
-            return f"the output of {name}, {_on_one_line(layer)}"
+            return f"the output of {_place(name, layer)}"
     loss, gradient = softmax_cross_entropy(x, labels)
     if not np.isfinite(loss):
         return "the loss"
@@ -52,23 +52,20 @@ def first_not_finite(net: Any, x: Array, labels: Array) -> str:
         gradient = layer.backward(gradient, need_dx=i > 0)
         for parameter, grad in layer.grads.items():
             if not _finite(grad):
-                return f"the gradient of {name}.{parameter}"
+                return f"the gradient of {dotted(name, parameter)}"
         if gradient is not None and not _finite(gradient):
-            return f"the gradient with respect to the input of {name}, {_on_one_line(layer)}"
+            return f"the gradient with respect to the input of {_place(name, layer)}"
     return "a sum of gradients that are all finite by themselves"
 
 
-def _layers(net: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(net, Sequential):
-        yield name or type(net).__name__, net
-        return
-    for child_name, child in net.children.items():
-        yield from _layers(child, f"{name}.{child_name}" if name else child_name)
+def _layers(net: Any) -> list[tuple[str, Any]]:
+    layers = net.walk(into={"sequential"}) if isinstance(net, Layer) else [("", net)]
+    return [(name, layer) for name, layer in layers if getattr(layer, "kind", "other") != "sequential"]
 
 
 def _finite(array: Array) -> bool:
     return bool(np.isfinite(array).all())
 
 
-def _on_one_line(layer: Any) -> str:
-    return " ".join(repr(layer).split())
+def _place(name: str, layer: Any) -> str:
+    return f"{name or type(layer).__name__}, {' '.join(repr(layer).split())}"

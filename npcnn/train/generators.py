@@ -1,8 +1,7 @@
-"""The random generators of a network: what a training must know of them to go on as if never interrupted."""
+"""The random generators of a network: what a training has to know to go on as if it had never been interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def generator_states(net: Any) -> dict[str, dict[str, Any]]:
     >>> list(generator_states(net)), generator_states(net)["1_dropout"]["bit_generator"]
     (['1_dropout'], 'PCG64')
     """
-    return {name: _plain(rng.bit_generator.state) for name, rng in _generators(net)}
+    return {name: _plain(rng.bit_generator.state) for name, rng in _generators(net).items()}
 
 
 def set_generator_states(net: Any, states: dict[str, dict[str, Any]]) -> None:
@@ -42,7 +41,7 @@ def set_generator_states(net: Any, states: dict[str, dict[str, Any]]) -> None:
     WeightsError
         If the network has other generators; nothing is changed then.
     """
-    generators = dict(_generators(net))
+    generators = _generators(net)
     ours = {name: type(rng.bit_generator).__name__ for name, rng in generators.items()}
     theirs = {name: state.get("bit_generator") for name, state in states.items()}
     if ours != theirs:
@@ -53,13 +52,10 @@ def set_generator_states(net: Any, states: dict[str, dict[str, Any]]) -> None:
         rng.bit_generator.state = states[name]
 
 
-def _generators(layer: Any, name: str = "") -> Iterator[tuple[str, np.random.Generator]]:
-    rng = getattr(layer, "rng", None)
-    if isinstance(rng, np.random.Generator):
-        yield name, rng
-    if isinstance(layer, Layer):
-        for child_name, child in layer.children.items():
-            yield from _generators(child, f"{name}.{child_name}" if name else child_name)
+def _generators(net: Any) -> dict[str, np.random.Generator]:
+    layers = net.walk() if isinstance(net, Layer) else [("", net)]
+    found = {name: getattr(layer, "rng", None) for name, layer in layers}
+    return {name: rng for name, rng in found.items() if isinstance(rng, np.random.Generator)}
 
 
 def _plain(value: Any) -> Any:

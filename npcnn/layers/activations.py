@@ -1,4 +1,4 @@
-"""Layers that treat each number by itself."""
+"""Activations: functions of one number, applied to each."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ class ReLU(Layer):
     array([[0., 2.]])
     """
 
-    def __repr__(self) -> str:
-        return "ReLU()"
+    kind = "relu"
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return `channels`."""

@@ -1,0 +1,63 @@
+"""Dropout: some numbers are left out in training, so that no other can rely on them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npcnn.functional.checks import exact_shape, float_array, number, same_dtype
+from npcnn.layers.base import Array, Layer, Shape, generator
+
+
+class Dropout(Layer):
+    """In training, zero each number with probability `rate` and scale the others by 1 / (1 - rate).
+
+    Outside training it does nothing.
+
+    Parameters
+    ----------
+    rate : float
+        At least 0, below 1.
+    rng : numpy.random.Generator, optional
+        Source of the masks; by default unpredictable.
+
+    References
+    ----------
+    Srivastava et al., "Dropout", 2014, section 10 (the scaling in training, "inverted dropout").
+
+    Examples
+    --------
+    >>> nn.Dropout(0.5).forward(np.ones((1, 3)))
+    array([[1., 1., 1.]])
+    """
+
+    kind = "dropout"
+
+    def __init__(self, rate: float, *, rng: np.random.Generator | None = None) -> None:
+        super().__init__()
+        self.rate = number(rate, "rate", minimum=0, below=1)
+        self.rng = generator(rng)
+
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return `channels`."""
+        return channels
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return `x` with some numbers zeroed in training, `x` itself otherwise."""
+        x = float_array(x, "x", None)
+        if not training:
+            return x
+        keep = self.rng.random(x.shape, dtype=np.float32) >= self.rate
+        self._kept = keep.astype(x.dtype) / x.dtype.type(1 - self.rate)
+        y: Array = x * self._kept
+        return y
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Return `dy` where the forward pass kept the number, scaled likewise."""
+        dy, scale = float_array(dy, "dy", None), self._take_kept()
+        same_dtype(dy, "dy", scale, "x")
+        exact_shape(dy, "dy", scale.shape, "the shape of the output")
+        return np.asarray(dy * scale)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return `input_shape`."""
+        return tuple(input_shape)
