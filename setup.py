@@ -119,7 +119,7 @@ class BuildWithVariants(build_ext):
 
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in ("core", "conv2d", "conv1d", "toom_cook", "pool", "elementwise")],
+        [extension(name) for name in ("core", "convolution", "toom_cook", "pooling", "elementwise")],
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

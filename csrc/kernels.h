@@ -27,7 +27,7 @@ typedef struct {
                  const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,                   \
                  const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,                                    \
                  REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu);                \
-    /* pool.inc.c */                                                                                   \
+    /* pooling.inc.c */                                                                                   \
     void (*max_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,                   \
                            REAL *y, int32_t *argmax);                                                  \
     void (*max_pool2d_backward_row)(const REAL *dy, const int32_t *argmax, const npcnn_windows *g,     \

@@ -22,7 +22,7 @@
 #define SUFFIX f32
 #include "simd.h"
 #include "gemm.inc.c"
-#include "pool.inc.c"
+#include "pooling.inc.c"
 #include "toom_cook.inc.c"
 #include "elementwise.inc.c"
 enum { VECTOR_LENGTH_F32 = VECTOR_LENGTH };
@@ -35,7 +35,7 @@ enum { VECTOR_LENGTH_F32 = VECTOR_LENGTH };
 #define SUFFIX f64
 #include "simd.h"
 #include "gemm.inc.c"
-#include "pool.inc.c"
+#include "pooling.inc.c"
 #include "toom_cook.inc.c"
 #include "elementwise.inc.c"
 enum { VECTOR_LENGTH_F64 = VECTOR_LENGTH };

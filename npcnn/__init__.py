@@ -52,11 +52,10 @@ from npcnn.layers import (
     SpatiallySeparableConv2D,
 )
 from npcnn.optimizers import SGD, Adam
+from npcnn.version import __version__
 
 if TYPE_CHECKING:
     from npcnn import datasets, evaluation, explain, factorize, plot, reference, report, train
-
-__version__ = "0.1.0"
 
 __all__ = [
     "SGD",
@@ -82,6 +81,7 @@ __all__ = [
     "ShapeError",
     "SpatiallySeparableConv2D",
     "WeightsError",
+    "__version__",
     "config",
     "datasets",
     "evaluation",

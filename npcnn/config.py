@@ -18,6 +18,7 @@ import numpy as np
 
 from npcnn.functional.checks import integer
 from npcnn.kernels import core
+from npcnn.version import __version__
 
 # The OpenMP runtime ends the process when the system refuses it a thread, which tens of thousands bring about.
 MOST_THREADS = 1024
@@ -62,16 +63,14 @@ def get_num_threads() -> int:
     return core.num_threads()
 
 
-def config() -> dict[str, str | int | bool | list[str]]:
+def current() -> dict[str, str | int | bool | list[str]]:
     """Return what `show_config` prints, as a dictionary.
 
     Examples
     --------
-    >>> nn.config.config()["isa"] in nn.config.config()["isa_supported"]
+    >>> nn.config.current()["isa"] in nn.config.current()["isa_supported"]
     True
     """
-    from npcnn import __version__
-
     return {
         "npcnn": __version__,
         "numpy": np.__version__,
@@ -94,7 +93,7 @@ def show_config() -> None:
     npcnn          ...
     isa            ...
     """
-    for name, value in config().items():
+    for name, value in current().items():
         print(f"{name:<14} {', '.join(value) if isinstance(value, list) else value}")
 
 

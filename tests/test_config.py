@@ -73,7 +73,7 @@ def test_every_instruction_set_gives_nearly_the_same(isa):
 
 
 def test_isa_from_the_environment():
-    result = python("import npcnn; print(npcnn.config.config()['isa'])", NPCNN_ISA="plain")
+    result = python("import npcnn; print(npcnn.config.current()['isa'])", NPCNN_ISA="plain")
     assert result.stdout == "plain\n"
     result = python("import npcnn", NPCNN_ISA="mmx")
     assert result.returncode == 1

@@ -3,7 +3,7 @@
     python -m npcnn.explain weights.safetensors cat.jpg -o explorer.html
 
 =================  ===========================================================
-`trace`            what the network computes for the picture
+`steps`            what the network computes for the picture
 page.html, .css    the frame of the page
 arithmetic.js      the numbers: patches, products, sums, gradients
 drawing.js         elements, colours, pictures and tables of numbers
@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from npcnn import weights
 from npcnn.errors import ShapeError
-from npcnn.explain.trace import Step, trace
+from npcnn.explain.steps import Step, trace
 from npcnn.functional import softmax
 from npcnn.functional.checks import float_array, integer
 from npcnn.layers import Layer

@@ -5,10 +5,9 @@ is what signal processing calls cross-correlation.  A K x 1 or a 1 x K kernel ne
 K * K; two of them, one along each axis, are what the field calls a *spatially separable* convolution.  Here a 1-D
 convolution is a 2-D one of which one side of the kernel is 1.
 
-Every call works out a `Plan` once, from what it was given: checked arrays, where the windows lie, and which algorithm
-runs.  With "toom_cook" (functional/toom_cook.py) a convolution and the max pooling behind it run in one go: a
-convolved picture is pooled while it lies in the cache and never written to memory, which for a batch is larger than
-the caches and takes as long as much of the multiplying.  Backward likewise.
+Every call works out a `Plan` once: checked arrays, where the windows lie, which algorithm runs.  With "toom_cook"
+(toom_cook.py) a convolution and the max pooling behind it run in one go: a convolved picture is pooled while it lies
+in the cache and never written to memory, which takes as long as much of the multiplying.  Backward likewise.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ from npcnn.functional.windows import (
     line_geometry,
     window_geometry,
 )
-from npcnn.kernels import conv2d as kernels
+from npcnn.kernels import convolution as kernels
 
 Array: TypeAlias = NDArray[Any]
 Gradients: TypeAlias = tuple[Array | None, Array, Array]
@@ -465,13 +464,7 @@ def _forward(plan: Plan, b: Any, relu: bool, out: Array | None) -> Array:
 
 
 def _backward(
-    plan: Plan,
-    dy: Any,
-    need_dx: bool,
-    relu_output: Any,
-    out: Any,
-    dw_shape: tuple[int, ...],
-    argmax: Array | None = None,
+    plan: Plan, dy: Any, need_dx: bool, relu_output: Any, out: Any, dw_shape: tuple[int, ...], argmax: Any = None
 ) -> Gradients:
     """Return dx, unless it is not needed, dw and db; with `argmax`, `dy` lies behind the pooling."""
     x, w, geometry, runs, pooling = plan

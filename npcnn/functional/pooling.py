@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.checks import boolean, contiguous, exact_shape, float_array, integer, output_array, pictures
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
-from npcnn.kernels import pool as pool_kernels
+from npcnn.kernels import pooling as kernels
 
 Array: TypeAlias = NDArray[Any]
 
@@ -72,7 +72,7 @@ def max_pool2d(
     geometry = pool_geometry(x.shape[1:3], size, stride, padding)
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y, argmax = pooled_outputs(out, shape, x.dtype, inputs=(x,))
-    pool_kernels.max_pool2d(x, geometry.kernel_windows(x.shape), y, argmax)
+    kernels.max_pool2d(x, geometry.kernel_windows(x.shape), y, argmax)
     return y, argmax
 
 
@@ -127,7 +127,7 @@ def max_pool2d_backward(
     dy = _checked_gradient(dy, x_shape, geometry)
     argmax = checked_argmax(argmax, dy)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy, argmax))
-    if pool_kernels.max_pool2d_backward(dy, argmax, geometry.kernel_windows(x_shape), dx):
+    if kernels.max_pool2d_backward(dy, argmax, geometry.kernel_windows(x_shape), dx):
         raise wrong_argmax(argmax, geometry)
     return dx
 
@@ -181,7 +181,7 @@ def avg_pool2d(
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y = output_array(out, "out", shape, x.dtype, inputs=(x,))
     count_include_pad = boolean(count_include_pad, "count_include_pad")
-    pool_kernels.avg_pool2d(x, geometry.kernel_windows(x.shape), count_include_pad, y)
+    kernels.avg_pool2d(x, geometry.kernel_windows(x.shape), count_include_pad, y)
     return y
 
 
@@ -231,7 +231,7 @@ def avg_pool2d_backward(
     dy = _checked_gradient(dy, x_shape, geometry)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy,))
     count_include_pad = boolean(count_include_pad, "count_include_pad")
-    pool_kernels.avg_pool2d_backward(dy, geometry.kernel_windows(x_shape), count_include_pad, dx)
+    kernels.avg_pool2d_backward(dy, geometry.kernel_windows(x_shape), count_include_pad, dx)
     return dx
 
 

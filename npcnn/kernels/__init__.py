@@ -1,8 +1,8 @@
 """The algorithms, in Cython: what runs when `npcnn.functional` is called.
 
-`conv2d.pyx` (im2col whose matrix is never written, then matrix products),
-`conv1d.pyx` (the k x 1 and 1 x k passes, without any copy), `toom_cook.pyx`
-(both with about half the multiplications), `pool.pyx` and `elementwise.pyx` hold the loops over
+`convolution.pyx` (im2col whose matrix is never written, then matrix products;
+1-D kernels without any copy), `toom_cook.pyx` (the same with about half the
+multiplications), `pooling.pyx` and `elementwise.pyx` hold the loops over
 pictures, rows and taps, with the GIL released and threads over rows or
 pictures.  Their inner loops are the C functions of `csrc/`, under the same
 names (with `_run` behind those that take a stretch of a flat array);

@@ -180,7 +180,7 @@ def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b,
     """y = relu(b + x convolved with w), along the height or the width.
 
     `u` is (points, cross_taps * Cin, Cout), the weights at the points, its rows padded with zeros to whole
-    vectors; `b` may be None.  With `argmax`, y is what max pooling leaves of that, see pool.pyx.
+    vectors; `b` may be None.  With `argmax`, y is what max pooling leaves of that, see pooling.pyx.
     """
     cdef:
         Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n, i
@@ -254,7 +254,7 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
 
     `u_flipped`, which only dx needs, is (points, cross_taps * Cout, Cin): the transposed weights with all their taps
     in reverse, at the points, its rows padded with zeros to whole vectors.  With `argmax`, `dy` and `relu_output` lie
-    behind a max pooling, see pool.pyx.  Returns in how many pictures an argmax is not a tap.
+    behind a max pooling, see pooling.pyx.  Returns in how many pictures an argmax is not a tap.
     """
     cdef:
         Py_ssize_t N = x.shape[0], n, part, t, s, wrong = 0
