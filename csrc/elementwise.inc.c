@@ -45,19 +45,29 @@ static void NAME(add)(const REAL *restrict x, REAL *restrict total, ptrdiff_t co
 static void NAME(add_rows)(const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row,
                            REAL *restrict total)
 {
-    for (ptrdiff_t r = 0; r < rows; r++, x += x_row)
-        for (ptrdiff_t j = 0; j < cols; j++)
-            total[j] += x[j];
+    for (ptrdiff_t j = 0; j < cols; j += VECTOR_LENGTH) {
+        const ptrdiff_t count = cols - j < VECTOR_LENGTH ? cols - j : VECTOR_LENGTH;
+        vec sum = {0}, lost = {0};
+        for (ptrdiff_t r = 0; r < rows; r += SUM_PIECE) {
+            const ptrdiff_t end = rows - r < SUM_PIECE ? rows : r + SUM_PIECE;
+            vec piece = {0};
+            for (ptrdiff_t i = r; i < end; i++)
+                piece += NAME(load)(x + i * x_row + j, count);
+            NAME(add_exactly)(&sum, &lost, piece);
+        }
+        NAME(store)(total + j, NAME(load)(total + j, count) + sum, count);
+    }
 }
 
 /* Kingma & Ba, "Adam", 2015, algorithm 1 in the efficient order of section 2: the bias corrections of
- * m and v are folded into step_size by the caller. */
+ * m and v are folded into step_size by the caller, who also forms new1 = 1 - beta1 and new2 = 1 - beta2, in double:
+ * in float, 1 - 0.99999999 is 0. */
 static void NAME(adam_step)(REAL *restrict p, const REAL *restrict grad, REAL *restrict m, REAL *restrict v,
-                            ptrdiff_t count, REAL step_size, REAL beta1, REAL beta2, REAL eps)
+                            ptrdiff_t count, REAL step_size, REAL new1, REAL new2, REAL eps)
 {
     for (ptrdiff_t i = 0; i < count; i++) {
-        m[i] += (1 - beta1) * (grad[i] - m[i]);
-        v[i] += (1 - beta2) * (grad[i] * grad[i] - v[i]);
+        m[i] += new1 * (grad[i] - m[i]);
+        v[i] += new2 * (grad[i] * grad[i] - v[i]);
         p[i] -= step_size * m[i] / (sizeof(REAL) == sizeof(float) ? (REAL)sqrtf((float)v[i]) + eps
                                                                   : (REAL)sqrt((double)v[i]) + eps);
     }

@@ -57,7 +57,7 @@ typedef struct {
     void (*add)(const REAL *x, REAL *total, ptrdiff_t count);                                          \
     void (*add_rows)(const REAL *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row, REAL *total);     \
     void (*adam_step)(REAL *p, const REAL *grad, REAL *m, REAL *v, ptrdiff_t count,                    \
-                      REAL step_size, REAL beta1, REAL beta2, REAL eps);
+                      REAL step_size, REAL new1, REAL new2, REAL eps);
 
 typedef struct { KERNEL_TABLE(float) } npcnn_kernels_f32;
 typedef struct { KERNEL_TABLE(double) } npcnn_kernels_f64;

@@ -23,6 +23,10 @@
             NAME(function)(rows, columns, __VA_ARGS__);                                               \
     } while (0)
 
+/* Numbers of a window that are simply added up. */
+#undef SHORT_SUM
+#define SHORT_SUM 64
+
 /* For every vector of `channels`: `count` is known to be a whole one but for the last. */
 #undef FOR_VECTORS
 #define FOR_VECTORS(channels, call)                                                                   \
@@ -134,10 +138,20 @@ static void NAME(max_pool2d_backward_row)(const REAL *dy, const int32_t *argmax,
 ALWAYS_INLINE void NAME(avg_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *x, ptrdiff_t row, ptrdiff_t pixel,
                                     REAL divisor, ptrdiff_t count, REAL *y)
 {
-    vec sum = {0};
-    for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < columns; j++)
-            sum += NAME(load)(x + i * row + j * pixel, count);
+    vec sum = {0}, lost = {0};
+    if (rows * columns <= SHORT_SUM)
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t j = 0; j < columns; j++)
+                sum += NAME(load)(x + i * row + j * pixel, count);
+    else
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t j = 0; j < columns; j += SUM_PIECE) {
+                const ptrdiff_t end = columns - j < SUM_PIECE ? columns : j + SUM_PIECE;
+                vec piece = {0};
+                for (ptrdiff_t k = j; k < end; k++)
+                    piece += NAME(load)(x + i * row + k * pixel, count);
+                NAME(add_exactly)(&sum, &lost, piece);
+            }
     NAME(store)(y, sum / divisor, count);
 }
 

@@ -111,3 +111,15 @@ ALWAYS_INLINE void NAME(store)(REAL *to, vec v, ptrdiff_t count)
     *to = v;
 #endif
 }
+
+/* sum += v, with what its rounding loses kept in `lost` and given back with the next (Kahan, "Further remarks on
+ * reducing truncation errors", 1965).  Long sums are added up in pieces of SUM_PIECE numbers, and the pieces so. */
+#undef SUM_PIECE
+#define SUM_PIECE 16
+ALWAYS_INLINE void NAME(add_exactly)(vec *sum, vec *lost, vec v)
+{
+    const vec with_lost = v - *lost, total = *sum + with_lost;
+    const vec error = (total - *sum) - with_lost;
+    *lost = NAME(select)(error == error, error, (vec){0});      /* of an infinite sum nothing is lost */
+    *sum = total;
+}

@@ -133,3 +133,23 @@ def test_inputs_are_never_changed(rng):
     F.conv2d_backward(dy, x, w, relu_output=y)
     for array, copy in zip((x, w, b, dy, y), (*copies, dy_copy, y_copy), strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+def test_results_may_not_overlap_what_is_still_read(rng):
+    memory = rng.standard_normal(40)
+    x, shifted = memory[:20], memory[1:21]
+    for call in (lambda: F.relu(x, out=shifted), lambda: F.relu_backward(x, x, out=shifted)):
+        before = memory.copy()
+        with pytest.raises(ValueError, match="out must not share memory"):
+            call()
+        np.testing.assert_array_equal(memory, before)
+    pictures, w, b = rng.standard_normal((1, 4, 4, 2)), rng.standard_normal((3, 3, 2, 2)), rng.standard_normal(34)
+    with pytest.raises(ValueError, match="out must not share memory"):
+        F.conv2d(pictures, w, b[:2], out=b[1:33].reshape(1, 4, 4, 2))
+    room = np.empty(60)
+    gradients = (None, room[:36].reshape(3, 3, 2, 2), room[35:37])
+    with pytest.raises(ValueError, match=r"db.* must not share memory"):
+        F.conv2d_backward(pictures, pictures, w, need_dx=False, out=gradients)
+    p, m = np.ones(4), np.zeros(4)
+    with pytest.raises(ValueError, match="v must not share memory"):
+        F.adam_step(p, np.ones(4), m, m, step_size=1.0, beta1=0.9, beta2=0.9, eps=0.1)

@@ -170,3 +170,10 @@ def test_he_and_glorot_variances(rng):
     limit = math.sqrt(6 / (9 * (32 + 48)))
     assert np.abs(values).max() <= limit
     assert values.var() == pytest.approx(limit**2 / 3, rel=0.05)
+
+
+def test_a_beta_that_float32_takes_for_one():
+    net = nn.Dense(1, 1, bias=False, weight_init=nn.initializers.constant(1.0))
+    net.grads["w"][...] = 7.0
+    nn.Adam(net, lr=0.001, beta2=0.99999999).step()
+    assert net.params["w"].item() == pytest.approx(0.999, abs=1e-6)

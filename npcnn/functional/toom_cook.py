@@ -11,19 +11,20 @@ writes whole rows of the picture as they lie in memory, else along its width whe
 axis it sums as the definition does.  To it a 1-D convolution is a KH x KW one with KH or KW = 1.
 
 What it cannot carry is a number so large that a transform, which multiplies and adds it before the sum is formed,
-might overflow, and infinity and NaN, which it would spread over a whole tile.  Pictures with such numbers are left
-to the caller.
+might overflow, and infinity and NaN, which it would spread over a whole tile.  Pictures with such numbers the kernel
+leaves alone; they are computed here, tap by tap as the definition says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.functional.checks import padded_to_vectors
-from npcnn.functional.pooling import wrong_argmax
+from npcnn.functional.pooling import max_pool2d, max_pool2d_backward, wrong_argmax
 from npcnn.functional.windows import WindowGeometry, window_geometry
 from npcnn.kernels import toom_cook as kernels
 from npcnn.toom_cook import OUTPUTS, POINTS, multiplications
@@ -132,8 +133,17 @@ def conv2d(
     """
     along = _axis(*w.shape[:2])
     u = _at_points(_taps_first(w, along))
-    windows = _pooling_windows(pooling, x, w, geometry)
-    kernels.conv(x, u, b, along == "height", *_taps_and_pads(w, geometry, along), relu, windows, y, argmax)
+    skipped = np.ones(len(x), np.uint8)
+    if u is not None:
+        windows = _pooling_windows(pooling, x, w, geometry)
+        kernels.conv(x, u, b, along == "height", *_taps_and_pads(w, geometry, along), relu, windows, y, argmax, skipped)
+    left = np.flatnonzero(skipped)
+    if len(left):
+        part = _tap_by_tap(x[left], w, b, geometry)
+        part = np.where(part < 0, part.dtype.type(0), part) if relu else part
+        if pooling is not None and argmax is not None:
+            part, argmax[left] = max_pool2d(part, **pooling.as_options())
+        y[left] = part
 
 
 def conv2d_backward(
@@ -151,13 +161,59 @@ def conv2d_backward(
     """Write the gradients of `conv2d` into dx, unless that is None, dw and db; ValueError for a wrong `argmax`."""
     along = _axis(*w.shape[:2])
     u_flipped = None if dx is None else _at_points(_taps_first(w[::-1, ::-1].swapaxes(2, 3), along))
-    windows = _pooling_windows(pooling, x, w, geometry)
+    skipped = np.zeros(len(x), np.uint8)
+    # Where the weights cannot be carried, dw and db are those that Toom-Cook gives all the same.
+    at_points = dx if u_flipped is not None else None
     wrong = kernels.conv_backward(
-        dy, x, u_flipped, relu_output, along == "height", *_taps_and_pads(w, geometry, along), windows, argmax,
-        dx, _taps_first(dw, along), db,
+        dy, x, u_flipped, relu_output, along == "height", *_taps_and_pads(w, geometry, along),
+        _pooling_windows(pooling, x, w, geometry), argmax, at_points, _taps_first(dw, along), db, skipped,
     )  # fmt: skip
     if wrong and pooling is not None and argmax is not None:
         raise wrong_argmax(argmax, pooling)
+    left = np.flatnonzero(skipped) if at_points is dx else np.arange(len(x))
+    if len(left):
+        before = dy[left] if relu_output is None else np.where(relu_output[left] > 0, dy[left], dy.dtype.type(0))
+        if pooling is not None and argmax is not None:
+            shape = (len(left), *geometry.output, w.shape[3])
+            before = max_pool2d_backward(before, argmax[left], shape, **pooling.as_options())
+        dx_left, dw_left, db_left = _tap_by_tap_backward(before, x[left], w, geometry, skipped[left] != 0)
+        if dx is not None:
+            dx[left] = dx_left
+        dw += dw_left
+        db += db_left
+
+
+def _taps(geometry: WindowGeometry, picture: tuple[int, ...]) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield for each tap its index, and the pixels of the picture that it meets, and the outputs it belongs to."""
+    for tap in np.ndindex(*geometry.size):
+        pixels, outputs = [], []
+        for axis in (0, 1):
+            start = tap[axis] - geometry.padding[axis][0]
+            first, last = max(-start, 0), min(picture[axis] - start, geometry.output[axis])
+            outputs.append(slice(first, max(last, first)))
+            pixels.append(slice(first + start, max(last, first) + start))
+        yield tap, (slice(None), *pixels), (slice(None), *outputs)
+
+
+def _tap_by_tap(x: Array, w: Array, b: Array | None, geometry: WindowGeometry) -> Array:
+    """Return the convolution as it is defined: of what lies outside the picture nothing is added, not even 0 * inf."""
+    y = np.zeros((len(x), *geometry.output, w.shape[3]), x.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for tap, pixels, outputs in _taps(geometry, x.shape[1:3]):
+            y[outputs] += x[pixels] @ w[tap]
+        return y if b is None else y + b
+
+
+def _tap_by_tap_backward(
+    dy: Array, x: Array, w: Array, geometry: WindowGeometry, summed: Array
+) -> tuple[Array, Array, Array]:
+    """Return dx, and the shares of dw and db of the pictures that are to be `summed`."""
+    dx, dw = np.zeros_like(x), np.zeros_like(w)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for tap, pixels, outputs in _taps(geometry, x.shape[1:3]):
+            dx[pixels] += dy[outputs] @ w[tap].T
+            dw[tap] += np.tensordot(x[pixels][summed], dy[outputs][summed], ((0, 1, 2), (0, 1, 2)))
+        return dx, dw, dy[summed].sum(axis=(0, 1, 2))
 
 
 def _pooling_windows(pooling: WindowGeometry | None, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
@@ -183,10 +239,12 @@ def _taps_and_pads(w: Array, geometry: WindowGeometry, along: str | None) -> tup
     return (KW, KH, left, top) if along == "width" else (KH, KW, top, left)
 
 
-def _at_points(w: Array) -> Array:
-    """Return the weights at the points, (points, cross taps * rows, columns), columns in whole vectors."""
+def _at_points(w: Array) -> Array | None:
+    """Return the weights at the points, (points, cross taps * rows, columns), or None where they are too large.
+
+    Columns are whole vectors.
+    """
     taps, _, _, columns = w.shape
     padded = padded_to_vectors(w.reshape(taps, -1, columns))
     u = np.empty((taps + OUTPUTS[taps] - 1, *padded.shape[1:]), w.dtype)
-    kernels.weights_at_points(padded, u)
-    return u
+    return u if kernels.weights_at_points(padded, u) else None

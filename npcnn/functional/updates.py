@@ -54,13 +54,13 @@ def adam_step(
     >>> p, m, v
     (array([-1.]), array([0.5]), array([0.25]))
     """
-    checked = float_array(param, "param", None)
-    param = output_array(param, "param", checked.shape, checked.dtype)
-    grad = float_array(grad, "grad", None)
+    checked, grad = float_array(param, "param", None), float_array(grad, "grad", None)
+    param = output_array(param, "param", checked.shape, checked.dtype, inputs=(grad,))
     same_dtype(grad, "grad", param, "param")
     exact_shape(grad, "grad", param.shape, "the shape of param")
-    m = output_array(m, "m", param.shape, param.dtype)
-    v = output_array(v, "v", param.shape, param.dtype)
+    m = output_array(m, "m", param.shape, param.dtype, inputs=(grad, param))
+    v = output_array(v, "v", param.shape, param.dtype, inputs=(grad, param, m))
+    # 1 - beta is formed here, in float64: in float32, 1 - 0.99999999 is 0.
     elementwise_kernels.adam_step(
-        param.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1), step_size, beta1, beta2, eps
+        param.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1), step_size, 1 - beta1, 1 - beta2, eps
     )

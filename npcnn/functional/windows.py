@@ -65,6 +65,10 @@ class WindowGeometry(NamedTuple):
             "out_width": self.output[1],
         }
 
+    def as_options(self) -> dict[str, Any]:
+        """Return the arguments of a pooling whose windows these are."""
+        return {"size": self.size, "stride": self.stride, "padding": self.padding}
+
     def refuse_too_large(self, picture: tuple[int, int], channels: int) -> None:
         """Raise ShapeError if the padded picture is too large for the kernels to count its numbers."""
         H, W = (length + sum(pads) for length, pads in zip(picture, self.padding, strict=True))

@@ -22,8 +22,8 @@ The gradients are two more products.  What col2im would add up, dx gets tap by t
     dx[i*s + kh*d - p, j*s + kw*d - p] += dy[i, j] @ w[kh, kw]^T
 
 A kernel with a side of 1 that moves along the other only, by steps of 1 across it, needs no zeros and no copy.  A
-picture is then taken as lines *across* the axis of the convolution: its rows when that is the height, its columns when it is
-the width.  A tap outside the picture is left out of the sum, which is what padding with zeros means:
+picture is then taken as lines *across* the axis of the convolution: its rows when that is the height, its columns when
+it is the width.  A tap outside the picture is left out of the sum, which is what padding with zeros means:
 
     y[i] = b + sum_t x[i*s + t*d - p] @ w[t]             x[.] a line of pixels (pixels, Cin), w[t] (Cin, Cout)
     dw[t] = sum_i x[i*s + t*d - p]^T @ dy[i]
@@ -39,6 +39,8 @@ from npcnn.kernels.core cimport (
 # Bytes of the lines a thread copies at a time: half of a small L2 cache, so that the weights have room beside them.
 cdef enum:
     LINES_BYTES = 128 * 1024
+    # Pixels over which a product sums up for dw before the sum is added to the others: a longer one rounds too much.
+    SUM_PIXELS = 1024
 
 
 cdef struct Lines:
@@ -179,17 +181,22 @@ cdef im2col_forward(const real[:, :, :, ::1] x, const real[:, ::1] w, const real
 cdef void weight_gradient(const real* lines, const real* dy, Py_ssize_t dy_row, const Windows* g, bint accumulate,
                           real* dw) noexcept nogil:
     """dw[kh] (+)= sum_i columns_i[kh]^T @ dy[i] of one picture; the rows of dw are as long as those of dy."""
-    cdef Py_ssize_t i, i_end, kh, run, C = g.channels, line = pixels_of_line(g) * C
+    cdef Py_ssize_t i, first, i_end, count, kh, run, C = g.channels, line = pixels_of_line(g) * C
     cdef Py_ssize_t runs = 1 if g.dilation_w == 1 else g.size_w, tap_row = g.size_w * C
+    cdef Py_ssize_t at_once = max(SUM_PIXELS // g.out_width, 1)
     cdef Lines vertical = vertical_of(g)
     for kh in range(g.size_h):
-        lines_inside(&vertical, kh, &i, &i_end)
-        for run in range(runs):
-            gemm(tap_row // runs, dy_row, g.out_width, i_end - i,
-                 lines + (i * g.stride_h + kh * g.dilation_h - g.pad_top) * line + run * g.dilation_w * C,
-                 1, g.stride_w * C, g.stride_h * line,
-                 dy + i * g.out_width * dy_row, dy_row, g.out_width * dy_row,
-                 dw + (kh * tap_row + run * C) * dy_row, dy_row, accumulate, <const real*>NULL, False)
+        lines_inside(&vertical, kh, &first, &i_end)
+        i = first
+        while i < i_end or i == first:                          # at least once, so that dw is written
+            count = min(i_end - i, at_once)
+            for run in range(runs):
+                gemm(tap_row // runs, dy_row, g.out_width, count,
+                     lines + (i * g.stride_h + kh * g.dilation_h - g.pad_top) * line + run * g.dilation_w * C,
+                     1, g.stride_w * C, g.stride_h * line,
+                     dy + i * g.out_width * dy_row, dy_row, g.out_width * dy_row,
+                     dw + (kh * tap_row + run * C) * dy_row, dy_row, accumulate or i > first, <const real*>NULL, False)
+            i += max(count, 1)
 
 
 cdef void input_gradient(const real* dy, Py_ssize_t dy_row, const real* w_transposed, Py_ssize_t w_row,
@@ -298,13 +305,16 @@ cdef void line_forward(const real* x, const real* w, Py_ssize_t w_row, const rea
 cdef void tap_weight_gradient(const real* dy, Py_ssize_t dy_row, const real* x, Py_ssize_t Cin, const Lines* g,
                               Py_ssize_t t, real* dw) noexcept nogil:
     """dw[t] += sum_i x[i*s + t*d - p]^T @ dy[i] of one picture; the rows of dw are as long as those of dy."""
-    cdef Py_ssize_t i, i_end, line
+    cdef Py_ssize_t i, i_end, line, count, at_once = max(SUM_PIXELS // g.pixels, 1)
     lines_inside(g, t, &i, &i_end)
-    line = i * g.stride + t * g.dilation - g.pad
-    gemm(Cin, dy_row, i_end - i, g.pixels,
-         x + line * g.x_along, 1, g.stride * g.x_along, g.x_across,
-         dy + i * g.y_along, g.y_along, g.y_across,
-         dw + t * Cin * dy_row, dy_row, True, <const real*>NULL, False)
+    while i < i_end:
+        count = min(i_end - i, at_once)
+        line = i * g.stride + t * g.dilation - g.pad
+        gemm(Cin, dy_row, count, g.pixels,
+             x + line * g.x_along, 1, g.stride * g.x_along, g.x_across,
+             dy + i * g.y_along, g.y_along, g.y_across,
+             dw + t * Cin * dy_row, dy_row, True, <const real*>NULL, False)
+        i += count
 
 
 cdef void tap_input_gradient(const real* dy, const real* w_transposed, Py_ssize_t w_row, Py_ssize_t Cin,

@@ -16,6 +16,9 @@ ctypedef fused real:
 cdef enum:
     BATCH_PARTS = 16
     ADD_RUN = 4096              # numbers of a part that a thread adds at a time
+    # 2^40 as a float's bits: what Toom-Cook takes of x, of dy and of w.  A product of two such numbers is 2^80, the
+    # transforms make it at most 2^10 times as large, and a sum of 2^30 of those is still below float's 2^128.
+    LARGEST_BITS = 0x53800000
 
 cdef extern from "kernels.h" nogil:
     ctypedef struct Windows "npcnn_windows":
@@ -60,7 +63,7 @@ cdef extern from "kernels.h" nogil:
         void (*add_rows)(const float* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row,
                          float* total) noexcept nogil
         void (*adam_step)(float* p, const float* grad, float* m, float* v, Py_ssize_t count,
-                          float step_size, float beta1, float beta2, float eps) noexcept nogil
+                          float step_size, float new1, float new2, float eps) noexcept nogil
 
     ctypedef struct KernelsF64 "npcnn_kernels_f64":
         Py_ssize_t vector_length
@@ -96,7 +99,7 @@ cdef extern from "kernels.h" nogil:
         void (*add_rows)(const double* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t x_row,
                          double* total) noexcept nogil
         void (*adam_step)(double* p, const double* grad, double* m, double* v, Py_ssize_t count,
-                          double step_size, double beta1, double beta2, double eps) noexcept nogil
+                          double step_size, double new1, double new2, double eps) noexcept nogil
 
     ctypedef struct Kernels "npcnn_kernels":
         const char* name
@@ -248,11 +251,11 @@ cdef inline void add_rows(const real* x, Py_ssize_t rows, Py_ssize_t cols, Py_ss
 
 
 cdef inline void adam_step_run(real* p, const real* grad, real* m, real* v, Py_ssize_t count,
-                               real step_size, real beta1, real beta2, real eps) noexcept nogil:
+                               real step_size, real new1, real new2, real eps) noexcept nogil:
     if real is float:
-        active().f32.adam_step(p, grad, m, v, count, step_size, beta1, beta2, eps)
+        active().f32.adam_step(p, grad, m, v, count, step_size, new1, new2, eps)
     else:
-        active().f64.adam_step(p, grad, m, v, count, step_size, beta1, beta2, eps)
+        active().f64.adam_step(p, grad, m, v, count, step_size, new1, new2, eps)
 
 
 cdef inline void zero_run(real* x, Py_ssize_t count) noexcept nogil:
@@ -287,6 +290,19 @@ cdef inline bint side_by_side(const Windows* g) noexcept nogil:
     """Whether every pixel lies in exactly one window, so that nothing needs adding up."""
     return (g.stride_h == g.size_h and g.out_height * g.stride_h - g.pad_top >= g.height
             and g.stride_w == g.size_w and g.out_width * g.stride_w - g.pad_left >= g.width)
+
+
+cdef inline bint any_too_large(const real* x, Py_ssize_t count) noexcept nogil:
+    """Whether a float32 is larger than LARGEST in size, infinite or NaN.
+
+    Without their sign, the bits of floats are ordered as the floats are, and infinity and NaN stand above all others.
+    """
+    cdef Py_ssize_t i
+    cdef int32_t wrong = 0
+    cdef const int32_t* bits = <const int32_t*>x
+    for i in range(count):
+        wrong |= (bits[i] & 0x7fffffff) > LARGEST_BITS
+    return wrong
 
 
 cdef inline bint any_outside(const int32_t* argmax, Py_ssize_t count, uint32_t taps) noexcept nogil:

@@ -10,7 +10,7 @@ def adam_step(
     m: NDArray[Any],
     v: NDArray[Any],
     step_size: float,
-    beta1: float,
-    beta2: float,
+    new1: float,
+    new2: float,
     eps: float,
 ) -> None: ...

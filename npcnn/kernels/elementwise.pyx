@@ -23,8 +23,8 @@ def relu_backward(const real[::1] dy, const real[::1] y, real[::1] dx):
 
 
 def adam_step(real[::1] p, const real[::1] grad, real[::1] m, real[::1] v,
-              real step_size, real beta1, real beta2, real eps):
-    """m += (1 - beta1) (grad - m);  v += (1 - beta2) (grad^2 - v);  p -= step_size * m / (sqrt(v) + eps)."""
+              real step_size, real new1, real new2, real eps):
+    """m += new1 (grad - m);  v += new2 (grad^2 - v);  p -= step_size * m / (sqrt(v) + eps)."""
     cdef Py_ssize_t i, count = p.shape[0]
     for i in prange(0, count, RUN, nogil=True, schedule="static", num_threads=threads()):
-        adam_step_run(&p[i], &grad[i], &m[i], &v[i], min(RUN, count - i), step_size, beta1, beta2, eps)
+        adam_step_run(&p[i], &grad[i], &m[i], &v[i], min(RUN, count - i), step_size, new1, new2, eps)

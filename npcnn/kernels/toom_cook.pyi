@@ -15,8 +15,9 @@ def conv(
     pooling: dict[str, int],
     y: NDArray[Any],
     argmax: NDArray[Any] | None,
+    skipped: NDArray[Any],
 ) -> None: ...
-def weights_at_points(w: NDArray[Any], u: NDArray[Any]) -> None: ...
+def weights_at_points(w: NDArray[Any], u: NDArray[Any]) -> bool: ...
 def conv_backward(
     dy: NDArray[Any],
     x: NDArray[Any],
@@ -32,4 +33,5 @@ def conv_backward(
     dx: NDArray[Any] | None,
     dw: NDArray[Any],
     db: NDArray[Any],
+    skipped: NDArray[Any],
 ) -> int: ...

@@ -23,10 +23,10 @@ a line the pixels follow one another, and so do the pixels i, i+1, ... that the 
 of the matrix product is simply a longer piece of the line.
 """
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport int32_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, Windows, add_parts, add_rows, any_outside, copy_pixels, gemm, max_pool2d_backward_row,
+    BATCH_PARTS, Windows, add_parts, add_rows, any_outside, any_too_large, copy_pixels, gemm, max_pool2d_backward_row,
     max_pool2d_row, real, release_workspace, relu_backward_run, side_by_side, threads, toom_cook_gradient,
     toom_cook_input, toom_cook_output, toom_cook_weight_gradient, toom_cook_weights, whole_lines, whole_vectors,
     workspace, zero_run,
@@ -155,8 +155,8 @@ cdef inline Py_ssize_t tiles_at_once(const Picture* y, const Bordered* bx, const
 
 cdef void weight_gradient(const real* x_lines, const Bordered* bx, const real* dy_lines, const Bordered* bdy,
                           const Taps* k, const Picture* x, const Picture* y, Py_ssize_t at_once,
-                          real* v, real* g, bint accumulate, real* du) noexcept nogil:
-    """du[p, s] (+)= sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` are room for its values at the points."""
+                          real* v, real* g, real* du) noexcept nogil:
+    """du[p, s] += sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` are room for its values at the points."""
     cdef Py_ssize_t first = 0, tile, p, tiles, rows = k.across * x.channels
     cdef Py_ssize_t v_step = at_once * bx.line, g_step = at_once * bdy.line
     while first < tiles_of(y, k):
@@ -170,14 +170,16 @@ cdef void weight_gradient(const real* x_lines, const Bordered* bx, const real* d
             gemm(rows, bdy.pixel, y.pixels, tiles,
                  v + p * v_step, 1, x.channels, bx.line,
                  g + p * g_step + bdy.first_pixel * bdy.pixel, bdy.pixel, bdy.line,
-                 du + p * rows * bdy.pixel, bdy.pixel, accumulate or first > 0, <const real*>NULL, False)
+                 du + p * rows * bdy.pixel, bdy.pixel, True, <const real*>NULL, False)
         first += tiles
 
 
 def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b, bint along_height, Py_ssize_t taps,
          Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad, bint relu, Windows pooling,
-         real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
+         real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
     """y = relu(b + x convolved with w), along the height or the width.
+
+    Pictures with a number that the transforms cannot carry are not computed, and 1 in `skipped`.
 
     `u` is (points, cross_taps * Cin, Cout), the weights at the points, its rows padded with zeros to whole
     vectors; `b` may be None.  With `argmax`, y is what max pooling leaves of that, see pooling.pyx.
@@ -208,6 +210,9 @@ def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b,
         lines = scratch + threadid() * thread_size
         m = lines + lines_size + v_size
         picture = m + m_size if pooled else &y[n, 0, 0, 0]
+        skipped[n] = any_too_large(&x[n, 0, 0, 0], px.lines * px.pixels * px.channels)
+        if skipped[n]:
+            continue
         copy_inside(&x[n, 0, 0, 0], <const real*>NULL, &px, &bx, lines)
         convolve(lines, &bx, 0, 0, px.channels, &u[0, 0, 0], u_row, bias, &k, &py, relu, lines + lines_size, m, picture)
         if pooled:
@@ -217,10 +222,13 @@ def conv(const real[:, :, :, ::1] x, const real[:, :, ::1] u, const real[::1] b,
 
 
 def weights_at_points(const real[:, :, ::1] w, real[:, :, ::1] u):
-    """u[p] = sum_t kernel[p, t] w[t]; the rows of both are whole vectors."""
+    """u[p] = sum_t kernel[p, t] w[t]; the rows of both are whole vectors.  Returns whether the transforms carry w."""
     cdef Py_ssize_t row, row_size = w.shape[2], step = w.shape[1] * row_size
+    if any_too_large(&w[0, 0, 0], w.shape[0] * step):
+        return False
     for row in prange(w.shape[1], nogil=True, schedule="static", num_threads=threads()):
         toom_cook_weights(w.shape[0], &w[0, row, 0], step, row_size, &u[0, row, 0], step)
+    return True
 
 
 cdef void copy_gradient(const real* dy, const real* relu_output, const int32_t* argmax, const Windows* pooling,
@@ -249,12 +257,13 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
                   const real[:, :, :, ::1] relu_output, bint along_height,
                   Py_ssize_t taps, Py_ssize_t cross_taps, Py_ssize_t pad, Py_ssize_t cross_pad,
                   Windows pooling, const int32_t[:, :, :, ::1] argmax,
-                  real[:, :, :, ::1] dx, real[:, :, :, :] dw, real[::1] db):
+                  real[:, :, :, ::1] dx, real[:, :, :, :] dw, real[::1] db, uint8_t[::1] skipped):
     """dw, taps first: (taps, cross_taps, Cin, Cout), db, and dx unless it is None.
 
     `u_flipped`, which only dx needs, is (points, cross_taps * Cout, Cin): the transposed weights with all their taps
     in reverse, at the points, its rows padded with zeros to whole vectors.  With `argmax`, `dy` and `relu_output` lie
-    behind a max pooling, see pooling.pyx.  Returns in how many pictures an argmax is not a tap.
+    behind a max pooling, see pooling.pyx.  Returns in how many pictures an argmax is not a tap.  Pictures of which the
+    transforms cannot carry x or dy add nothing, get no dx, and are 1 in `skipped`.
     """
     cdef:
         Py_ssize_t N = x.shape[0], n, part, t, s, wrong = 0
@@ -299,7 +308,7 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
     with nogil:
         for part in prange(parts, schedule="dynamic", num_threads=team):
             du_part = partial + part * part_size
-            zero_run(du_part + points * rows * dy_row, dy_row)
+            zero_run(du_part, part_size)
             x_lines = scratch + threadid() * thread_size
             dy_lines = x_lines + x_size
             v = dy_lines + dy_size
@@ -307,12 +316,15 @@ def conv_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const
             for n in range(part * N // parts, (part + 1) * N // parts):
                 argmax_n = &argmax[n, 0, 0, 0] if pooled else NULL
                 wrong += pooled and any_outside(argmax_n, dy_picture, pool_taps)
+                skipped[n] = (any_too_large(&x[n, 0, 0, 0], px.lines * px.pixels * px.channels)
+                              or any_too_large(&dy[n, 0, 0, 0], dy_picture))
+                if skipped[n]:
+                    continue
                 copy_inside(&x[n, 0, 0, 0], <const real*>NULL, &px, &bx, x_lines)
                 copy_gradient(&dy[n, 0, 0, 0], &relu_output[n, 0, 0, 0] if relu_output is not None else NULL, argmax_n,
                               &pooling, &py, &bdy, g + g_size, dy_lines)
                 add_rows(dy_lines, bdy.lines * bdy.line // dy_row, dy_row, dy_row, du_part + points * rows * dy_row)
-                weight_gradient(x_lines, &bx, dy_lines, &bdy, &k, &px, &py, at_once, v, g,
-                                n > part * N // parts, du_part)
+                weight_gradient(x_lines, &bx, dy_lines, &bdy, &k, &px, &py, at_once, v, g, du_part)
                 if need_dx:
                     convolve(dy_lines, &bdy, bdy.first_line - flipped.pad, bdy.first_pixel - flipped.cross_pad,
                              py.channels, &u_flipped[0, 0, 0], u_row, <const real*>NULL, &flipped, &px, False,
