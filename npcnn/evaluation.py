@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.errors import ShapeError
+from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import softmax
 from npcnn.functional.checks import addressable, integer
 from npcnn.layers import Layer
@@ -73,14 +73,14 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[n
     Parameters
     ----------
     labels, predicted : ndarray, shape (N,), integers
-        True and predicted classes, 0 to `classes` - 1.
+        True and predicted classes, 0 to `classes` - 1, of any integer type.
     classes : int
         Number of classes.
 
     Raises
     ------
-    ShapeError, ValueError
-        If the two differ in length, or a class is out of range.
+    ShapeError, DTypeError, ValueError
+        If the two differ in length, are not integers, or a class is out of range.
 
     Examples
     --------
@@ -94,9 +94,13 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[n
     if labels.ndim != 1 or labels.shape != predicted.shape:
         raise ShapeError(f"labels and predicted must have one length, got {labels.shape} and {predicted.shape}")
     for name, values in (("labels", labels), ("predicted", predicted)):
+        if values.dtype.kind not in "biu":
+            raise DTypeError(f"{name} must be integers, the numbers of the classes, got {values.dtype}")
         if len(values) and not 0 <= values.min() <= values.max() < classes:
             raise ValueError(f"{name} must be from 0 to {classes - 1}, got {values.min()} to {values.max()}")
-    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    # The number of a cell may be more than the type of the labels holds.
+    cells = labels.astype(np.int64) * classes + predicted.astype(np.int64)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
 def class_scores(matrix: Array) -> list[ClassScore]:
