@@ -197,6 +197,27 @@ def test_evaluate_weights_by_pictures(rng):
         evaluate(net, [])
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_evaluate_skips_an_empty_batch(rng, place):
+    x, labels = small_problem(rng)
+    net = small_net(rng)
+    batches = [(x[:5], labels[:5]), (x[5:], labels[5:])]
+    expected = evaluate(net, batches)
+    batches.insert(place, (x[:0], labels[:0]))
+    assert evaluate(net, batches) == expected
+    with pytest.raises(ValueError, match="at least one picture"):
+        evaluate(net, [(x[:0], labels[:0])])
+
+
+def test_an_empty_batch_is_not_trained_on(rng):
+    x, labels = small_problem(rng)
+    net = small_net(rng)
+    optimizer = nn.SGD(net, 0.1)
+    with pytest.raises(ValueError, match="the batch of step 2 must hold at least one picture"):
+        fit(net, iter([(x, labels), (x[:0], labels[:0])]), optimizer, steps=2)
+    assert optimizer.steps == 1
+
+
 def test_metrics_file_never_overwrites(tmp_path):
     with MetricsCSV(tmp_path / "m.csv") as metrics:
         metrics.evaluation(step=3, seconds=1.0, loss=0.5, accuracy=0.75)

@@ -145,7 +145,7 @@ def fit(
     NonFiniteError
         If the loss or a gradient is NaN or infinite; it says in which layer that began.
     TypeError, ValueError
-        If `steps` or `start` is not an integer of at least 0.
+        If `steps` or `start` is not an integer of at least 0, or a batch is empty.
 
     Examples
     --------
@@ -170,6 +170,8 @@ def fit(
         if batch is None:
             return step - 1
         x, labels = batch
+        if not len(labels):
+            raise ValueError(f"the batch of step {step} must hold at least one picture, got none")
         states = generator_states(net)
         logits = net.forward(x, training=True)
         loss, dlogits = softmax_cross_entropy(logits, labels)
@@ -238,7 +240,7 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> tuple[float, float]:
     net : Network
         Gives logits, shape (N, classes).
     batches : iterable of (x, labels)
-        As `npcnn.datasets.evaluation_batches` gives them; together at least one picture.
+        As `npcnn.datasets.evaluation_batches` gives them; together at least one picture.  An empty batch is skipped.
 
     Returns
     -------
@@ -260,6 +262,8 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> tuple[float, float]:
     """
     images, loss_sum, right = 0, 0.0, 0.0
     for x, labels in batches:
+        if not len(labels):
+            continue
         logits = net.forward(x)
         loss, _ = softmax_cross_entropy(logits, labels)
         images += len(labels)
