@@ -137,10 +137,39 @@ def test_another_version_is_told(tmp_path, monkeypatch):
 def test_leftovers_of_a_killed_process_are_deleted(tmp_path):
     train(tmp_path, steps=2, every=2)
     kept = files(tmp_path)
-    (tmp_path / ".step-00000004.json.k1x").write_text("{")
+    (tmp_path / ".npcnn-0123456789abcdef.tmp").write_text("{")
     (tmp_path / "step-00000004.safetensors").write_bytes(b"whole, but the JSON file was not written")
     assert train(tmp_path, steps=2, every=100)[1].step == 2
     assert files(tmp_path) == kept
+
+
+FOREIGN = (
+    "best.safetensors", "step-4.safetensors", "step-000000004.safetensors", "step-00000004-copy.safetensors",
+    "my-step-00000004.safetensors", ".step-notes", ".step-00000004.json.swp", ".npcnn-mine.tmp",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_of_others_are_left_alone(tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    for steps in (2, 4, 6):
+        train(tmp_path, steps=steps, every=2, keep=1)
+    assert (tmp_path / name).read_bytes() == b"mine"
+
+
+def test_the_temporary_file_of_a_killed_writer_is_deleted(tmp_path):
+    folder = tmp_path / "checkpoints"
+
+    def killed_while_writing():
+        os.fsync = lambda _handle: os._exit(7)
+        nn.weights.write_atomically(folder / "step-00000004.json", b"{")
+
+    train(folder, steps=2, every=2)
+    kept = files(folder)
+    assert in_a_child(killed_while_writing) == 7
+    assert len(files(folder)) == len(kept) + 1
+    train(folder, steps=2)
+    assert files(folder) == kept
 
 
 def damage(data, draw):

@@ -162,8 +162,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps of which there is a checkpoint, in their order."""
-        found = (re.fullmatch(r"step-(\d{8})\.json", path.name) for path in self.folder.iterdir())
-        return sorted(int(match[1]) for match in found if match)
+        found = (_step(path, "json") for path in self.folder.iterdir())
+        return sorted(step for step in found if step is not None)
 
     def resume(self) -> Resumed:
         """Put network, optimizer and generators into the state of the last checkpoint; step 0 if there is none.
@@ -188,7 +188,7 @@ class Checkpoints:
             ) from error
 
     def close(self) -> None:
-        """Give the folder free."""
+        """Release the folder."""
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -258,12 +258,19 @@ class Checkpoints:
         """Delete what killed processes left: files not renamed yet, tensors whose JSON file was not written."""
         whole = {_file(step, "safetensors") for step in self.steps()}
         for path in self.folder.iterdir():
-            if path.name.startswith(".step-") or (path.suffix == ".safetensors" and path.name not in whole):
+            ours = _step(path, "safetensors") is not None and path.name not in whole
+            if ours or weights.TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
 
 def _file(step: int, suffix: str) -> str:
     return f"step-{step:08d}.{suffix}"
+
+
+def _step(path: Path, suffix: str) -> int | None:
+    """Return the step of a checkpoint's file by its name; None if no checkpoint has a file of that name."""
+    match = re.fullmatch(rf"step-([0-9]{{8,}})\.{suffix}", path.name)
+    return int(match[1]) if match and path.name == _file(int(match[1]), suffix) else None
 
 
 def _digest(content: dict[str, Any]) -> str:
