@@ -46,9 +46,15 @@ def save(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
     >>> params["w"]
     array([1., 1., 1.])
     """
-    from safetensors.numpy import save as to_bytes
+    write_atomically(path, to_bytes(params))
 
-    write_atomically(path, to_bytes({name: np.ascontiguousarray(array) for name, array in params.items()}))
+
+def to_bytes(params: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the content of a safetensors file of these arrays."""
+    from safetensors.numpy import save
+
+    # Not ascontiguousarray, which gives an array without axes the shape (1,).
+    return save({name: np.asarray(array, order="C") for name, array in params.items()})
 
 
 def load(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:

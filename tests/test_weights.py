@@ -37,6 +37,15 @@ def test_roundtrip_is_exact(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+@pytest.mark.parametrize("array", [np.array(2.5), np.ones((2, 0)), np.arange(12.0).reshape(3, 4).T])
+def test_shapes_and_order_come_back(tmp_path, array):
+    nn.weights.save({"a": array}, tmp_path / "w.safetensors")
+    loaded = {"a": np.zeros(array.shape)}
+    nn.weights.load(loaded, tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(loaded["a"], array)
+    assert nn.weights.read(tmp_path / "w.safetensors")["a"].shape == array.shape
+
+
 def test_another_network_is_refused_and_nothing_changed(tmp_path):
     network(0, channels=5).save(tmp_path / "w.safetensors")
     net = network(1)

@@ -21,13 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from npcnn import weights
 from npcnn.config import config
 from npcnn.errors import CheckpointError, WeightsError
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import integer, number
 from npcnn.layers import Layer
 from npcnn.optimizers import Optimizer
 from npcnn.train.generators import generator_states, set_generator_states
@@ -84,7 +83,7 @@ class Checkpoints:
     OSError
         If the folder cannot be made or written.
     TypeError, ValueError
-        If `every` or `keep` is not an integer of at least 1, or JSON does not have the settings.
+        If `every` or `keep` is not an integer of at least 1, or JSON cannot hold the settings: it has no NaN.
 
     Examples
     --------
@@ -118,7 +117,7 @@ class Checkpoints:
     ) -> None:
         self.folder, self.net, self.optimizer = Path(folder), net, optimizer
         self.every, self.keep = integer(every, "every", minimum=1), integer(keep, "keep", minimum=1)
-        self.settings: dict[str, Any] = json.loads(json.dumps(settings or {}))
+        self.settings = _plain_settings(settings or {})
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("w")  # (closed by close)
         try:
@@ -141,10 +140,11 @@ class Checkpoints:
         ------
         OSError
             If it cannot be written; the checkpoints before it are still there then.
+        TypeError, ValueError
+            If `step` is not an integer of at least 0, or `seconds` not a finite number of at least 0.
         """
-        from safetensors.numpy import save as to_bytes
-
-        tensors = to_bytes({name: np.ascontiguousarray(array) for name, array in self._tensors().items()})
+        step, seconds = integer(step, "step", minimum=0), number(seconds, "seconds", minimum=0)
+        tensors = weights.to_bytes(self._tensors())
         file = _file(step, "safetensors")
         content = {
             "format": FORMAT,
@@ -261,6 +261,17 @@ class Checkpoints:
             ours = _step(path, "safetensors") is not None and path.name not in whole
             if ours or weights.TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
+
+
+def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as they come back from a file."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(settings, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"settings must be of types that JSON has, and without NaN and infinity, got {settings!r} ({error})"
+        ) from error
+    return plain
 
 
 def _file(step: int, suffix: str) -> str:
