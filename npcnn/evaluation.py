@@ -53,6 +53,8 @@ def predict(net: Layer, batches: Iterable[tuple[Array, Array]]) -> tuple[Array, 
     ------
     ValueError
         If there is no batch.
+    TypeError
+        If a batch is not a pair (x, labels).
 
     Examples
     --------
@@ -61,10 +63,27 @@ def predict(net: Layer, batches: Iterable[tuple[Array, Array]]) -> tuple[Array, 
     >>> nn.evaluation.predict(net, [(x, labels)])[0][0].tolist()
     [0.5, 0.5]
     """
-    parts = [(softmax(net.forward(x)), labels) for x, labels in batches]
+    parts = [(softmax(net.forward(x)), labels) for x, labels in map(checked_batch, batches)]
     if not parts:
         raise ValueError("batches must hold at least one batch, got none")
     return np.concatenate([p for p, _ in parts]), np.concatenate([labels for _, labels in parts]).astype(np.int64)
+
+
+def checked_batch(batch: Any) -> tuple[Array, Array]:
+    """Return a batch if it is a pair (x, labels).
+
+    Raises
+    ------
+    TypeError
+        If it is not, as when (x, labels) was passed for a list of batches.
+    """
+    if not (isinstance(batch, tuple | list) and len(batch) == 2):
+        raise TypeError(
+            f"each of batches must be a pair (x, labels), got {type(batch).__name__}; "
+            "pass one batch as [(x, labels)], or cut it up with npcnn.datasets.evaluation_batches(x, labels)"
+        )
+    x, labels = batch
+    return x, labels
 
 
 def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[np.int64]:

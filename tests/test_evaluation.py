@@ -29,6 +29,12 @@ def test_predictions_of_several_batches_are_put_together():
     assert labels.dtype == np.int64
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_one_batch_without_its_list_is_refused(count):
+    with pytest.raises(TypeError, match=r"pair \(x, labels\), got ndarray; pass one batch as \[\(x, labels\)\]"):
+        nn.evaluation.predict(Given(), (PROBABILITIES[:count], LABELS[:count]))
+
+
 def test_confusion_matrix_by_hand():
     matrix = nn.evaluation.confusion_matrix(LABELS, PROBABILITIES.argmax(axis=1), 3)
     np.testing.assert_array_equal(matrix, MATRIX)
