@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.errors import ShapeError
+from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import softmax
 from npcnn.functional.checks import addressable, integer
 from npcnn.layers import Layer
@@ -53,6 +53,8 @@ def predict(net: Layer, batches: Iterable[tuple[Array, Array]]) -> tuple[Array, 
     ------
     ValueError
         If there is no batch.
+    TypeError
+        If a batch is not a pair (x, labels).
 
     Examples
     --------
@@ -61,10 +63,27 @@ def predict(net: Layer, batches: Iterable[tuple[Array, Array]]) -> tuple[Array, 
     >>> nn.evaluation.predict(net, [(x, labels)])[0][0].tolist()
     [0.5, 0.5]
     """
-    parts = [(softmax(net.forward(x)), labels) for x, labels in batches]
+    parts = [(softmax(net.forward(x)), labels) for x, labels in map(checked_batch, batches)]
     if not parts:
         raise ValueError("batches must hold at least one batch, got none")
     return np.concatenate([p for p, _ in parts]), np.concatenate([labels for _, labels in parts]).astype(np.int64)
+
+
+def checked_batch(batch: Any) -> tuple[Array, Array]:
+    """Return a batch if it is a pair (x, labels).
+
+    Raises
+    ------
+    TypeError
+        If it is not, as when (x, labels) was passed for a list of batches.
+    """
+    if not (isinstance(batch, tuple | list) and len(batch) == 2):
+        raise TypeError(
+            f"each of batches must be a pair (x, labels), got {type(batch).__name__}; "
+            "pass one batch as [(x, labels)], or cut it up with npcnn.datasets.evaluation_batches(x, labels)"
+        )
+    x, labels = batch
+    return x, labels
 
 
 def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[np.int64]:
@@ -73,14 +92,14 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[n
     Parameters
     ----------
     labels, predicted : ndarray, shape (N,), integers
-        True and predicted classes, 0 to `classes` - 1.
+        True and predicted classes, 0 to `classes` - 1, of any integer type.
     classes : int
         Number of classes.
 
     Raises
     ------
-    ShapeError, ValueError
-        If the two differ in length, or a class is out of range.
+    ShapeError, DTypeError, ValueError
+        If the two differ in length, are not integers, or a class is out of range.
 
     Examples
     --------
@@ -94,9 +113,13 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[n
     if labels.ndim != 1 or labels.shape != predicted.shape:
         raise ShapeError(f"labels and predicted must have one length, got {labels.shape} and {predicted.shape}")
     for name, values in (("labels", labels), ("predicted", predicted)):
+        if values.dtype.kind not in "biu":
+            raise DTypeError(f"{name} must be integers, the numbers of the classes, got {values.dtype}")
         if len(values) and not 0 <= values.min() <= values.max() < classes:
             raise ValueError(f"{name} must be from 0 to {classes - 1}, got {values.min()} to {values.max()}")
-    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    # The number of a cell may be more than the type of the labels holds.
+    cells = labels.astype(np.int64) * classes + predicted.astype(np.int64)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
 def class_scores(matrix: Array) -> list[ClassScore]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import re
+import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import WeightsError
+
+# The names under which write_atomically writes; a killed process leaves one behind.
+TEMPORARY = re.compile(r"\.npcnn-[0-9a-f]{16}\.tmp")
 
 
 def save(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
@@ -41,9 +46,15 @@ def save(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
     >>> params["w"]
     array([1., 1., 1.])
     """
-    from safetensors.numpy import save as to_bytes
+    write_atomically(path, to_bytes(params))
 
-    write_atomically(path, to_bytes({name: np.ascontiguousarray(array) for name, array in params.items()}))
+
+def to_bytes(params: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the content of a safetensors file of these arrays."""
+    from safetensors.numpy import save
+
+    # Not ascontiguousarray, which gives an array without axes the shape (1,).
+    return save({name: np.asarray(array, order="C") for name, array in params.items()})
 
 
 def load(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
@@ -111,19 +122,46 @@ def assign(params: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file so that it is seen whole or not at all: temporary file, fsync, rename."""
+    """Write a file so that it is seen whole or not at all: temporary file, fsync, rename.
+
+    A symbolic link is followed, and an existing file keeps its permissions.  What exists and is not a regular file,
+    a device or a FIFO, is written to directly.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the error names `path`.  An existing file is unchanged then.
+    """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        mode = _mode(path)
+        if mode is None or stat.S_ISREG(mode):
+            _replace(Path(os.path.realpath(path)), content, mode)
+        else:
+            path.write_bytes(content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _replace(path: Path, content: bytes, mode: int | None) -> None:
+    temporary = path.parent / f".npcnn-{secrets.token_hex(8)}.tmp"
+    # A private file stays private while it is being written; a new one gets the mode an ordinary open gives.
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
+            if mode is not None:
+                os.fchmod(handle, mode & 0o777)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files only their owner can read; take the mode an ordinary open would give.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+            os.fsync(handle)
+        temporary.replace(path)
         # The new name too: without this a power cut may bring back the file that was replaced.
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -131,5 +169,5 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         finally:
             os.close(folder)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -137,10 +137,100 @@ def test_another_version_is_told(tmp_path, monkeypatch):
 def test_leftovers_of_a_killed_process_are_deleted(tmp_path):
     train(tmp_path, steps=2, every=2)
     kept = files(tmp_path)
-    (tmp_path / ".step-00000004.json.k1x").write_text("{")
+    (tmp_path / ".npcnn-0123456789abcdef.tmp").write_text("{")
     (tmp_path / "step-00000004.safetensors").write_bytes(b"whole, but the JSON file was not written")
     assert train(tmp_path, steps=2, every=100)[1].step == 2
     assert files(tmp_path) == kept
+
+
+class Temperature(nn.Layer):
+    """Multiplies by one number: a parameter without axes."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_parameter("t", (), nn.initializers.constant(1.5))
+
+    def forward(self, x, training=False):
+        self.x = x
+        return x * self.params["t"]
+
+    def backward(self, dy, *, need_dx=True):
+        self.grads["t"][...] = (dy * self.x).sum()
+        return dy * self.params["t"]
+
+
+def test_a_training_with_a_parameter_without_axes_goes_on(tmp_path):
+    def training(steps):
+        net = nn.Sequential(nn.Flatten(), nn.Dense(48, 3, rng=np.random.default_rng(0)), Temperature())
+        optimizer = nn.Adam(net, 0.1)
+        with Checkpoints(tmp_path, net, optimizer, every=2) as checkpoints:
+            at = checkpoints.resume()
+            fit(net, batches(at.step), optimizer, steps=steps, start=at.step, callbacks=[checkpoints])
+        return net.params, at.step
+
+    training(2)
+    resumed, start = training(4)
+    assert start == 2
+    for path in tmp_path.glob("step-*"):
+        path.unlink()
+    assert_same(resumed, training(4)[0])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), [0.5, float("nan")]])
+def test_settings_that_would_never_be_equal_are_refused(tmp_path, value):
+    with pytest.raises(ValueError, match=r"settings must be .* without NaN.*'lr'"):
+        Checkpoints(tmp_path / "new", *net_and_optimizer(), settings={"lr": value})
+    assert not (tmp_path / "new").exists()
+
+
+def test_checkpoints_of_more_than_eight_digits_are_found(tmp_path):
+    net, optimizer = net_and_optimizer()
+    steps = [99_999_999, 100_000_000, 100_000_001]
+    with Checkpoints(tmp_path, net, optimizer, keep=2) as checkpoints:
+        for step in steps:
+            checkpoints.save(step, 1.0)
+        assert checkpoints.steps() == steps[1:]
+        assert checkpoints.resume().step == steps[-1]
+    assert len(files(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("wrong", [{"step": -1}, {"step": 1.5}, {"seconds": float("nan")}, {"seconds": -1.0}])
+def test_a_checkpoint_that_could_not_be_read_is_not_written(tmp_path, wrong):
+    with (
+        Checkpoints(tmp_path, *net_and_optimizer()) as checkpoints,
+        pytest.raises((TypeError, ValueError), match=next(iter(wrong))),
+    ):
+        checkpoints.save(**{"step": 1, "seconds": 1.0} | wrong)
+    assert files(tmp_path) == ["lock"]
+
+
+FOREIGN = (
+    "best.safetensors", "step-4.safetensors", "step-000000004.safetensors", "step-00000004-copy.safetensors",
+    "my-step-00000004.safetensors", ".step-notes", ".step-00000004.json.swp", ".npcnn-mine.tmp",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_of_others_are_left_alone(tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    for steps in (2, 4, 6):
+        train(tmp_path, steps=steps, every=2, keep=1)
+    assert (tmp_path / name).read_bytes() == b"mine"
+
+
+def test_the_temporary_file_of_a_killed_writer_is_deleted(tmp_path):
+    folder = tmp_path / "checkpoints"
+
+    def killed_while_writing():
+        os.fsync = lambda _handle: os._exit(7)
+        nn.weights.write_atomically(folder / "step-00000004.json", b"{")
+
+    train(folder, steps=2, every=2)
+    kept = files(folder)
+    assert in_a_child(killed_while_writing) == 7
+    assert len(files(folder)) == len(kept) + 1
+    train(folder, steps=2)
+    assert files(folder) == kept
 
 
 def damage(data, draw):

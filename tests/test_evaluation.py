@@ -29,10 +29,30 @@ def test_predictions_of_several_batches_are_put_together():
     assert labels.dtype == np.int64
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_one_batch_without_its_list_is_refused(count):
+    with pytest.raises(TypeError, match=r"pair \(x, labels\), got ndarray; pass one batch as \[\(x, labels\)\]"):
+        nn.evaluation.predict(Given(), (PROBABILITIES[:count], LABELS[:count]))
+
+
 def test_confusion_matrix_by_hand():
     matrix = nn.evaluation.confusion_matrix(LABELS, PROBABILITIES.argmax(axis=1), 3)
     np.testing.assert_array_equal(matrix, MATRIX)
     np.testing.assert_array_equal(nn.evaluation.confusion_matrix(LABELS[:0], LABELS[:0], 2), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+def test_labels_of_any_integer_type_are_counted_in_the_right_cell(dtype):
+    for predicted_dtype in (dtype, "i8"):
+        matrix = nn.evaluation.confusion_matrix(np.array([20, 3], dtype), np.array([99, 28], predicted_dtype), 100)
+        assert np.argwhere(matrix).tolist() == [[3, 28], [20, 99]]
+        assert matrix.sum() == 2
+
+
+@pytest.mark.parametrize("labels", [np.array([0.0, 1.0]), np.array(["0", "1"])])
+def test_labels_that_are_not_integers_are_refused(labels):
+    with pytest.raises(nn.DTypeError, match=r"labels must be integers"):
+        nn.evaluation.confusion_matrix(labels, np.array([0, 1]), 2)
 
 
 def test_class_scores_by_hand():

@@ -75,6 +75,84 @@ def test_non_finite_loss_stops_before_the_weights_change(rng):
         np.testing.assert_array_equal(p, before[name])
 
 
+class WithoutParameters:
+    """Has what `fit` calls in a step, but no `params`."""
+
+    grads = {}  # noqa: RUF012
+
+    def forward(self, x, training=False):
+        return np.full((len(x), 2), np.nan, np.float32)
+
+    def backward(self, dy, *, need_dx=True):
+        return None
+
+
+class NoOptimizer:
+    """Changes nothing."""
+
+    def step(self):
+        pass
+
+
+def test_a_network_without_params_is_refused_at_once(rng):
+    with pytest.raises(TypeError, match="net must be a network; WithoutParameters has no params"):
+        fit(WithoutParameters(), iter([small_problem(rng)]), NoOptimizer(), steps=1)
+
+
+def test_a_network_of_ones_own_with_a_nan_loss_is_a_non_finite_error(rng):
+    net = WithoutParameters()
+    net.params = {}
+    with pytest.raises(NonFiniteError, match="the output of WithoutParameters"):
+        fit(net, iter([small_problem(rng)]), NoOptimizer(), steps=1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_in_the_batch_is_not_blamed_on_the_learning_rate(rng, value):
+    x, labels = small_problem(rng)
+    x[3, 0, 0, 0] = value
+    net = small_net(rng)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(NonFiniteError, match="the pictures of the batch; correct the data") as caught,
+    ):
+        fit(net, iter([(x, labels)]), nn.SGD(net, 0.1), steps=1)
+    assert "learning rate" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [2, 64])
+def test_one_batch_for_all_batches_is_refused_with_advice(rng, count):
+    x, labels = small_problem(rng, count)
+    net = small_net(rng)
+    with pytest.raises(TypeError, match=r"an iterator of \(x, labels\), got tuple.*itertools.repeat"):
+        fit(net, (x, labels), nn.SGD(net, 0.1), steps=1)
+    with pytest.raises(TypeError, match=r"an iterator of \(x, labels\), got list.*iter\(batches\)"):
+        fit(net, [(x, labels)], nn.SGD(net, 0.1), steps=1)
+    with pytest.raises(TypeError, match=r"each of batches must be a pair \(x, labels\), got ndarray"):
+        fit(net, iter((x, labels)), nn.SGD(net, 0.1), steps=1)
+    with pytest.raises(
+        TypeError, match=r"each of batches must be a pair \(x, labels\), got ndarray.*\[\(x, labels\)\]"
+    ):
+        evaluate(net, (x, labels))
+
+
+def test_an_optimizer_of_another_network_is_refused_one_of_a_part_is_not(rng):
+    x, labels = small_problem(rng)
+    net, other = small_net(rng), small_net(rng)
+    with pytest.raises(ValueError, match=r"made for another network.*SGD\(net\)"):
+        fit(net, iter([(x, labels)]), nn.SGD(other, 0.1), steps=1)
+    before = net.params["1_dense.w"].copy()
+    fit(net, iter([(x, labels)]), nn.SGD(net.children["1_dense"], 0.1), steps=1)
+    assert (net.params["1_dense.w"] != before).any()
+
+
+def test_one_hot_integers_are_told_of_argmax(rng):
+    x, labels = small_problem(rng)
+    with pytest.raises(nn.ShapeError, match=r"got \(64, 2\); convert one-hot rows with labels.argmax\(axis=1\)"):
+        evaluate(small_net(rng), [(x, np.eye(2, dtype=np.int64)[labels])])
+    with pytest.raises(nn.ShapeError, match=r"got \(64, 1\)$"):
+        evaluate(small_net(rng), [(x, labels[:, None])])
+
+
 def test_gradient_norm_and_throughput_are_told(rng):
     x, labels = small_problem(rng)
     net = small_net(rng)
@@ -195,6 +273,27 @@ def test_evaluate_weights_by_pictures(rng):
     assert evaluate(net, [(x[:5], labels[:5]), (x[5:], labels[5:])]) == pytest.approx(whole)
     with pytest.raises(ValueError, match="at least one picture"):
         evaluate(net, [])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_evaluate_skips_an_empty_batch(rng, place):
+    x, labels = small_problem(rng)
+    net = small_net(rng)
+    batches = [(x[:5], labels[:5]), (x[5:], labels[5:])]
+    expected = evaluate(net, batches)
+    batches.insert(place, (x[:0], labels[:0]))
+    assert evaluate(net, batches) == expected
+    with pytest.raises(ValueError, match="at least one picture"):
+        evaluate(net, [(x[:0], labels[:0])])
+
+
+def test_an_empty_batch_is_not_trained_on(rng):
+    x, labels = small_problem(rng)
+    net = small_net(rng)
+    optimizer = nn.SGD(net, 0.1)
+    with pytest.raises(ValueError, match="the batch of step 2 must hold at least one picture"):
+        fit(net, iter([(x, labels), (x[:0], labels[:0])]), optimizer, steps=2)
+    assert optimizer.steps == 1
 
 
 def test_metrics_file_never_overwrites(tmp_path):

@@ -1,5 +1,8 @@
 """Saving and loading: bit for bit, whole or not at all, strict about what fits."""
 
+import os
+import stat
+
 import numpy as np
 import pytest
 
@@ -34,6 +37,15 @@ def test_roundtrip_is_exact(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+@pytest.mark.parametrize("array", [np.array(2.5), np.ones((2, 0)), np.arange(12.0).reshape(3, 4).T])
+def test_shapes_and_order_come_back(tmp_path, array):
+    nn.weights.save({"a": array}, tmp_path / "w.safetensors")
+    loaded = {"a": np.zeros(array.shape)}
+    nn.weights.load(loaded, tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(loaded["a"], array)
+    assert nn.weights.read(tmp_path / "w.safetensors")["a"].shape == array.shape
+
+
 def test_another_network_is_refused_and_nothing_changed(tmp_path):
     network(0, channels=5).save(tmp_path / "w.safetensors")
     net = network(1)
@@ -60,8 +72,9 @@ def test_truncated_file_is_refused_and_nothing_changed(tmp_path, keep):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="none"):
         network(0).load(tmp_path / "none")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as caught:
         network(0).save(tmp_path / "no_folder" / "w")
+    assert str(caught.value).endswith(f"'{tmp_path / 'no_folder' / 'w'}'")
 
 
 def test_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
@@ -74,7 +87,74 @@ def test_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/w\.safetensors'"):
         network(1).save(path)
     assert path.read_bytes() == old
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+@pytest.mark.parametrize("target", ["w", "not yet there"])
+def test_a_symbolic_link_stays_one(tmp_path, target):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "w").write_bytes(b"old")
+    link = tmp_path / "link"
+    link.symlink_to(folder / target)
+    nn.weights.write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert (folder / target).read_bytes() == b"new"
+    assert {path.name for path in folder.iterdir()} == {"w", target}
+
+
+def test_a_link_in_a_circle_is_an_os_error(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    with pytest.raises(OSError, match=r"link'"):
+        nn.weights.write_atomically(link, b"new")
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_what_is_no_plain_file_is_written_to(tmp_path, through_a_link):
+    fifo = path = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    if through_a_link:
+        path = tmp_path / "link"
+        path.symlink_to(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        nn.weights.write_atomically(path, b"content")
+        assert os.read(reader, 100) == b"content"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(fifo.lstat().st_mode)
+    assert path.is_symlink() == through_a_link
+    with pytest.raises(IsADirectoryError):
+        nn.weights.write_atomically(tmp_path, b"content")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o755])
+def test_an_existing_file_keeps_its_mode(tmp_path, mode):
+    path = tmp_path / "w"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    nn.weights.write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_new_file_has_the_mode_of_any_other_and_the_umask_is_not_touched(tmp_path, monkeypatch):
+    def touched(_mask):
+        raise AssertionError("the umask is of the whole process")
+
+    monkeypatch.setattr("os.umask", touched)
+    nn.weights.write_atomically(tmp_path / "ours", b"")
+    (tmp_path / "any").touch()
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
+@pytest.mark.parametrize("length", [245, 246, 255])
+def test_long_names(tmp_path, length):
+    path = tmp_path / ("n" * length)
+    nn.weights.write_atomically(path, b"content")
+    assert path.read_bytes() == b"content"

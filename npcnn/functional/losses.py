@@ -76,7 +76,8 @@ def _checked_labels(labels: Any, count: int, classes: int) -> NDArray[np.integer
             "convert one-hot rows with labels.argmax(axis=1)"
         )
     if labels.shape != (count,):
-        raise ShapeError(f"labels must have shape ({count},), one for each row of logits, got {labels.shape}")
+        hint = "; convert one-hot rows with labels.argmax(axis=1)" if labels.shape == (count, classes) else ""
+        raise ShapeError(f"labels must have shape ({count},), one for each row of logits, got {labels.shape}{hint}")
     if count and not (labels.min() >= 0 and labels.max() < classes):
         wrong = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
         raise ValueError(

@@ -21,12 +21,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from npcnn import config, weights
 from npcnn.errors import CheckpointError, WeightsError
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import integer, number
 from npcnn.layers import Layer
 from npcnn.optimizers import Optimizer
 from npcnn.train.generators import generator_states, set_generator_states
@@ -83,7 +82,7 @@ class Checkpoints:
     OSError
         If the folder cannot be made or written.
     TypeError, ValueError
-        If `every` or `keep` is not an integer of at least 1, or JSON does not have the settings.
+        If `every` or `keep` is not an integer of at least 1, or JSON cannot hold the settings: it has no NaN.
 
     Examples
     --------
@@ -117,7 +116,7 @@ class Checkpoints:
     ) -> None:
         self.folder, self.net, self.optimizer = Path(folder), net, optimizer
         self.every, self.keep = integer(every, "every", minimum=1), integer(keep, "keep", minimum=1)
-        self.settings: dict[str, Any] = json.loads(json.dumps(settings or {}))
+        self.settings = _plain_settings(settings or {})
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("w")  # (closed by close)
         try:
@@ -140,10 +139,11 @@ class Checkpoints:
         ------
         OSError
             If it cannot be written; the checkpoints before it are still there then.
+        TypeError, ValueError
+            If `step` is not an integer of at least 0, or `seconds` not a finite number of at least 0.
         """
-        from safetensors.numpy import save as to_bytes
-
-        tensors = to_bytes({name: np.ascontiguousarray(array) for name, array in self._tensors().items()})
+        step, seconds = integer(step, "step", minimum=0), number(seconds, "seconds", minimum=0)
+        tensors = weights.to_bytes(self._tensors())
         file = _file(step, "safetensors")
         content = {
             "format": FORMAT,
@@ -161,8 +161,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps of which there is a checkpoint, in their order."""
-        found = (re.fullmatch(r"step-(\d{8})\.json", path.name) for path in self.folder.iterdir())
-        return sorted(int(match[1]) for match in found if match)
+        found = (_step(path, "json") for path in self.folder.iterdir())
+        return sorted(step for step in found if step is not None)
 
     def resume(self) -> Resumed:
         """Put network, optimizer and generators into the state of the last checkpoint; step 0 if there is none.
@@ -187,7 +187,7 @@ class Checkpoints:
             ) from error
 
     def close(self) -> None:
-        """Give the folder free."""
+        """Release the folder."""
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -257,12 +257,30 @@ class Checkpoints:
         """Delete what killed processes left: files not renamed yet, tensors whose JSON file was not written."""
         whole = {_file(step, "safetensors") for step in self.steps()}
         for path in self.folder.iterdir():
-            if path.name.startswith(".step-") or (path.suffix == ".safetensors" and path.name not in whole):
+            ours = _step(path, "safetensors") is not None and path.name not in whole
+            if ours or weights.TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
+
+
+def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as they come back from a file."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(settings, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"settings must be of types that JSON has, and without NaN and infinity, got {settings!r} ({error})"
+        ) from error
+    return plain
 
 
 def _file(step: int, suffix: str) -> str:
     return f"step-{step:08d}.{suffix}"
+
+
+def _step(path: Path, suffix: str) -> int | None:
+    """Return the step of a checkpoint's file by its name; None if no checkpoint has a file of that name."""
+    match = re.fullmatch(rf"step-([0-9]{{8,}})\.{suffix}", path.name)
+    return int(match[1]) if match and path.name == _file(int(match[1]), suffix) else None
 
 
 def _digest(content: dict[str, Any]) -> str:

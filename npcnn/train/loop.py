@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn import weights
+from npcnn.evaluation import checked_batch
 from npcnn.functional import softmax_cross_entropy
 from npcnn.functional.checks import integer, number
 from npcnn.train.diagnosis import first_not_finite
@@ -29,6 +30,10 @@ Batch: TypeAlias = tuple[Array, Array]
 
 class Network(Protocol):
     """What `fit` and `evaluate` need of a network."""
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters by name."""
 
     @property
     def grads(self) -> dict[str, Array]:
@@ -124,7 +129,7 @@ def fit(
     batches : iterator of (x, labels)
         As `npcnn.datasets.TrainingBatches` gives them.
     optimizer : Optimizer
-        Made for `net`.
+        Made for `net`, or for a part of it.
     steps : int
         Number of the last step, so of all batches to train on, those before `start` included.
     callbacks : iterable of callable
@@ -145,7 +150,8 @@ def fit(
     NonFiniteError
         If the loss or a gradient is NaN or infinite; it says in which layer that began.
     TypeError, ValueError
-        If `steps` or `start` is not an integer of at least 0.
+        If `steps` or `start` is not an integer of at least 0, `net` is no network, `batches` is no iterator of
+        pairs, a batch is empty, or `optimizer` was made for another network.
 
     Examples
     --------
@@ -161,6 +167,7 @@ def fit(
     True
     """
     start, steps = integer(start, "start", minimum=0), integer(steps, "steps", minimum=0)
+    _check_parts(net, batches, optimizer)
     callbacks = tuple(callbacks)
     begin = last = time.perf_counter() - number(seconds, "seconds", minimum=0)
     if seconds:
@@ -169,7 +176,9 @@ def fit(
         batch = next(batches, None)
         if batch is None:
             return step - 1
-        x, labels = batch
+        x, labels = checked_batch(batch)
+        if not len(labels):
+            raise ValueError(f"the batch of step {step} must hold at least one picture, got none")
         states = generator_states(net)
         logits = net.forward(x, training=True)
         loss, dlogits = softmax_cross_entropy(logits, labels)
@@ -188,6 +197,27 @@ def fit(
         if _stops(callbacks, result):
             return step
     return max(start, steps)
+
+
+def _check_parts(net: Any, batches: Any, optimizer: Any) -> None:
+    missing = [name for name in ("params", "grads", "forward", "backward") if not hasattr(net, name)]
+    if missing:
+        raise TypeError(f"net must be a network; {type(net).__name__} has no {', no '.join(missing)}")
+    if not hasattr(batches, "__next__"):
+        raise TypeError(
+            f"batches must be an iterator of (x, labels), got {type(batches).__name__}; draw them with "
+            "npcnn.datasets.TrainingBatches, or pass iter(batches) for a list of batches and "
+            "itertools.repeat((x, labels)) for the same batch at every step"
+        )
+    trained = getattr(optimizer, "net", net)
+    # An optimizer of one layer is no mistake: the rest of the network is kept as it is.
+    if trained is not net and not any(
+        np.may_share_memory(theirs, ours) for theirs in trained.params.values() for ours in net.params.values()
+    ):
+        raise ValueError(
+            f"optimizer was made for another network, and would leave net as it is; "
+            f"make one for it: {type(optimizer).__name__}(net)"
+        )
 
 
 def _stops(callbacks: tuple[Callback, ...], result: StepResult) -> bool:
@@ -220,8 +250,10 @@ def _not_finite(
     """Return the error that says where the NaN or infinity of this batch began; save the batch."""
     where = first_not_finite(net, x, labels)
     what = f"the loss is {loss}" if not math.isfinite(loss) else "a gradient is not finite"
+    in_data = not np.isfinite(x).all()
+    advice = "correct the data" if in_data else "a smaller learning rate usually helps"
     message = (
-        f"{what} at step {step}: the first NaN or infinity is in {where}; a smaller learning rate usually helps. "
+        f"{what} at step {step}: the first NaN or infinity is in {where}; {advice}. "
         "The weights are those from before this step"
     )
     if save_batch is not None:
@@ -238,7 +270,7 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> tuple[float, float]:
     net : Network
         Gives logits, shape (N, classes).
     batches : iterable of (x, labels)
-        As `npcnn.datasets.evaluation_batches` gives them; together at least one picture.
+        As `npcnn.datasets.evaluation_batches` gives them; together at least one picture.  An empty batch is skipped.
 
     Returns
     -------
@@ -249,6 +281,8 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> tuple[float, float]:
     ------
     ValueError
         If there is no picture.
+    TypeError
+        If a batch is not a pair (x, labels).
 
     Examples
     --------
@@ -259,7 +293,9 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> tuple[float, float]:
     (0.6931, 0.6667)
     """
     images, loss_sum, right = 0, 0.0, 0.0
-    for x, labels in batches:
+    for x, labels in map(checked_batch, batches):
+        if not len(labels):
+            continue
         logits = net.forward(x)
         loss, _ = softmax_cross_entropy(logits, labels)
         images += len(labels)
