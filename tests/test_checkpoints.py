@@ -130,7 +130,7 @@ def test_another_network_is_refused_and_unchanged(tmp_path):
 
 def test_another_version_is_told(tmp_path, monkeypatch):
     train(tmp_path, steps=2, every=2)
-    monkeypatch.setattr("npcnn.__version__", "9.9")
+    monkeypatch.setattr("npcnn.config.__version__", "9.9")
     assert "npcnn 0.1.0, now 9.9" in train(tmp_path)[1].notice
 
 

@@ -24,8 +24,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn import weights
-from npcnn.config import config
+from npcnn import config, weights
 from npcnn.errors import CheckpointError, WeightsError
 from npcnn.functional.checks import integer
 from npcnn.layers import Layer
@@ -153,7 +152,7 @@ class Checkpoints:
             "settings": self.settings,
             "generators": generator_states(self.net),
             "tensors": {"file": file, "bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()},
-            "config": config(),
+            "config": config.as_dict(),
         }
         weights.write_atomically(self.folder / file, tensors)
         text = json.dumps(content | {"sha256": _digest(content)}, indent=1) + "\n"
@@ -228,7 +227,7 @@ class Checkpoints:
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path}: {error}") from error
         self.optimizer.load_state(state)
-        now = config()
+        now = config.as_dict()
         other = [
             f"{name} {content['config'][name]}, now {now[name]}"
             for name in MACHINE
