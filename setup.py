@@ -131,7 +131,8 @@ class BuildWithVariants(build_ext):
         if self.builds("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n", "-fopenmp"):
             return ["-fopenmp"]
         # announce() shows nothing below WARNING, and pip shows nothing at all: npcnn.show_config() says it again.
-        self.announce(OPENMP_HINT.format(compiler=self.compiler.compiler_so[0]), level=logging.WARNING)
+        compiler = os.environ.get("CC", self.compiler.compiler_so[0])
+        self.announce(OPENMP_HINT.format(compiler=compiler), level=logging.WARNING)
         return []
 
     def builds(self, program, *flags, link=True):

@@ -204,15 +204,17 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
 def test_a_dead_process_leaves_no_lock(tmp_path):
     code = f"""
-import sys, time
+import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_checkpoints
 from npcnn.train import Checkpoints
 held = Checkpoints({str(tmp_path)!r}, *test_checkpoints.net_and_optimizer())
 print("locked", flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "locked\n"
         with pytest.raises(nn.CheckpointError):
             Checkpoints(tmp_path, *net_and_optimizer())

@@ -57,7 +57,7 @@ def start(cache, *arguments, **options):
 def finish(cache, *arguments, status=0, **options):
     """Run to the end; return (stdout, stderr)."""
     with start(cache, *arguments, **options) as process:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=1800)
     assert process.returncode == status, err
     assert "Traceback" not in err
     return out, err
@@ -128,7 +128,7 @@ def test_terminated_it_says_how_to_go_on_and_does(cache, tmp_path, number, statu
             if line.startswith("step     20"):
                 break
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=1800)
     assert process.returncode == status, err
     assert words in out
     assert re.search(rf"to go on: python examples/train_cifar.py --resume {re.escape(str(ended))}$", out, re.MULTILINE)

@@ -104,13 +104,13 @@ def test_a_browser_shows_it_without_a_word_on_its_console(folder):
         [*browser, f"--screenshot={screenshot}", "--window-size=390,3000", (folder / "report.html").as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1800,
     )
     assert screenshot.exists(), done.stderr
     assert "CONSOLE" not in done.stderr
     bad = folder / "bad.html"  # that it would have been seen
     bad.write_text((folder / "report.html").read_text().replace("</body>", "<img src='http://127.0.0.1:9/x'></body>"))
     done = subprocess.run(
-        [*browser, f"--screenshot={screenshot}", bad.as_uri()], capture_output=True, text=True, timeout=120
+        [*browser, f"--screenshot={screenshot}", bad.as_uri()], capture_output=True, text=True, timeout=1800
     )
     assert re.search(r"CONSOLE.*Content Security Policy", done.stderr)
