@@ -8,8 +8,10 @@ Environment variables: NPCNN_OPENMP=0 builds without OpenMP (one thread); NPCNN_
 UndefinedBehaviorSanitizer, which tests/run_sanitized.sh needs.
 """
 
+import logging
 import os
 import platform
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -42,6 +44,15 @@ VARIANTS = {
     "arm": {"neon": [], "plain": ["-DNPCNN_PLAIN"]},
     "other": {"plain": ["-DNPCNN_PLAIN"]},
 }
+COMPILER_HINT = (
+    "install one (Debian, Ubuntu: apt install gcc python3-dev; Fedora: dnf install gcc python3-devel; "
+    "macOS: xcode-select --install), or name the one to use: CC=clang"
+)
+OPENMP_HINT = (
+    "no OpenMP: npcnn will compute in one thread, because {compiler} does not build with -fopenmp. To use all cores, "
+    "install OpenMP for it (Debian, Ubuntu: libgomp1 for gcc, libomp-dev for clang) or build with another compiler "
+    "(macOS: brew install gcc, then CC=gcc-15)"
+)
 
 
 def architecture():
@@ -68,6 +79,7 @@ class BuildWithVariants(build_ext):
 
     def build_extensions(self):
         """Settle the flags once, then build."""
+        self.need_compiler()
         openmp = self.openmp_flags()
         sanitizers = SANITIZERS if os.environ.get("NPCNN_SANITIZE", "0") != "0" else []
         self.flags = FLAGS + openmp + sanitizers
@@ -101,20 +113,40 @@ class BuildWithVariants(build_ext):
             extra_postargs=self.flags + flags,
         )
 
+    def need_compiler(self):
+        """Raise CompileError, with what to install, unless an extension of Python could be compiled."""
+        compiler = self.compiler.compiler_so[0]
+        if shutil.which(compiler) is None:
+            raise CompileError(f"npcnn needs a C compiler, and there is no {compiler!r}: {COMPILER_HINT}")
+        if not self.builds("#include <Python.h>\nint main(void) { return 0; }\n", link=False):
+            raise CompileError(
+                f"npcnn needs a C compiler and Python's headers, and {compiler!r} could not compile "
+                f"a file that includes Python.h (its message is above): {COMPILER_HINT}"
+            )
+
     def openmp_flags(self):
         """Return the flags for OpenMP, or none where the compiler lacks it or NPCNN_OPENMP=0."""
         if os.environ.get("NPCNN_OPENMP", "1") == "0":
             return []
+        if self.builds("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n", "-fopenmp"):
+            return ["-fopenmp"]
+        # announce() shows nothing below WARNING, and pip shows nothing at all: npcnn.show_config() says it again.
+        compiler = os.environ.get("CC", self.compiler.compiler_so[0])
+        self.announce(OPENMP_HINT.format(compiler=compiler), level=logging.WARNING)
+        return []
+
+    def builds(self, program, *flags, link=True):
+        """Return whether the compiler takes this C program."""
         with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "openmp.c")
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            source = Path(folder, "program.c")
+            source.write_text(program)
             try:
-                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=["-fopenmp"])
-                self.compiler.link_executable(objects, "openmp", output_dir=folder, extra_postargs=["-fopenmp"])
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=list(flags))
+                if link:
+                    self.compiler.link_executable(objects, "program", output_dir=folder, extra_postargs=list(flags))
             except (CompileError, LinkError):
-                self.announce("no OpenMP: npcnn will compute in one thread", level=3)
-                return []
-        return ["-fopenmp"]
+                return False
+        return True
 
 
 setup(

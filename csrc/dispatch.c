@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#ifdef NPCNN_X86
+#  include <cpuid.h>
+#endif
 #ifdef _OPENMP
 #  include <omp.h>
 #  include <pthread.h>
@@ -22,11 +25,32 @@ extern const npcnn_kernels npcnn_kernels_neon;
 static int always(void) { return 1; }
 
 #if defined(NPCNN_X86)
-static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+/* The CPU itself is asked: __builtin_cpu_supports looks into a table of the compiler's runtime library, and where that
+ * is not linked in, as by zig cc, it answers that the CPU has nothing. */
+enum { SAVES_YMM = 0x06, SAVES_ZMM = 0xe6 };
+
+/* Whether the operating system keeps these registers when it switches between programs; needs OSXSAVE. */
+static int saves_registers(unsigned wanted)
+{
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & wanted) == wanted;
+}
+
+static int has_avx2(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_FMA) || !(c & bit_OSXSAVE))
+        return 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2) && saves_registers(SAVES_YMM);
+}
+
 static int has_avx512(void)
 {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
-        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    const unsigned wanted = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & wanted) == wanted
+        && saves_registers(SAVES_ZMM);
 }
 #endif
 
@@ -89,10 +113,11 @@ __attribute__((constructor)) static void watch_forks(void)
 int npcnn_threads(void)
 {
     const int openmp = omp_get_max_threads();   /* OMP_NUM_THREADS and threadpoolctl act on this */
+    const int most = limit > 0 ? limit : NPCNN_MOST_THREADS;
     if (forked)
         return 1;
     used = 1;
-    return limit > 0 && limit < openmp ? limit : openmp;
+    return openmp < most ? openmp : most;
 }
 
 void npcnn_set_threads(int threads)

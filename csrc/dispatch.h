@@ -13,8 +13,14 @@ const char *npcnn_supported_isa(int i);
 /* Use the named instruction set; 0 when it was chosen, -1 when this build or CPU does not have it. */
 int npcnn_use_isa(const char *name);
 
-/* Threads the next kernel called from this thread will use; at least 1. */
+/* The OpenMP runtime ends the process when the system refuses it a thread or a stack, which tens of thousands of
+ * threads bring about. */
+enum { NPCNN_MOST_THREADS = 1024 };
+
+/* Threads the next kernel called from this thread will use; from 1 to NPCNN_MOST_THREADS. */
 int npcnn_threads(void);
+
+/* Use at most so many from now on; from 1 to NPCNN_MOST_THREADS. */
 void npcnn_set_threads(int threads);
 
 /* 1 when built with OpenMP. */

@@ -33,7 +33,7 @@ from npcnn import (
     toom_cook,
     weights,
 )
-from npcnn.config import get_num_threads, set_num_threads, show_config
+from npcnn.config import __version__, get_num_threads, set_num_threads, show_config
 from npcnn.errors import CheckpointError, DataError, DTypeError, ShapeError, WeightsError
 from npcnn.gradient_check import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
@@ -52,7 +52,6 @@ from npcnn.layers import (
     SpatiallySeparableConv2D,
 )
 from npcnn.optimizers import SGD, Adam
-from npcnn.version import __version__
 
 if TYPE_CHECKING:
     from npcnn import datasets, evaluation, explain, factorize, plot, reference, report, train
@@ -108,7 +107,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Not everyone uses these, and together they take as long to import as all the rest: only who does pays.
+    # Not everyone uses these, and together they take as long to import as all the rest: they are imported when used.
     if name in ("datasets", "evaluation", "explain", "factorize", "plot", "reference", "report", "train"):
         return importlib.import_module(f"npcnn.{name}")
     raise AttributeError(f"module 'npcnn' has no attribute {name!r}")

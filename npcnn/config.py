@@ -1,4 +1,4 @@
-"""What this build uses on this machine: instruction set, threads, compiler.
+"""What this build is, and what it uses on this machine: version, instruction set, threads, compiler.
 
 ==========================  ====================================================
 environment variable        meaning
@@ -7,29 +7,31 @@ environment variable        meaning
 ``NPCNN_NUM_THREADS``       threads to use, as `set_num_threads`
 ``OMP_NUM_THREADS``         the same for every OpenMP library of the process
 ==========================  ====================================================
+
+They are read once, when npcnn is imported.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
+import reprlib
 
 import numpy as np
 
 from npcnn.functional.checks import integer
 from npcnn.kernels import core
-from npcnn.version import __version__
 
-# The OpenMP runtime ends the process when the system refuses it a thread, which tens of thousands bring about.
-MOST_THREADS = 1024
+__version__ = "0.1.0"  # pyproject.toml takes it from here
 
 
 def set_num_threads(n: int) -> None:
     """Use `n` threads in every kernel from now on.
 
     The result does not depend on it: sums over a batch are cut into a fixed number of parts.  A limit set by
-    threadpoolctl or ``OMP_NUM_THREADS`` afterwards still holds.  A process forked after threads were used
-    computes in one thread, whatever is set.
+    threadpoolctl or ``OMP_NUM_THREADS`` afterwards still holds.  A build without OpenMP (`show_config` tells)
+    and a process forked after threads were used compute in one thread, whatever is set.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> nn.set_num_threads(before)
     """
-    core.set_num_threads(integer(n, "n", minimum=1, maximum=MOST_THREADS))
+    core.set_num_threads(integer(n, "n", minimum=1, maximum=core.MOST_THREADS))
 
 
 def get_num_threads() -> int:
@@ -63,12 +65,12 @@ def get_num_threads() -> int:
     return core.num_threads()
 
 
-def current() -> dict[str, str | int | bool | list[str]]:
+def as_dict() -> dict[str, str | int | bool | list[str]]:
     """Return what `show_config` prints, as a dictionary.
 
     Examples
     --------
-    >>> nn.config.current()["isa"] in nn.config.current()["isa_supported"]
+    >>> nn.config.as_dict()["isa"] in nn.config.as_dict()["isa_supported"]
     True
     """
     return {
@@ -93,17 +95,33 @@ def show_config() -> None:
     npcnn          ...
     isa            ...
     """
-    for name, value in current().items():
+    for name, value in as_dict().items():
         print(f"{name:<14} {', '.join(value) if isinstance(value, list) else value}")
+    if not core.has_openmp():
+        print(
+            "hint: built without OpenMP, npcnn computes in one thread; README.md, "
+            '"Install", says how to build it for all cores'
+        )
 
 
-def _threads_from_environment() -> None:
-    value = os.environ.get("NPCNN_NUM_THREADS")
-    if not value:
-        return
-    if not value.isdecimal():
-        raise ValueError(f"NPCNN_NUM_THREADS must be an integer, got {value!r}; correct or unset it")
-    core.set_num_threads(integer(int(value), "NPCNN_NUM_THREADS", minimum=1, maximum=MOST_THREADS))
+def _read_environment() -> None:
+    isa, threads = os.environ.get("NPCNN_ISA"), os.environ.get("NPCNN_NUM_THREADS")
+    if isa:
+        if isa not in core.supported_isas():
+            raise _bad_variable("NPCNN_ISA", isa, f"one of {', '.join(core.supported_isas())} (on this build and CPU)")
+        core.use_isa(isa)
+    if threads:
+        # Only ASCII digits, and few of them: int() would take "1_0" for 10, and refuses thousands of digits.
+        number = int(threads) if re.fullmatch("[0-9]{1,9}", threads) else 0
+        if not 1 <= number <= core.MOST_THREADS:
+            raise _bad_variable("NPCNN_NUM_THREADS", threads, f"an integer from 1 to {core.MOST_THREADS}")
+        core.set_num_threads(number)
 
 
-_threads_from_environment()
+def _bad_variable(name: str, value: str, allowed: str) -> ValueError:
+    return ValueError(
+        f"the environment variable {name} must be {allowed}, got {reprlib.repr(value)}; correct or unset it"
+    )
+
+
+_read_environment()

@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(behaviour)
             return
         if behaviour == "silent":
-            self.server.released.wait(30)
+            self.server.released.wait(600)
             return
         begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and behaviour != "no range" else 0
         if begin and behaviour == "wrong range":
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         if behaviour == "stalls":
             self.wfile.flush()
-            self.server.released.wait(30)
+            self.server.released.wait(600)
             return
         self.wfile.write(content[half:])
 

@@ -130,7 +130,7 @@ def test_another_network_is_refused_and_unchanged(tmp_path):
 
 def test_another_version_is_told(tmp_path, monkeypatch):
     train(tmp_path, steps=2, every=2)
-    monkeypatch.setattr("npcnn.__version__", "9.9")
+    monkeypatch.setattr("npcnn.config.__version__", "9.9")
     assert "npcnn 0.1.0, now 9.9" in train(tmp_path)[1].notice
 
 
@@ -294,15 +294,17 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
 def test_a_dead_process_leaves_no_lock(tmp_path):
     code = f"""
-import sys, time
+import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_checkpoints
 from npcnn.train import Checkpoints
 held = Checkpoints({str(tmp_path)!r}, *test_checkpoints.net_and_optimizer())
 print("locked", flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "locked\n"
         with pytest.raises(nn.CheckpointError):
             Checkpoints(tmp_path, *net_and_optimizer())

@@ -267,7 +267,7 @@ def test_the_thread_goes_ahead_so_far_and_no_further(pictures, monkeypatch):
 
     monkeypatch.setitem(pipeline.PIPELINES, "inputs", counted)
     with TrainingBatches(pictures, np.arange(COUNT), batch_size=4, ahead=3):
-        assert reached.wait(10)  # three wait in the queue, the fourth for a place in it
+        assert reached.wait(600)  # three wait in the queue, the fourth for a place in it
         time.sleep(0.3)
         assert len(made) == 4
 

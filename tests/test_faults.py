@@ -58,7 +58,7 @@ def start(cache, *arguments, **options):
 def finish(cache, *arguments, status=0, **options):
     """Run to the end; return (stdout, stderr)."""
     with start(cache, *arguments, **options) as process:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=1800)
     assert process.returncode == status, err
     assert "Traceback" not in err
     return out, err
@@ -129,7 +129,7 @@ def test_terminated_it_says_how_to_go_on_and_does(cache, tmp_path, number, statu
             if line.startswith("step     20"):
                 break
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=1800)
     assert process.returncode == status, err
     assert words in out
     told = re.search(r"to go on: (.*)$", out, re.MULTILINE)[1]

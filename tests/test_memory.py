@@ -39,9 +39,8 @@ print((at[2300] - at[300]) / 2**20)
 
 def test_two_thousand_steps_grow_by_less_than_2_mib(tmp_path, nightly):
     batch = 128 if nightly else 8
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path), str(batch)], capture_output=True, text=True, timeout=400
-    )
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(batch)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600)  # it only ends what would never end
     assert done.returncode == 0, done.stderr
     growth = float(done.stdout)
     print(f"{growth:.2f} MiB")

@@ -88,7 +88,7 @@ layer = nn.Conv2D(16, 32, 3, rng=np.random.default_rng(0))
 def run(program):
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120, env=environment
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=1800, env=environment
     )
 
 

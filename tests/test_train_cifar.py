@@ -36,7 +36,7 @@ def environment(cache):
 
 def run(cache, cwd, *arguments):
     return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(cache), capture_output=True, text=True, timeout=300
+        command(*arguments), cwd=cwd, env=environment(cache), capture_output=True, text=True, timeout=1800
     )
 
 

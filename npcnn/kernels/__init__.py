@@ -11,3 +11,16 @@ names (with `_run` behind those that take a stretch of a flat array);
 These functions trust their arguments.  `npcnn.functional` is their only
 caller and checks everything first.
 """
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+_missing = [path.stem for path in sorted(_FOLDER.glob("*.pyx")) if find_spec(f"{__name__}.{path.stem}") is None]
+if _missing:
+    raise ImportError(
+        f"npcnn's compiled kernels for Python {sys.version_info.major}.{sys.version_info.minor} "
+        f"({', '.join(_missing)}) are not in {_FOLDER}: run `make` or `python -m pip install -e .` in "
+        f"{_FOLDER.parent.parent}, or, if npcnn is installed elsewhere, start Python in another folder"
+    )

@@ -1,6 +1,4 @@
 """The state of the C core: which instruction set, how many threads, aligned memory."""
-import os
-
 from libc.stdlib cimport free
 from libc.stdint cimport SIZE_MAX
 
@@ -8,6 +6,7 @@ cdef extern from "dispatch.h" nogil:
     const Kernels* npcnn_active()
     const char* npcnn_supported_isa(int i)
     int npcnn_use_isa(const char* name)
+    const int NPCNN_MOST_THREADS
     int npcnn_threads()
     void npcnn_set_threads(int threads)
     int npcnn_has_openmp()
@@ -35,6 +34,8 @@ cdef const Kernels* active() noexcept nogil:
 cdef int threads() noexcept nogil:
     return npcnn_threads()
 
+
+MOST_THREADS = NPCNN_MOST_THREADS
 
 # The workspace of the last kernel, kept for the next one; NULL while a kernel uses it.  Both functions below
 # run under the GIL, so that one of two kernels that run at the same time gets it and the other memory of its own.
@@ -92,11 +93,12 @@ def isa():
 
 def use_isa(name):
     """Use the named instruction set from the next kernel on; ValueError if it can't be."""
-    if npcnn_use_isa(name.encode()) != 0:
+    if name not in supported_isas():
         raise ValueError(
-            f"NPCNN_ISA / instruction set {name!r} is not one this build and this CPU have; "
-            f"choose one of {', '.join(supported_isas())}"
+            f"instruction set must be one that this build and this CPU have, {', '.join(supported_isas())}; "
+            f"got {name!r}"
         )
+    npcnn_use_isa(name.encode())
 
 
 def vector_columns(Py_ssize_t columns, Py_ssize_t itemsize):
@@ -122,7 +124,3 @@ def has_openmp():
 def compiler():
     """Name and version of the compiler of this build."""
     return npcnn_compiler().decode()
-
-
-if os.environ.get("NPCNN_ISA"):
-    use_isa(os.environ["NPCNN_ISA"])
