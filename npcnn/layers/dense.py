@@ -70,7 +70,8 @@ class Dense(Layer):
         x = float_array(x, "x", "N, features")
         same_dtype(x, "x", self._params["w"], "w")
         self.output_shape(x.shape[1:])
-        y: Array = x @ self._params["w"]
+        with np.errstate(over="ignore", invalid="ignore"):  # a NaN is reported where it can be explained, in `fit`
+            y: Array = x @ self._params["w"]
         if "b" in self._params:
             y += self._params["b"]
         if training:
@@ -83,7 +84,8 @@ class Dense(Layer):
         same_dtype(dy, "dy", self._params["w"], "w")
         x = self._take_kept()
         exact_shape(dy, "dy", (len(x), self.out_features), "the shape of the output")
-        np.matmul(x.T, dy, out=self._grads["w"])
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.matmul(x.T, dy, out=self._grads["w"])
         if "b" in self._params:
             np.sum(dy, axis=0, out=self._grads["b"])
         return dy @ self._params["w"].T if need_dx else None
