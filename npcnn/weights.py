@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 
 from npcnn.errors import WeightsError
 
+# NumPy's types by their names in safetensors files.
+DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8", "BOOL": "?", "I64": "<i8", "I32": "<i4", "I16": "<i2",
+    "I8": "<i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1",
+}  # fmt: skip
 # The names under which write_atomically writes; a killed process leaves one behind.
 TEMPORARY = re.compile(r"\.npcnn-[0-9a-f]{16}\.tmp")
 
@@ -57,7 +62,7 @@ def to_bytes(params: Mapping[str, NDArray[Any]]) -> bytes:
     return save({name: np.asarray(array, order="C") for name, array in params.items()})
 
 
-def load(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
+def load(params: Mapping[str, NDArray[Any]], path: str | Path, *, widen: bool = False) -> None:
     """Read a safetensors file into existing parameters.
 
     Names, shapes and dtypes must all fit; otherwise nothing is changed.
@@ -68,6 +73,8 @@ def load(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
         Arrays by name; changed in place.
     path : str or Path
         File that `save` wrote.
+    widen : bool
+        Whether to read bfloat16 and float16 as float32, as in `read`.
 
     Raises
     ------
@@ -76,28 +83,67 @@ def load(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
     WeightsError
         If the file is damaged, or its names, shapes or dtypes are not those of `params`.
     """
-    assign(params, read(path), f"{path} does not fit this network")
+    stored = read(path, widen=widen)
+    half = any(array.dtype == np.float16 for array in stored.values())
+    hint = " (widen=True reads float16 as float32)" if half else ""
+    assign(params, stored, f"{path} does not fit this network{hint}")
 
 
-def read(path: str | Path) -> dict[str, NDArray[Any]]:
+def read(path: str | Path, *, widen: bool = False) -> dict[str, NDArray[Any]]:
     """Return the arrays of a safetensors file by name.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    widen : bool
+        Whether to read bfloat16, which NumPy does not have, and float16 as float32, which holds all their values.
 
     Raises
     ------
     FileNotFoundError, OSError
         If the file does not exist or cannot be read.
     WeightsError
-        If the file is damaged.
+        If the file is damaged, or holds a dtype that NumPy does not have.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
+    return from_bytes(Path(path).read_bytes(), path, widen=widen)
 
-    content = Path(path).read_bytes()
+
+def from_bytes(content: bytes, path: str | Path, *, widen: bool = False) -> dict[str, NDArray[Any]]:
+    """Return the arrays in the content of a safetensors file; `path` is for the messages.
+
+    Raises
+    ------
+    WeightsError
+        If it is damaged, or holds a dtype that NumPy does not have.
+    """
+    from safetensors import SafetensorError, deserialize
+
     try:
-        stored: dict[str, NDArray[Any]] = from_bytes(content)
-    except (SafetensorError, KeyError, ValueError) as error:
+        tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
+    except (SafetensorError, ValueError) as error:
         raise WeightsError(f"{path} is not a complete safetensors file ({error})") from error
-    return stored
+    unknown = {name: tensor["dtype"] for name, tensor in tensors.items() if tensor["dtype"] not in DTYPES}
+    if not widen and "BF16" in unknown.values():
+        raise WeightsError(f"{path} holds BF16, which NumPy does not have; widen=True reads it as float32")
+    for name, dtype in unknown.items():
+        if dtype != "BF16":
+            raise WeightsError(
+                f"{path} holds {name} as {dtype}, which NumPy does not have; save it as float32 with what wrote it"
+            )
+    return {name: _array(tensor, widen=widen) for name, tensor in tensors.items()}
+
+
+def _array(tensor: Mapping[str, Any], *, widen: bool) -> NDArray[Any]:
+    if tensor["dtype"] == "BF16":
+        # A bfloat16 is the upper half of the float32 of the same value.
+        upper = np.frombuffer(tensor["data"], "<u2").astype(np.uint32)
+        array: NDArray[Any] = (upper << 16).view(np.float32)
+    else:
+        array = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]])
+        if widen and array.dtype == np.float16:
+            array = array.astype(np.float32)
+    return array.reshape(tensor["shape"])
 
 
 def assign(params: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]], message: str) -> None:

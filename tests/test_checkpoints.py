@@ -1,5 +1,6 @@
 """Checkpoints: going on to the bit, and refusing what is damaged, of another training, or in use."""
 
+import hashlib
 import json
 import os
 import random
@@ -269,6 +270,60 @@ def test_damaged_checkpoints_are_refused_or_read_equal(tmp_path):
         path.write_bytes(whole[path])
     assert refused > 150
     assert train(tmp_path, steps=4, every=100)[1].step == 4
+
+
+WRONG = (None, "x", -1, 1.5, True, [], float("nan"), {"a": 1})
+FORGED = [
+    (field, value)
+    for field, right in (
+        ("format", ()),
+        ("step", ()),
+        ("seconds", (1.5,)),
+        ("settings", ({"a": 1},)),  # an object, but refused as other settings
+        ("generators", ()),
+        ("tensors", ()),
+        ("tensors.file", ("x",)),
+        ("tensors.bytes", ()),
+        ("tensors.sha256", ()),
+        ("config", ()),
+        ("config.npcnn", ("x",)),
+        ("config.isa", ("x",)),
+        ("generators.3_dropout", ()),
+        ("generators.3_dropout.state", ()),
+        ("generators.3_dropout.state.state", (True,)),  # which is 1
+        ("generators.3_dropout.uinteger", (True,)),
+    )
+    for value in WRONG
+    if value not in right
+]
+
+
+@pytest.mark.parametrize(("field", "value"), FORGED)
+def test_a_forged_file_with_the_right_checksum_changes_nothing(tmp_path, field, value):
+    train(tmp_path, steps=2, every=2)
+    path = tmp_path / "step-00000002.json"
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    *outer, name = field.split(".")
+    place = content
+    for part in outer:
+        place = place[part]
+    if value is None:
+        del place[name]
+    else:
+        place[name] = value
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(content | {"sha256": digest}))
+
+    net, optimizer = net_and_optimizer(seed=5)
+    before = {name: param.copy() for name, param in net.params.items()}
+    masks = net.children["3_dropout"].rng.bit_generator.state
+    with Checkpoints(tmp_path, net, optimizer) as checkpoints, pytest.raises(nn.CheckpointError) as caught:
+        checkpoints.resume()
+    assert field.split(".")[0] in str(caught.value).replace("random ", "")
+    assert_same(net.params, before)
+    assert optimizer.steps == 0
+    assert net.children["3_dropout"].rng.bit_generator.state == masks
 
 
 def test_a_missing_tensor_file_is_named(tmp_path):

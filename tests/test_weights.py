@@ -1,7 +1,9 @@
 """Saving and loading: bit for bit, whole or not at all, strict about what fits."""
 
+import json
 import os
 import stat
+import struct
 
 import numpy as np
 import pytest
@@ -67,6 +69,63 @@ def test_truncated_file_is_refused_and_nothing_changed(tmp_path, keep):
     with pytest.raises(nn.WeightsError, match="not a complete safetensors file"):
         net.load(path)
     assert_same(net, before)
+
+
+def safetensors_file(path, dtype, shape, data):
+    """Write a file of one array, "w", by the description of the format."""
+    header = json.dumps({"w": {"dtype": dtype, "shape": shape, "data_offsets": [0, len(data)]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+    return path
+
+
+# Sign, 8 bits of exponent, 7 of fraction; the values are worked out by hand.
+BFLOAT16 = {0x3F80: 1.0, 0xC000: -2.0, 0x3FC0: 1.5, 0x4049: 3.140625, 0x0001: 2.0**-133, 0x7F7F: 255 * 2.0**120,
+            0xFF80: -np.inf, 0x8000: -0.0}  # fmt: skip
+
+
+def test_bfloat16_is_widened_on_request(tmp_path):
+    data = struct.pack(f"<{len(BFLOAT16)}H", *BFLOAT16)
+    path = safetensors_file(tmp_path / "w", "BF16", [2, 4], data)
+    expected = np.array(list(BFLOAT16.values())).reshape(2, 4)
+    array = nn.weights.read(path, widen=True)["w"]
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, expected)
+    np.testing.assert_array_equal(np.signbit(array), np.signbit(expected))
+    params = {"w": np.zeros((2, 4), np.float32)}
+    with pytest.raises(nn.WeightsError, match="holds BF16, which NumPy does not have; widen=True"):
+        nn.weights.load(params, path)
+    assert not params["w"].any()
+    nn.weights.load(params, path, widen=True)
+    np.testing.assert_array_equal(params["w"], expected)
+
+
+def test_float16_is_widened_on_request(tmp_path):
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    every = every[np.isfinite(every)]
+    path = safetensors_file(tmp_path / "w", "F16", [len(every)], every.tobytes())
+    assert nn.weights.read(path)["w"].dtype == np.float16
+    params = {"w": np.zeros(len(every), np.float32)}
+    with pytest.raises(nn.WeightsError, match=r"widen=True.*w is float16"):
+        nn.weights.load(params, path)
+    nn.weights.load(params, path, widen=True)
+    np.testing.assert_array_equal(params["w"], every.astype(np.float64))
+
+
+@pytest.mark.parametrize("widen", [False, True])
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2"])
+def test_a_dtype_that_numpy_does_not_have_is_named(tmp_path, dtype, widen):
+    path = safetensors_file(tmp_path / "w", dtype, [4], bytes(4))
+    with pytest.raises(nn.WeightsError, match=f"holds w as {dtype}, which NumPy does not have"):
+        nn.weights.read(path, widen=widen)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?", "c8"])
+def test_every_dtype_of_numpy_comes_back(tmp_path, dtype):
+    array = np.array([[1, 0, 1]], dtype)
+    nn.weights.save({"a": array}, tmp_path / "w")
+    read = nn.weights.read(tmp_path / "w")["a"]
+    assert read.dtype == array.dtype
+    np.testing.assert_array_equal(read, array)
 
 
 def test_missing_file_and_folder(tmp_path):

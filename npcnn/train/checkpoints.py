@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,17 @@ from npcnn.train.loop import StepResult
 FORMAT = 1
 # What the bits of a result depend on besides the settings; the number of threads is not among it.
 MACHINE = ("npcnn", "isa")
+# What the JSON file must hold.
+FIELDS: dict[str, Any] = {
+    "format": int,
+    "step": int,
+    "seconds": float,
+    "settings": dict,
+    "generators": dict,
+    "tensors": {"file": str, "bytes": int, "sha256": str},
+    "config": dict.fromkeys(MACHINE, str),
+}
+WORDS = {int: "an integer of at least 0", float: "a finite number of at least 0", str: "text", dict: "an object"}
 
 
 @dataclass(frozen=True)
@@ -209,6 +221,8 @@ class Checkpoints:
     def _load(self, step: int) -> Resumed:
         path = self.folder / _file(step, "json")
         content = _read_json(path)
+        _check_fields(path, content, FIELDS)
+        _check_fields(path, content["generators"], dict.fromkeys(content["generators"], dict), "generators.")
         if content["format"] != FORMAT:
             raise CheckpointError(
                 f"{path} has format {content['format']}, expected {FORMAT}; use the npcnn that wrote it"
@@ -222,10 +236,15 @@ class Checkpoints:
         state = self.optimizer.state()
         try:
             set_generator_states(self.net, content["generators"])
+            if generator_states(self.net) != content["generators"]:  # NumPy cuts 1.5 to 1
+                raise ValueError("its numbers must be integers")
             weights.assign(self._tensors(state), stored, f"{path} does not fit this network and optimizer")
         except WeightsError as error:
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path}: {error}") from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:  # NumPy's, of a state that cannot be
+            set_generator_states(self.net, before)
+            raise CheckpointError(f"{path} is damaged: generators holds no state of a generator ({error})") from error
         self.optimizer.load_state(state)
         now = config.as_dict()
         other = [
@@ -291,20 +310,33 @@ def _read_json(path: Path) -> dict[str, Any]:
     """Return the content of a checkpoint's JSON file, its checksum checked."""
     try:
         content = json.loads(path.read_bytes())
+        told = content.pop("sha256", None) if isinstance(content, dict) else None
+        got = _digest(content)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged, it is not JSON ({error})") from error
-    if not isinstance(content, dict) or "sha256" not in content:
+    if told is None:
         raise CheckpointError(f"{path} is damaged, it has no checksum")
-    told = content.pop("sha256")
-    if told != _digest(content):
-        raise CheckpointError(f"{path} is damaged: its checksum is {_digest(content)}, it says {told!r:.80}")
-    return content
+    if told != got:
+        raise CheckpointError(f"{path} is damaged: its checksum is {got}, it says {told!r:.80}")
+    checked: dict[str, Any] = content
+    return checked
+
+
+def _check_fields(path: Path, content: dict[str, Any], fields: dict[str, Any], inside: str = "") -> None:
+    """Raise `CheckpointError` for the first field that is not of the type it has in `fields`."""
+    for name, field in fields.items():
+        value, kind = content.get(name), dict if isinstance(field, dict) else field
+        fits = isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)
+        if isinstance(value, int | float):
+            fits = fits and 0 <= value < math.inf
+        if not fits:
+            raise CheckpointError(f"{path} is damaged: {inside}{name} is {value!r:.80}, expected {WORDS[kind]}")
+        if isinstance(field, dict):
+            _check_fields(path, content[name], field, f"{name}.")
 
 
 def _read_tensors(path: Path, told: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """Return the arrays of a checkpoint, the checksum of their file checked."""
-    from safetensors.numpy import load as from_bytes
-
     if not path.exists():
         raise CheckpointError(f"{path} is missing")
     data = path.read_bytes()
@@ -314,5 +346,7 @@ def _read_tensors(path: Path, told: dict[str, Any]) -> dict[str, NDArray[Any]]:
             f"{path} is damaged: expected {told['bytes']} bytes with SHA-256 {told['sha256']}, "
             f"got {len(data)} bytes with {got}"
         )
-    arrays: dict[str, NDArray[Any]] = from_bytes(data)
-    return arrays
+    try:
+        return weights.from_bytes(data, path)
+    except WeightsError as error:
+        raise CheckpointError(str(error)) from error
