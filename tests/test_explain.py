@@ -4,18 +4,20 @@ The tests of the page are skipped where Playwright or Chromium is missing.
 """
 
 import base64
+import importlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import npcnn as nn
-from npcnn.explain import Explanation, explain, trace
+from npcnn.explain import Explanation, picture, trace
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 F = nn.functional
@@ -50,7 +52,7 @@ NETS = {"separable": (separable, (24, 24, 3)), "odd layers": (odd_layers, (13, 9
 @pytest.fixture(scope="module", params=NETS)
 def explanation(request):
     make, shape = NETS[request.param]
-    return explain(make(), np.random.default_rng(2).standard_normal(shape).astype(np.float32))
+    return picture(make(), np.random.default_rng(2).standard_normal(shape).astype(np.float32))
 
 
 def page_data(explanation):
@@ -122,7 +124,7 @@ def test_the_network_is_left_alone():
 
 
 def test_the_multiplications_are_those_of_the_network():
-    steps = explain(separable(), np.zeros((24, 24, 3), np.float32)).steps
+    steps = picture(separable(), np.zeros((24, 24, 3), np.float32)).steps
     assert sum(step.multiplications for step in steps) == separable().multiplications((24, 24, 3))
     assert [step.pair != "" for step in steps] == [False] * 3 + [True] * 2 + [False] * 3
 
@@ -137,7 +139,7 @@ def test_the_page_is_small_and_asks_for_nothing(explanation):
 
 def test_titles_and_names_cannot_break_out():
     bad = "</script><script>alert(1)</script>"
-    page = explain(
+    page = picture(
         nn.Sequential(nn.GlobalAvgPool2D()), np.ones((2, 2, 2), np.float32), class_names=(bad, "b"), title=bad
     ).html()
     assert "<script>alert" not in page
@@ -146,22 +148,34 @@ def test_titles_and_names_cannot_break_out():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: explain(separable(), np.zeros((2, 24, 24, 3), np.float32)), nn.ShapeError, "H, W, C"),
-        (lambda: explain(separable(), np.zeros((24, 24, 1), np.float32)), nn.ShapeError, "3 channels"),
-        (lambda: explain("net", np.zeros((24, 24, 3), np.float32)), TypeError, "net must be a Layer"),
-        (lambda: explain(nn.ReLU(), np.zeros((4, 4, 3), np.float32)), nn.ShapeError, "logits"),
+        (lambda: picture(separable(), np.zeros((2, 24, 24, 3), np.float32)), nn.ShapeError, "H, W, C"),
+        (lambda: picture(separable(), np.zeros((24, 24, 1), np.float32)), nn.ShapeError, "3 channels"),
+        (lambda: picture("net", np.zeros((24, 24, 3), np.float32)), TypeError, "net must be a Layer"),
+        (lambda: picture(nn.ReLU(), np.zeros((4, 4, 3), np.float32)), nn.ShapeError, "logits"),
         (
-            lambda: explain(separable(), np.zeros((24, 24, 3), np.float32), class_names=("a",)),
+            lambda: picture(separable(), np.zeros((24, 24, 3), np.float32), class_names=("a",)),
             nn.ShapeError,
             "class_names must be 10",
         ),
-        (lambda: explain(separable(), np.full((24, 24, 3), np.nan, np.float32)), ValueError, "logits must be finite"),
-        (lambda: explain(separable(), np.zeros((24, 24, 3), np.float32), label=10), ValueError, "a class below 10"),
+        (lambda: picture(separable(), np.full((24, 24, 3), np.nan, np.float32)), ValueError, "logits must be finite"),
+        (lambda: picture(separable(), np.zeros((24, 24, 3), np.float32), label=10), ValueError, "a class below 10"),
     ],
 )
 def test_what_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_the_old_name_works_for_one_version_and_says_what_the_new_one_is():
+    with pytest.warns(DeprecationWarning, match=r"now called nn\.explain\.picture"):
+        old = nn.explain.explain(separable(), np.zeros((24, 24, 3), np.float32), title="old")
+    assert isinstance(old, Explanation)
+    assert old.title == "old"
+
+
+def test_no_module_of_the_package_is_hidden_by_a_function_of_its_name():
+    for file in Path(nn.explain.__file__).parent.glob("[a-z]*.py"):
+        assert importlib.import_module(f"npcnn.explain.{file.stem}") is getattr(nn.explain, file.stem)
 
 
 def command(*arguments, cwd):
@@ -388,7 +402,7 @@ def test_no_mark_lies_outside_its_map(browser, tmp_path):
     """A Concat marks a channel in one of its branches only."""
     net = nn.models.cifar_multichannel(rng=np.random.default_rng(0))
     x = np.random.default_rng(2).standard_normal((24, 24, 3)).astype(np.float32)
-    page = open_page(browser, explain(net, x), tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
+    page = open_page(browser, picture(net, x), tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
     for view in ("forward", "backward"):
         for k in range(page.evaluate("Explorer.steps.length")):
             page.evaluate(f"Explorer.open({k}, '{view}')")
@@ -406,7 +420,7 @@ def test_no_mark_lies_outside_its_map(browser, tmp_path):
 def test_a_wide_dense_layer_opens(browser, tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Dense(200 * 200 * 4, 2, rng=np.random.default_rng(0)))
     x = np.random.default_rng(2).standard_normal((200, 200, 4)).astype(np.float32)
-    page = open_page(browser, explain(net, x), tmp_path / "explorer.html")
+    page = open_page(browser, picture(net, x), tmp_path / "explorer.html")
     for view in ("forward", "backward"):
         page.evaluate(f"Explorer.open(2, '{view}')")
         assert page.inner_text("#panel h2").startswith("1_dense")
@@ -415,9 +429,9 @@ def test_a_wide_dense_layer_opens(browser, tmp_path):
 
 def test_the_true_class_is_told(browser, tmp_path):
     x, names = np.zeros((24, 24, 3), np.float32), [f"class {k}" for k in range(10)]
-    predicted = explain(separable(), x).predicted
+    predicted = picture(separable(), x).predicted
     for label, said in ((predicted, "rightly"), ((predicted + 1) % 10, f"it is labelled class {(predicted + 1) % 10}")):
-        page = open_page(browser, explain(separable(), x, class_names=names, label=label), tmp_path / "explorer.html")
+        page = open_page(browser, picture(separable(), x, class_names=names, label=label), tmp_path / "explorer.html")
         assert said in page.inner_text("#taken")
         page.close()
 
