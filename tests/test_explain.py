@@ -241,6 +241,7 @@ def page(browser, explanation, tmp_path):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     path = explanation.save(tmp_path / "explorer.html")
     page.on("request", lambda request: request.url != path.as_uri() and complaints.append(request.url))
+    page.clock.install()  # so that a test can let time pass
     page.goto(path.as_uri())
     yield page
     page.close()
@@ -344,29 +345,132 @@ def test_a_place_that_was_chosen_is_kept_when_the_direction_changes(page):
 
 def test_play_walks_through_the_multiplications_and_the_patches(page):
     """The page is drawn anew between a press and its release; the button under it must stay the same."""
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
     for view, key in (("forward", "cursor"), ("backward", "patches")):
         page.evaluate(f"Explorer.open(1, '{view}')")
+        page.evaluate("Explorer.set({ cursor: 0 })")
         page.click(f"[data-key='play {key}']")
-        page.wait_for_timeout(400)
-        page.click(f"[data-key='play {key}']", delay=150)
+        page.clock.run_for(700)
+        page.hover(f"[data-key='play {key}']")
+        page.mouse.down()
+        page.clock.run_for(700)
+        page.mouse.up()
         stopped = page.evaluate(f"Explorer.state.{key}")
         assert stopped > 0
-        page.wait_for_timeout(200)
+        page.clock.run_for(700)
         assert page.evaluate(f"Explorer.state.{key}") == stopped
         assert page.inner_text(f"[data-key='play {key}']") == "Play"
         page.click(f"[data-key='next {key}']")
         assert page.evaluate(f"Explorer.state.{key}") == stopped + 1
+        page.click(f"[data-key='play {key}']")
+        page.clock.run_for(20_000)
+        last = page.evaluate(f"document.querySelector('input[data-key={key}]').max")
+        assert page.inner_text(f"[data-key='play {key}']") == "Play"  # it has come to its end
+        if key == "patches":
+            assert page.evaluate("Explorer.state.patches") == int(last)
+
+
+def marked_numbers(page):
+    """The x, w and x * w that are marked in the patch, and those of the running step."""
+    return page.evaluate(
+        """["#panel td.now", "#terms tr.now td"].map((cells) =>
+            [...document.querySelectorAll(cells)].slice(-4).map((cell) => cell.textContent))"""
+    )
+
+
+def test_what_is_marked_in_the_patch_is_the_running_multiplication(page, explanation):
+    """Whatever moved it: the buttons, Play, the slider, a click on a strip, a table or another channel."""
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    step = explanation.steps[1]
+    C, seen = step.w.shape[2], set()
+
+    def same():
+        marked, running = marked_numbers(page)
+        assert len(marked) == 3
+        assert marked == running[:3]
+        cursor = page.evaluate("Explorer.state.cursor")
+        assert f"channel {cursor % C}" in page.inner_text("h3 >> nth=0")
+        assert f"multiplication {cursor + 1} of" in page.inner_text(".player")
+        seen.add(cursor)
+
+    page.evaluate("Explorer.open(1, 'forward')")
+    same()
+    for _ in range(3):
+        page.click("[data-key='next cursor']")
+        same()
+    page.click("[data-key='play cursor']")
+    for _ in range(30):
+        page.clock.run_for(300)
+        same()
+    page.click("#panel table td >> nth=2")
+    same()
+    page.click(".strip >> nth=0", position={"x": 200, "y": 5})
+    same()
+    page.click("[data-key='play cursor']")
+    page.clock.run_for(300)
+    before = page.evaluate("Explorer.state.cursor")
+    page.focus("[data-key=inputs]")
+    page.keyboard.press("ArrowRight" if before % C < C - 1 else "ArrowLeft")
+    same()
+    assert page.evaluate("Explorer.state.cursor") - before == (1 if before % C < C - 1 else -1)
+    assert page.inner_text("[data-key='play cursor']") == "Play"  # choosing a channel ended it
+    assert len(seen) > 6
+
+
+def test_the_input_is_not_called_an_output(page):
+    page.evaluate("Explorer.open(0, 'forward')")
+    captions = page.locator("#panel figcaption").all_inner_texts()
+    assert len(captions) == 2
+    assert all(caption.startswith("input, ") for caption in captions)
+    page.evaluate("Explorer.open(1, 'forward')")
+    assert any(caption.startswith("output, ") for caption in page.locator("#panel figcaption").all_inner_texts())
+
+
+@pytest.mark.parametrize(
+    "title", ["weights.safetensors, picture 3", "a_network_of_2026-11-25_with_a_long_name.safetensors"]
+)
+def test_no_word_of_a_heading_is_broken_on_a_phone(browser, tmp_path, title):
+    x = np.zeros((24, 24, 3), np.float32)
+    shown = picture(separable(), x, title=title)
+    page = open_page(browser, shown, tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
+    for k, step in enumerate(shown.steps):
+        page.evaluate(f"Explorer.open({k})")
+        assert page.text_content("h1") == title
+        assert page.text_content("h2").startswith(step.name)
+        broken = page.evaluate(
+            """() => {
+                const broken = [];
+                for (const heading of document.querySelectorAll("h1, h2")) {
+                    const texts = document.createTreeWalker(heading, NodeFilter.SHOW_TEXT);
+                    while (texts.nextNode())
+                        for (const word of texts.currentNode.data.matchAll(/[^ -]+/g)) {
+                            const range = document.createRange();
+                            range.setStart(texts.currentNode, word.index);
+                            range.setEnd(texts.currentNode, word.index + word[0].length);
+                            if (range.getClientRects().length > 1) broken.push(word[0]);
+                        }
+                }
+                return broken;
+            }"""
+        )
+        assert broken == []
+    page.close()
 
 
 @pytest.mark.parametrize("key", ["output", "outputs", "inputs"])
 def test_a_slow_click_on_a_map_counts_while_it_is_drawn_anew(page, key):
-    page.evaluate("Explorer.set({ o: 0, c: 0 })")
+    chosen = "[Explorer.state.held, Explorer.state.o, Explorer.state.cursor % Explorer.steps[0].shape[2]]"
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    page.evaluate("Explorer.set({ o: 0, cursor: 0 })")
     page.click("[data-key='play cursor']")
     page.locator(f"[data-key={key}]").scroll_into_view_if_needed()
     box = page.locator(f"[data-key={key}]").bounding_box()
-    before = page.evaluate("[Explorer.state.held, Explorer.state.o, Explorer.state.c]")
-    page.mouse.click(box["x"] + box["width"] - 6, box["y"] + 6, delay=180)
-    assert page.evaluate("[Explorer.state.held, Explorer.state.o, Explorer.state.c]") != before
+    before = page.evaluate(chosen)
+    page.mouse.move(box["x"] + box["width"] - 6, box["y"] + 6)
+    page.mouse.down()
+    page.clock.run_for(700)
+    page.mouse.up()
+    assert page.evaluate(chosen) != before
 
 
 def test_the_slider_can_be_dragged(page):
@@ -458,7 +562,7 @@ def test_mouse_keyboard_and_layers(page, explanation):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [1, 1]
-    page.wait_for_timeout(600)  # the page speaks when pointing has come to rest
+    page.clock.run_for(600)  # the page speaks when pointing has come to rest
     said = page.inner_text("#said")
     value = explanation.steps[1].y[1, 1, 0]
     assert said.startswith("pixel (1, 1), channel 0:")
@@ -466,9 +570,10 @@ def test_mouse_keyboard_and_layers(page, explanation):
     page.locator("[data-key=outputs]").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("Explorer.state.o") == 1
+    before = page.evaluate("Explorer.state.cursor")
     page.locator("[data-key=cursor]").focus()
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("Explorer.state.cursor") == 1
+    assert page.evaluate("Explorer.state.cursor") == before + 1
     for view in ("forward", "backward"):
         page.click(f"[data-view={view}]")
         for k, step in enumerate(explanation.steps):
