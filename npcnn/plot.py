@@ -1,12 +1,14 @@
 """Pictures of a training, drawn with matplotlib (``pip install npcnn[plot]``).
 
-Each function draws into the Axes it is given, or into those of a new pyplot figure (which a notebook shows by itself,
-and `matplotlib.pyplot.show` in a window), and returns them.
+Each function draws into the Axes it is given as `ax`, or into those of a new pyplot figure (which a notebook shows by
+itself, and `matplotlib.pyplot.show` in a window), and returns them.  Without matplotlib it raises ImportError.  What is
+not as its docstring says is named in the error: `ShapeError` for shapes that are wrong or do not fit together, else
+TypeError or ValueError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from npcnn.layers import Layer
 from npcnn.layers.base import snake_case
 from npcnn.metrics import read_metrics
 
+Axes = Any  # matplotlib.axes.Axes; matplotlib is imported when something is drawn
 # More than this many numbers, or lines of a table, cannot be read in a drawing.
 MOST_NUMBERS, MOST_LABELS = 400, 40
 
@@ -72,7 +75,7 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
     return ax
 
 
-def confusion_matrix(matrix: Any, class_names: Sequence[str], *, ax: Any = None) -> Any:
+def confusion_matrix(matrix: Any, class_names: Sequence[str], *, ax: Axes | None = None) -> Axes:
     """Draw how often each class was taken for each, as a share of the true class.
 
     Parameters
@@ -81,94 +84,58 @@ def confusion_matrix(matrix: Any, class_names: Sequence[str], *, ax: Any = None)
         Counts, as `npcnn.evaluation.confusion_matrix` returns them.
     class_names : sequence of str
         A name for each class.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ShapeError
-        If there are not as many names as classes.
     """
     matrix = np.asarray(matrix)
     if matrix.shape != (len(class_names), len(class_names)):
         raise ShapeError(f"matrix must have shape ({len(class_names)}, {len(class_names)}), got {matrix.shape}")
-    ax = _axes(ax, (7.5, 6.5))
+    ax = _axes(ax, (7.5, 7))
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (i, j), share in np.ndenumerate(shares):
-        ax.text(j, i, f"{share:.0%}", ha="center", va="center", fontsize=8, color="white" if share > 0.5 else "black")
-    ax.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
-    ax.set_yticks(range(len(class_names)), class_names)
-    ax.set_xlabel("taken for")
-    ax.set_ylabel("is")
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    _write_cells(
+        ax, shares, lambda i, j: f"{shares[i, j]:.0%}", lambda i, j: "white" if shares[i, j] > 0.7 else "black"
+    )
+    if len(class_names) <= MOST_LABELS:
+        ax.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
+        ax.set_yticks(range(len(class_names)), class_names)
+    ax.set_title("Confusion matrix: what the pictures of each class were taken for")
+    ax.set_xlabel("predicted class")
+    ax.set_ylabel("true class")
     return ax
 
 
-def filters(w: Any, *, ax: Any = None, columns: int = 16) -> Any:
+def filters(w: Any, *, ax: Axes | None = None, columns: int = 16) -> Axes:
     """Draw the kernels of a first layer as little pictures, each stretched to its own range.
 
     Parameters
     ----------
     w : ndarray, shape (KH, KW, 1 or 3, C_out)
         Weights of a 2-D convolution of grey or coloured pictures.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw.
     columns : int
         Kernels side by side.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ShapeError
-        If `w` is not of that shape.
     """
-    w = np.asarray(w)
-    if w.ndim != 4 or w.shape[2] not in (1, 3):
-        raise ShapeError(f"w must have shape (KH, KW, 1 or 3, C_out), got {w.shape}")
+    w = np.asarray(w, np.float64)
+    if w.ndim != 4 or w.shape[2] not in (1, 3) or 0 in w.shape:
+        raise ShapeError(
+            f"w must have shape (KH, KW, 1 or 3, C_out), got {w.shape}; of a deeper layer take one channel, w[:, :, :1]"
+        )
     low, high = w.min(axis=(0, 1, 2)), w.max(axis=(0, 1, 2))
-    kernels = np.moveaxis((w - low) / np.maximum(high - low, 1e-12), 3, 0)
-    return _mosaic(np.broadcast_to(kernels, (*kernels.shape[:3], 3)), ax, columns)
+    return _mosaic(np.moveaxis((w - low) / np.maximum(high - low, 1e-12), 3, 0), ax, columns)
 
 
-def feature_maps(y: Any, *, ax: Any = None, columns: int = 16) -> Any:
-    """Draw what a layer puts out for one picture: a little grey picture for each channel, on one scale for all.
+def feature_maps(y: Any, *, ax: Axes | None = None, columns: int = 16) -> Axes:
+    """Draw a layer's output for one picture: a little grey picture for each channel, all on one scale.
 
     Parameters
     ----------
     y : ndarray, shape (H, W, C)
         One picture of a layer's output, ``layer.forward(x)[0]``.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw.
     columns : int
         Maps side by side.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ShapeError
-        If `y` is not of that shape.
     """
-    y = np.asarray(y)
+    y = np.asarray(y, np.float64)
     if y.ndim != 3 or 0 in y.shape:
         raise ShapeError(f"y must have shape (H, W, C) of one picture, got {y.shape}; of a batch take one, y[0]")
-    maps = np.moveaxis((y - y.min()) / max(y.max() - y.min(), 1e-12), 2, 0)[..., np.newaxis]
-    return _mosaic(np.broadcast_to(maps, (*maps.shape[:3], 3)), ax, columns)
+    return _mosaic(np.moveaxis((y - y.min()) / max(y.max() - y.min(), 1e-12), 2, 0)[..., np.newaxis], ax, columns)
 
 
 def window(
@@ -179,8 +146,8 @@ def window(
     stride: IntOrPair = 1,
     padding: Padding = "same",
     dilation: IntOrPair = 1,
-    ax: Any = None,
-) -> Any:
+    ax: Axes | None = None,
+) -> Axes:
     """Draw a small picture in its padding, and on it the window of one output pixel.
 
     Blue is below zero, orange above, and grey is padding.  Where there is room the numbers are written.
@@ -193,21 +160,6 @@ def window(
         Of the convolution, as in `npcnn.functional.conv2d`.
     pixel : (int, int)
         Row and column of the output pixel.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ShapeError
-        If `x` is not of that shape, or the window does not fit it.
-    TypeError, ValueError
-        If an argument is not of the form above, or the output has no such pixel.
     """
     x = np.asarray(x)
     if x.ndim != 2 or 0 in x.shape:
@@ -224,19 +176,9 @@ def window(
     from matplotlib.patches import Rectangle
 
     ax = _axes(ax, (0.5 * padded.shape[1] + 0.6, 0.5 * padded.shape[0] + 0.6))
-    _signed_image(ax, np.ma.masked_array(padded, is_padding))
+    _signed_image(ax, padded, is_padding)
     ax.set_aspect("equal")
-    if padded.size <= MOST_NUMBERS:
-        for (i, j), value in np.ndenumerate(padded):
-            ax.text(
-                j,
-                i,
-                f"{value:.4g}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="grey" if is_padding[i, j] else "black",
-            )
+    _write_cells(ax, padded, lambda i, j: f"{padded[i, j]:.4g}", lambda i, j: "grey" if is_padding[i, j] else "black")
     (row, col), (sh, sw), (dh, dw) = corner, geometry.stride, geometry.dilation
     for kh, kw in np.ndindex(*geometry.size):
         tap = (col * sw + kw * dw - 0.5, row * sh + kh * dh - 0.5)
@@ -255,8 +197,8 @@ def im2col(
     stride: IntOrPair = 1,
     padding: Padding = "same",
     dilation: IntOrPair = 1,
-    ax: Any = None,
-) -> Any:
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the im2col matrix of one picture: a row for each output pixel, a column for each weight of a kernel.
 
     Blue is below zero, orange above, and grey with a cross is padding.  Where there is room the numbers are written.
@@ -267,21 +209,6 @@ def im2col(
         The picture; a small one.
     size, stride, padding, dilation
         Of the convolution, as in `npcnn.functional.conv2d`.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ShapeError
-        If `x` is not of that shape, or the window does not fit it.
-    TypeError, ValueError
-        If an argument is not of the form above.
     """
     x = np.asarray(x)
     if x.ndim != 3 or 0 in x.shape:
@@ -292,10 +219,8 @@ def im2col(
     matrix = reference.im2col(x[np.newaxis], geometry.size, **window)
     is_padding = reference.im2col(np.ones((1, *x.shape)), geometry.size, **window) == 0
     ax = _axes(ax, (min(12, 2 + 0.45 * matrix.shape[1]), min(10, 1.5 + 0.3 * matrix.shape[0])))
-    _signed_image(ax, np.ma.masked_array(matrix, is_padding))
-    if matrix.size <= MOST_NUMBERS:
-        for (i, j), value in np.ndenumerate(matrix):
-            ax.text(j, i, "x" if is_padding[i, j] else f"{value:.4g}", ha="center", va="center", fontsize=8)
+    _signed_image(ax, matrix, is_padding)
+    _write_cells(ax, matrix, lambda i, j: "x" if is_padding[i, j] else f"{matrix[i, j]:.4g}")
     positions = [f"{i},{j}" for i, j in np.ndindex(*geometry.output)]
     taps = [f"{kh},{kw}" + (f",{c}" if C > 1 else "") for kh, kw, c in np.ndindex(KH, KW, C)]
     if len(positions) <= MOST_LABELS:
@@ -307,7 +232,7 @@ def im2col(
     return ax
 
 
-def multiplications(net: Layer, input_shape: tuple[int, ...], *, ax: Any = None) -> Any:
+def multiplications(net: Layer, input_shape: tuple[int, ...], *, ax: Axes | None = None) -> Axes:
     """Draw how many multiplications each layer takes for one picture: by the definition, and what is spent.
 
     Layers that take none are left out.
@@ -318,19 +243,6 @@ def multiplications(net: Layer, input_shape: tuple[int, ...], *, ax: Any = None)
         The network.
     input_shape : tuple of int
         Shape of its input without the batch axis.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ShapeError
-        If the network cannot take such an input.
     """
     net.output_shape(input_shape)  # an error names the layer's place
     counted = [
@@ -357,35 +269,23 @@ def multiplications(net: Layer, input_shape: tuple[int, ...], *, ax: Any = None)
     return ax
 
 
-def pictures(images: Any, titles: Sequence[str], *, ax: Any = None, columns: int = 6) -> Any:
+def pictures(images: Any, titles: Sequence[str], *, ax: Axes | None = None, columns: int = 6) -> Axes:
     """Draw pictures as a contact sheet, a title of up to two lines under each.
 
     Parameters
     ----------
-    images : ndarray, shape (N, H, W, 3), uint8 or floats from 0 to 1
+    images : ndarray, shape (N, H, W, 3), or for grey ones (N, H, W, 1) or (N, H, W); uint8 or floats from 0 to 1
         At least one.
     titles : sequence of str
         One for each.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw.
     columns : int
         Pictures side by side.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ShapeError
-        If there is no picture, or not as many titles as pictures.
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or len(images) == 0 or len(titles) != len(images):
-        raise ShapeError(f"images must have shape (N, H, W, 3), N from 1 and as many titles, got {images.shape}")
+    images = _rgb(images, "images", "N, ")
+    if len(titles) != len(images):
+        raise ShapeError(f"there must be as many titles as pictures, got {len(titles)} for {len(images)}")
     H, W = images.shape[1:3]
+    columns = min(integer(columns, "columns", minimum=1), len(images))
     rows = -(-len(images) // columns)
     ax = _axes(ax, (1.55 * columns, 1.9 * rows))
     pitch_x, pitch_y = 1.25 * W, 1.55 * H
@@ -399,41 +299,28 @@ def pictures(images: Any, titles: Sequence[str], *, ax: Any = None, columns: int
     return ax
 
 
-def prediction(picture: Any, probabilities: Any, class_names: Sequence[str], *, ax: Any = None, top: int = 3) -> Any:
+def prediction(
+    picture: Any, probabilities: Any, class_names: Sequence[str], *, ax: Axes | None = None, top: int = 3
+) -> Axes:
     """Draw a picture, and beside it the likeliest classes as bars.
 
     Parameters
     ----------
-    picture : ndarray, shape (H, W, 3), uint8 or floats from 0 to 1
+    picture : ndarray, shape (H, W, 3), or for a grey one (H, W, 1) or (H, W); uint8 or floats from 0 to 1
     probabilities : ndarray, shape (classes,)
         Of its classes.
     class_names : sequence of str
         A name for each class.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw.
     top : int
         How many classes.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ShapeError
-        If there are not as many names as probabilities, or `picture` is not of that shape.
     """
-    picture, probabilities = np.asarray(picture), np.asarray(probabilities)
+    picture, probabilities = _rgb(picture, "picture"), np.asarray(probabilities)
     if probabilities.shape != (len(class_names),):
         raise ShapeError(f"probabilities must have shape ({len(class_names)},), got {probabilities.shape}")
-    if picture.ndim != 3 or picture.shape[2] != 3:
-        raise ShapeError(f"picture must have shape (H, W, 3), got {picture.shape}")
     ax = _axes(ax, (7, 2.6))
-    likeliest = np.argsort(-probabilities, kind="stable")[:top]
+    likeliest = np.argsort(-probabilities, kind="stable")[: integer(top, "top", minimum=1)]
     ax.imshow(picture, extent=(0, 1, 0, 1), interpolation="nearest")
-    row = 1 / max(top, 3)
+    row = 1 / max(len(likeliest), 3)
     for place, i in enumerate(likeliest):
         y = 1 - (place + 0.5) * row
         ax.barh(y, 1.6, left=1.1, height=0.8 * row, color="#e6e6e6")  # a probability of 1
@@ -446,20 +333,49 @@ def prediction(picture: Any, probabilities: Any, class_names: Sequence[str], *, 
     return ax
 
 
-def _signed_image(ax: Any, values: Any) -> None:
-    """Draw numbers as colours: blue below zero, orange above, the padding (what is masked) grey."""
+def _rgb(pictures: Any, argument: str, batch: str = "") -> Any:
+    """Return pictures in three channels; of grey ones all three are alike, for matplotlib does not draw one as grey."""
+    x = np.asarray(pictures)
+    axes = 4 if batch else 3
+    if x.ndim == axes - 1:
+        x = x[..., np.newaxis]
+    if x.ndim != axes or x.shape[-1] not in (1, 3) or 0 in x.shape:
+        raise ShapeError(
+            f"{argument} must have shape ({batch}H, W, 3), or ({batch}H, W, 1) or ({batch}H, W) for grey, "
+            f"got {np.shape(pictures)}"
+        )
+    return np.broadcast_to(x, (*x.shape[:-1], 3))
+
+
+def _write_cells(
+    ax: Axes,
+    values: Any,
+    text: Callable[[int, int], str],
+    colour: Callable[[int, int], str] = lambda i, j: "black",
+) -> None:
+    """Write a text into each cell of a drawn table, where there is room for all of them."""
+    if values.size <= MOST_NUMBERS:
+        for i, j in np.ndindex(values.shape):
+            ax.text(j, i, text(i, j), ha="center", va="center", fontsize=8, color=colour(i, j))
+
+
+def _signed_image(ax: Axes, values: Any, is_padding: Any) -> None:
+    """Draw numbers as colours: blue below zero, orange above, the padding grey."""
     from matplotlib.colors import LinearSegmentedColormap
 
     colours = LinearSegmentedColormap.from_list("signed", ["#0072b2", "#ffffff", "#e69f00"]).with_extremes(
         bad="#d0d0d0"
     )
-    largest = float(np.abs(values).max()) if np.ma.count(values) else 0.0
-    ax.imshow(values, cmap=colours, vmin=-(largest or 1), vmax=largest or 1, aspect="auto", interpolation="nearest")
+    # In float64: -128 of an int8 has no absolute value.
+    largest = np.abs(values, dtype=np.float64).max(initial=0, where=~is_padding) or 1
+    shown = np.ma.masked_array(values, is_padding)
+    ax.imshow(shown, cmap=colours, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
 
 
-def _mosaic(images: Any, ax: Any, columns: int) -> Any:
+def _mosaic(images: Any, ax: Axes | None, columns: int) -> Axes:
     """Draw small pictures in a grid, a pixel of white between them."""
     count, H, W, _ = images.shape
+    columns = min(integer(columns, "columns", minimum=1), count)
     rows = -(-count // columns)
     sheet = np.ones((rows * (H + 1) - 1, columns * (W + 1) - 1, 3))
     for i, image in enumerate(images):
@@ -471,7 +387,7 @@ def _mosaic(images: Any, ax: Any, columns: int) -> Any:
     return ax
 
 
-def _axes(ax: Any, size: tuple[float, float]) -> Any:
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt

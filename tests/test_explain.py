@@ -4,18 +4,20 @@ The tests of the page are skipped where Playwright or Chromium is missing.
 """
 
 import base64
+import importlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import npcnn as nn
-from npcnn.explain import Explanation, explain, trace
+from npcnn.explain import Explanation, picture, trace
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 F = nn.functional
@@ -50,7 +52,7 @@ NETS = {"separable": (separable, (24, 24, 3)), "odd layers": (odd_layers, (13, 9
 @pytest.fixture(scope="module", params=NETS)
 def explanation(request):
     make, shape = NETS[request.param]
-    return explain(make(), np.random.default_rng(2).standard_normal(shape).astype(np.float32))
+    return picture(make(), np.random.default_rng(2).standard_normal(shape).astype(np.float32))
 
 
 def page_data(explanation):
@@ -122,7 +124,7 @@ def test_the_network_is_left_alone():
 
 
 def test_the_multiplications_are_those_of_the_network():
-    steps = explain(separable(), np.zeros((24, 24, 3), np.float32)).steps
+    steps = picture(separable(), np.zeros((24, 24, 3), np.float32)).steps
     assert sum(step.multiplications for step in steps) == separable().multiplications((24, 24, 3))
     assert [step.pair != "" for step in steps] == [False] * 3 + [True] * 2 + [False] * 3
 
@@ -137,7 +139,7 @@ def test_the_page_is_small_and_asks_for_nothing(explanation):
 
 def test_titles_and_names_cannot_break_out():
     bad = "</script><script>alert(1)</script>"
-    page = explain(
+    page = picture(
         nn.Sequential(nn.GlobalAvgPool2D()), np.ones((2, 2, 2), np.float32), class_names=(bad, "b"), title=bad
     ).html()
     assert "<script>alert" not in page
@@ -146,22 +148,34 @@ def test_titles_and_names_cannot_break_out():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: explain(separable(), np.zeros((2, 24, 24, 3), np.float32)), nn.ShapeError, "H, W, C"),
-        (lambda: explain(separable(), np.zeros((24, 24, 1), np.float32)), nn.ShapeError, "3 channels"),
-        (lambda: explain("net", np.zeros((24, 24, 3), np.float32)), TypeError, "net must be a Layer"),
-        (lambda: explain(nn.ReLU(), np.zeros((4, 4, 3), np.float32)), nn.ShapeError, "logits"),
+        (lambda: picture(separable(), np.zeros((2, 24, 24, 3), np.float32)), nn.ShapeError, "H, W, C"),
+        (lambda: picture(separable(), np.zeros((24, 24, 1), np.float32)), nn.ShapeError, "3 channels"),
+        (lambda: picture("net", np.zeros((24, 24, 3), np.float32)), TypeError, "net must be a Layer"),
+        (lambda: picture(nn.ReLU(), np.zeros((4, 4, 3), np.float32)), nn.ShapeError, "logits"),
         (
-            lambda: explain(separable(), np.zeros((24, 24, 3), np.float32), class_names=("a",)),
+            lambda: picture(separable(), np.zeros((24, 24, 3), np.float32), class_names=("a",)),
             nn.ShapeError,
             "class_names must be 10",
         ),
-        (lambda: explain(separable(), np.full((24, 24, 3), np.nan, np.float32)), ValueError, "logits must be finite"),
-        (lambda: explain(separable(), np.zeros((24, 24, 3), np.float32), label=10), ValueError, "a class below 10"),
+        (lambda: picture(separable(), np.full((24, 24, 3), np.nan, np.float32)), ValueError, "logits must be finite"),
+        (lambda: picture(separable(), np.zeros((24, 24, 3), np.float32), label=10), ValueError, "a class below 10"),
     ],
 )
 def test_what_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_the_old_name_works_for_one_version_and_says_what_the_new_one_is():
+    with pytest.warns(DeprecationWarning, match=r"now called nn\.explain\.picture"):
+        old = nn.explain.explain(separable(), np.zeros((24, 24, 3), np.float32), title="old")
+    assert isinstance(old, Explanation)
+    assert old.title == "old"
+
+
+def test_no_module_of_the_package_is_hidden_by_a_function_of_its_name():
+    for file in Path(nn.explain.__file__).parent.glob("[a-z]*.py"):
+        assert importlib.import_module(f"npcnn.explain.{file.stem}") is getattr(nn.explain, file.stem)
 
 
 def command(*arguments, cwd):
@@ -227,6 +241,7 @@ def page(browser, explanation, tmp_path):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     path = explanation.save(tmp_path / "explorer.html")
     page.on("request", lambda request: request.url != path.as_uri() and complaints.append(request.url))
+    page.clock.install()  # so that a test can let time pass
     page.goto(path.as_uri())
     yield page
     page.close()
@@ -330,29 +345,132 @@ def test_a_place_that_was_chosen_is_kept_when_the_direction_changes(page):
 
 def test_play_walks_through_the_multiplications_and_the_patches(page):
     """The page is drawn anew between a press and its release; the button under it must stay the same."""
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
     for view, key in (("forward", "cursor"), ("backward", "patches")):
         page.evaluate(f"Explorer.open(1, '{view}')")
+        page.evaluate("Explorer.set({ cursor: 0 })")
         page.click(f"[data-key='play {key}']")
-        page.wait_for_timeout(400)
-        page.click(f"[data-key='play {key}']", delay=150)
+        page.clock.run_for(700)
+        page.hover(f"[data-key='play {key}']")
+        page.mouse.down()
+        page.clock.run_for(700)
+        page.mouse.up()
         stopped = page.evaluate(f"Explorer.state.{key}")
         assert stopped > 0
-        page.wait_for_timeout(200)
+        page.clock.run_for(700)
         assert page.evaluate(f"Explorer.state.{key}") == stopped
         assert page.inner_text(f"[data-key='play {key}']") == "Play"
         page.click(f"[data-key='next {key}']")
         assert page.evaluate(f"Explorer.state.{key}") == stopped + 1
+        page.click(f"[data-key='play {key}']")
+        page.clock.run_for(20_000)
+        last = page.evaluate(f"document.querySelector('input[data-key={key}]').max")
+        assert page.inner_text(f"[data-key='play {key}']") == "Play"  # it has come to its end
+        if key == "patches":
+            assert page.evaluate("Explorer.state.patches") == int(last)
+
+
+def marked_numbers(page):
+    """The x, w and x * w that are marked in the patch, and those of the running step."""
+    return page.evaluate(
+        """["#panel td.now", "#terms tr.now td"].map((cells) =>
+            [...document.querySelectorAll(cells)].slice(-4).map((cell) => cell.textContent))"""
+    )
+
+
+def test_what_is_marked_in_the_patch_is_the_running_multiplication(page, explanation):
+    """Whatever moved it: the buttons, Play, the slider, a click on a strip, a table or another channel."""
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    step = explanation.steps[1]
+    C, seen = step.w.shape[2], set()
+
+    def same():
+        marked, running = marked_numbers(page)
+        assert len(marked) == 3
+        assert marked == running[:3]
+        cursor = page.evaluate("Explorer.state.cursor")
+        assert f"channel {cursor % C}" in page.inner_text("h3 >> nth=0")
+        assert f"multiplication {cursor + 1} of" in page.inner_text(".player")
+        seen.add(cursor)
+
+    page.evaluate("Explorer.open(1, 'forward')")
+    same()
+    for _ in range(3):
+        page.click("[data-key='next cursor']")
+        same()
+    page.click("[data-key='play cursor']")
+    for _ in range(30):
+        page.clock.run_for(300)
+        same()
+    page.click("#panel table td >> nth=2")
+    same()
+    page.click(".strip >> nth=0", position={"x": 200, "y": 5})
+    same()
+    page.click("[data-key='play cursor']")
+    page.clock.run_for(300)
+    before = page.evaluate("Explorer.state.cursor")
+    page.focus("[data-key=inputs]")
+    page.keyboard.press("ArrowRight" if before % C < C - 1 else "ArrowLeft")
+    same()
+    assert page.evaluate("Explorer.state.cursor") - before == (1 if before % C < C - 1 else -1)
+    assert page.inner_text("[data-key='play cursor']") == "Play"  # choosing a channel ended it
+    assert len(seen) > 6
+
+
+def test_the_input_is_not_called_an_output(page):
+    page.evaluate("Explorer.open(0, 'forward')")
+    captions = page.locator("#panel figcaption").all_inner_texts()
+    assert len(captions) == 2
+    assert all(caption.startswith("input, ") for caption in captions)
+    page.evaluate("Explorer.open(1, 'forward')")
+    assert any(caption.startswith("output, ") for caption in page.locator("#panel figcaption").all_inner_texts())
+
+
+@pytest.mark.parametrize(
+    "title", ["weights.safetensors, picture 3", "a_network_of_2026-11-25_with_a_long_name.safetensors"]
+)
+def test_no_word_of_a_heading_is_broken_on_a_phone(browser, tmp_path, title):
+    x = np.zeros((24, 24, 3), np.float32)
+    shown = picture(separable(), x, title=title)
+    page = open_page(browser, shown, tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
+    for k, step in enumerate(shown.steps):
+        page.evaluate(f"Explorer.open({k})")
+        assert page.text_content("h1") == title
+        assert page.text_content("h2").startswith(step.name)
+        broken = page.evaluate(
+            """() => {
+                const broken = [];
+                for (const heading of document.querySelectorAll("h1, h2")) {
+                    const texts = document.createTreeWalker(heading, NodeFilter.SHOW_TEXT);
+                    while (texts.nextNode())
+                        for (const word of texts.currentNode.data.matchAll(/[^ -]+/g)) {
+                            const range = document.createRange();
+                            range.setStart(texts.currentNode, word.index);
+                            range.setEnd(texts.currentNode, word.index + word[0].length);
+                            if (range.getClientRects().length > 1) broken.push(word[0]);
+                        }
+                }
+                return broken;
+            }"""
+        )
+        assert broken == []
+    page.close()
 
 
 @pytest.mark.parametrize("key", ["output", "outputs", "inputs"])
 def test_a_slow_click_on_a_map_counts_while_it_is_drawn_anew(page, key):
-    page.evaluate("Explorer.set({ o: 0, c: 0 })")
+    chosen = "[Explorer.state.held, Explorer.state.o, Explorer.state.cursor % Explorer.steps[0].shape[2]]"
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    page.evaluate("Explorer.set({ o: 0, cursor: 0 })")
     page.click("[data-key='play cursor']")
     page.locator(f"[data-key={key}]").scroll_into_view_if_needed()
     box = page.locator(f"[data-key={key}]").bounding_box()
-    before = page.evaluate("[Explorer.state.held, Explorer.state.o, Explorer.state.c]")
-    page.mouse.click(box["x"] + box["width"] - 6, box["y"] + 6, delay=180)
-    assert page.evaluate("[Explorer.state.held, Explorer.state.o, Explorer.state.c]") != before
+    before = page.evaluate(chosen)
+    page.mouse.move(box["x"] + box["width"] - 6, box["y"] + 6)
+    page.mouse.down()
+    page.clock.run_for(700)
+    page.mouse.up()
+    assert page.evaluate(chosen) != before
 
 
 def test_the_slider_can_be_dragged(page):
@@ -388,7 +506,7 @@ def test_no_mark_lies_outside_its_map(browser, tmp_path):
     """A Concat marks a channel in one of its branches only."""
     net = nn.models.cifar_multichannel(rng=np.random.default_rng(0))
     x = np.random.default_rng(2).standard_normal((24, 24, 3)).astype(np.float32)
-    page = open_page(browser, explain(net, x), tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
+    page = open_page(browser, picture(net, x), tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
     for view in ("forward", "backward"):
         for k in range(page.evaluate("Explorer.steps.length")):
             page.evaluate(f"Explorer.open({k}, '{view}')")
@@ -406,7 +524,7 @@ def test_no_mark_lies_outside_its_map(browser, tmp_path):
 def test_a_wide_dense_layer_opens(browser, tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Dense(200 * 200 * 4, 2, rng=np.random.default_rng(0)))
     x = np.random.default_rng(2).standard_normal((200, 200, 4)).astype(np.float32)
-    page = open_page(browser, explain(net, x), tmp_path / "explorer.html")
+    page = open_page(browser, picture(net, x), tmp_path / "explorer.html")
     for view in ("forward", "backward"):
         page.evaluate(f"Explorer.open(2, '{view}')")
         assert page.inner_text("#panel h2").startswith("1_dense")
@@ -415,9 +533,9 @@ def test_a_wide_dense_layer_opens(browser, tmp_path):
 
 def test_the_true_class_is_told(browser, tmp_path):
     x, names = np.zeros((24, 24, 3), np.float32), [f"class {k}" for k in range(10)]
-    predicted = explain(separable(), x).predicted
+    predicted = picture(separable(), x).predicted
     for label, said in ((predicted, "rightly"), ((predicted + 1) % 10, f"it is labelled class {(predicted + 1) % 10}")):
-        page = open_page(browser, explain(separable(), x, class_names=names, label=label), tmp_path / "explorer.html")
+        page = open_page(browser, picture(separable(), x, class_names=names, label=label), tmp_path / "explorer.html")
         assert said in page.inner_text("#taken")
         page.close()
 
@@ -444,7 +562,7 @@ def test_mouse_keyboard_and_layers(page, explanation):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [1, 1]
-    page.wait_for_timeout(600)  # the page speaks when pointing has come to rest
+    page.clock.run_for(600)  # the page speaks when pointing has come to rest
     said = page.inner_text("#said")
     value = explanation.steps[1].y[1, 1, 0]
     assert said.startswith("pixel (1, 1), channel 0:")
@@ -452,9 +570,10 @@ def test_mouse_keyboard_and_layers(page, explanation):
     page.locator("[data-key=outputs]").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("Explorer.state.o") == 1
+    before = page.evaluate("Explorer.state.cursor")
     page.locator("[data-key=cursor]").focus()
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("Explorer.state.cursor") == 1
+    assert page.evaluate("Explorer.state.cursor") == before + 1
     for view in ("forward", "backward"):
         page.click(f"[data-view={view}]")
         for k, step in enumerate(explanation.steps):

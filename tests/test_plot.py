@@ -99,6 +99,23 @@ def test_confusion_matrix_shows_shares_of_the_true_class():
     assert [label.get_text() for label in ax.get_yticklabels()] == list(NAMES)
 
 
+@pytest.mark.parametrize("names", [NAMES, [f"a rather long name {k}" for k in range(10)]], ids=len)
+def test_confusion_matrix_has_a_title_and_fills_its_figure(names):
+    ax = nn.plot.confusion_matrix(np.eye(len(names)), names)
+    ax.figure.canvas.draw()
+    drawn, (width, height) = ax.get_tightbbox(), ax.figure.canvas.get_width_height()
+    assert "onfusion matrix" in ax.get_title()
+    assert max(drawn.x0, width - drawn.x1) < 0.03 * width
+    assert max(drawn.y0, height - drawn.y1) < 0.03 * height
+
+
+def test_confusion_matrix_of_many_classes_writes_only_what_can_be_read():
+    assert len(texts(nn.plot.confusion_matrix(np.eye(20), [str(k) for k in range(20)]))) == 400
+    ax = nn.plot.confusion_matrix(np.eye(100), [f"class {k}" for k in range(100)])
+    assert texts(ax) == []
+    assert "class 1" not in [label.get_text() for label in ax.get_yticklabels()]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_filters_are_stretched_one_by_one(channels, rng):
     w = rng.standard_normal((2, 3, channels, 5)) * np.arange(1, 6)
@@ -117,6 +134,48 @@ def test_pictures_have_their_titles():
     ax = nn.plot.pictures(np.zeros((3, 4, 4, 3), np.uint8), ["a", "b", "c\nd"], columns=2)
     assert texts(ax) == ["a", "b", "c\nd"]
     assert len(ax.images) == 3
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (3, 4, 5, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_grey_pictures_are_grey_and_not_stretched(shape, dtype, rng):
+    # From 0.2 to 0.6 of the whole range: stretched, they would reach from black to white.
+    images = (rng.uniform(0.2, 0.6, shape) * (1 if dtype == np.float32 else 255)).astype(dtype)
+    share = images.reshape(3, 4, 5) / (1 if dtype == np.float32 else 255)
+    drawn = list(nn.plot.pictures(images, "abc").images)
+    drawn += [nn.plot.prediction(image, [0.5, 0.5], NAMES).images[0] for image in images]
+    assert len(drawn) == 6
+    for k, image in enumerate(drawn):
+        rgba = image.to_rgba(image.get_array(), norm=False)  # what reaches the screen
+        rgba = rgba / (255 if rgba.dtype == np.uint8 else 1)
+        np.testing.assert_allclose(rgba[..., :3], np.repeat(share[k % 3, ..., np.newaxis], 3, axis=-1), atol=1e-6)
+        assert (rgba[..., 3] == 1).all()
+
+
+def test_coloured_pictures_are_drawn_as_they_are(rng):
+    images = rng.integers(0, 256, (2, 4, 5, 3), np.uint8)
+    drawn = nn.plot.pictures(images, "ab").images + nn.plot.prediction(images[0], [0.5, 0.5], NAMES).images
+    for image, expected in zip(drawn, images[[0, 1, 0]], strict=True):
+        np.testing.assert_array_equal(image.get_array(), expected)
+
+
+def test_few_pictures_leave_no_columns_empty():
+    assert nn.plot.filters(np.zeros((3, 3, 1, 2))).images[0].get_array().shape == (3, 7, 3)
+    assert nn.plot.feature_maps(np.zeros((3, 3, 2))).images[0].get_array().shape == (3, 7, 3)
+    few = nn.plot.pictures(np.zeros((2, 4, 4)), "ab")
+    assert few.get_xlim()[1] < 2 * 1.25 * 4
+
+
+def test_small_integers_do_not_overflow_into_wrong_colours():
+    for ax in (
+        nn.plot.window(np.array([[-128, 100]], np.int8), 1, (0, 0)),
+        nn.plot.im2col(np.array([[[-128], [100]]], np.int8), 1),
+    ):
+        assert ax.images[0].get_clim() == (-128, 128)
+    levels = np.array([-128, 0, 127], np.int8).reshape(1, 3, 1)
+    expected = np.array([0, 128 / 255, 1])
+    np.testing.assert_allclose(nn.plot.feature_maps(levels).images[0].get_array()[0, :, 0], expected)
+    np.testing.assert_allclose(nn.plot.filters(levels[..., None]).images[0].get_array()[0, :, 0], expected)
 
 
 def test_a_window_is_where_the_taps_lie():
@@ -151,11 +210,30 @@ def test_a_prediction_shows_the_likeliest_first():
         (lambda: nn.plot.im2col(np.zeros((2, 2, 1)), 3, padding="valid"), "the window spans 3"),
         (lambda: nn.plot.window(np.zeros((1, 4, 4, 1)), 3, (0, 0)), r"take one, x\[0, :, :, 0\]"),
         (lambda: nn.plot.multiplications(nn.models.cifar_plain(), (24, 24, 1)), "layer 0"),
-        (lambda: nn.plot.prediction(np.zeros((4, 4)), [0.5, 0.5], NAMES), r"picture must have shape \(H, W, 3\)"),
+        (lambda: nn.plot.prediction(np.zeros(4), [0.5, 0.5], NAMES), r"picture must have shape \(H, W, 3\)"),
+        (lambda: nn.plot.prediction(np.zeros((4, 4, 2)), [0.5, 0.5], NAMES), "picture must have shape"),
+        (lambda: nn.plot.pictures(np.zeros((1, 4, 4, 2)), ["one"]), r"for grey, got \(1, 4, 4, 2\)"),
+        (lambda: nn.plot.pictures(np.zeros((1, 4, 4, 4)), ["one"]), "images must have shape"),
+        (lambda: nn.plot.pictures(np.zeros((1, 0, 4, 3)), ["one"]), "images must have shape"),
+        (lambda: nn.plot.filters(np.zeros((3, 3, 3, 0))), "w must have shape"),
     ],
 )
 def test_wrong_input_is_named(call, message):
     with pytest.raises(nn.ShapeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda: nn.plot.filters(np.zeros((3, 3, 1, 2)), columns=0), "columns"),
+        (lambda: nn.plot.feature_maps(np.zeros((3, 3, 2)), columns=-1), "columns"),
+        (lambda: nn.plot.pictures(np.zeros((1, 4, 4)), ["one"], columns=0), "columns"),
+        (lambda: nn.plot.prediction(np.zeros((4, 4)), [0.5, 0.5], NAMES, top=0), "top"),
+    ],
+)
+def test_a_number_below_one_is_refused(call, argument):
+    with pytest.raises(ValueError, match=argument):
         call()
 
 

@@ -24,6 +24,7 @@ import base64
 import hashlib
 import html
 import json
+import warnings
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -40,7 +41,7 @@ from npcnn.functional import softmax
 from npcnn.functional.checks import float_array, integer
 from npcnn.layers import Layer
 
-__all__ = ["Explanation", "Step", "explain", "trace"]
+__all__ = ["Explanation", "Step", "picture", "trace"]
 
 Array = NDArray[Any]
 NOTEBOOK_HEIGHT = 900  # pixels of the frame in a notebook
@@ -128,7 +129,7 @@ class Explanation:
         }
 
 
-def explain(
+def picture(
     net: Layer,
     x: Array,
     *,
@@ -166,7 +167,7 @@ def explain(
     Examples
     --------
     >>> net = nn.models.cifar_separable(rng=np.random.default_rng(0))
-    >>> explanation = nn.explain.explain(net, np.zeros((24, 24, 3), np.float32))
+    >>> explanation = nn.explain.picture(net, np.zeros((24, 24, 3), np.float32))
     >>> [step.kind for step in explanation.steps][:4]
     ['input', 'convolution', 'max_pool', 'convolution']
     """
@@ -177,25 +178,22 @@ def explain(
     return Explanation(trace(net, float_array(x, "x", "H, W, C")), class_names, label, title)
 
 
+def explain(net: Layer, x: Array, **options: Any) -> Explanation:
+    """Call `picture`, whose name this was; it will be removed in the next version."""
+    warnings.warn(
+        "nn.explain.explain is now called nn.explain.picture; the old name will be removed in the next version",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return picture(net, x, **options)
+
+
 def _step_data(step: Step) -> dict[str, Any]:
-    window = step.window
-    return {
-        "name": step.name,
-        "title": step.title,
-        "label": step.label,
-        "kind": step.kind,
-        "inputs": step.inputs,
+    arrays = {name: getattr(step, name) for name in ("y", "dy", "w", "b")}
+    return vars(step) | {
         "shape": step.y.shape,
-        "y": _encoded(step.y),
-        "dy": _encoded(step.dy),
-        "multiplications": step.multiplications,
-        "window": None if window is None else window._asdict(),
-        "w": None if step.w is None else _encoded(step.w),
-        "b": None if step.b is None else _encoded(step.b),
-        "relu": step.relu,
-        "count_include_pad": step.count_include_pad,
-        "pair": step.pair,
-        "branch": step.branch,
+        "window": None if step.window is None else step.window._asdict(),
+        **{name: None if array is None else _encoded(array) for name, array in arrays.items()},
     }
 
 

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from npcnn import models
+from npcnn import explain, models
 from npcnn.datasets import inputs, sources
 from npcnn.datasets.cifar10 import CLASS_NAMES
 from npcnn.datasets.pictures import read_picture
-from npcnn.explain import explain
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             picture, label = read_picture(options.picture), None
         title = f"{options.weights.name}, picture {Path(options.picture).name}"
-        explanation = explain(net, inputs(picture[None])[0], class_names=names, label=label, title=title)
+        explanation = explain.picture(net, inputs(picture[None])[0], class_names=names, label=label, title=title)
         explanation.save(options.out)
     except ImportError as error:
         print(f"npcnn.explain: error: {error}; install what pictures need: pip install npcnn[plot]", file=sys.stderr)

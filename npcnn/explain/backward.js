@@ -3,7 +3,8 @@
 "use strict";
 
 const Backward = (() => {
-  const { number, whole, count, clamp, largestOf, make, canvas, marked, arrowKeys, map, grid } = Drawing;
+  const { number, whole, count, clamp, largestOf, make, beside, figures, formula } = Drawing;
+  const { canvas, marked, arrowKeys, map, grid } = Drawing;
   const { oneChannel, output, outputs, inputs, branches, pointing } = Maps;
 
   // The patches of all output pixels for one input channel, and dx, their sum; the last ones are kept: pointing asks often.
@@ -24,16 +25,13 @@ const Backward = (() => {
     );
     const passed = { label: "dz: dy, but 0 where the ReLU gave 0", boxes: [[at.i, at.j, 1, 1]] };
     return [
-      make(
-        "div",
-        { class: "row maps" },
+      figures(
         output(step, at, set, "dy"),
         step.relu ? oneChannel(step, "dz", at.o, passed) : null,
         outputs(step, at, set, "dy"),
       ),
-      make(
-        "p",
-        { class: "formula", id: "dy" },
+      formula(
+        "dy",
         `if this number grew by a little e, the logit of ${className} would grow by dy * e, with dy = ${dy}`,
         step.relu ? `; the ReLU gave ${y}, so dz = ${dz}` : "",
       ),
@@ -54,38 +52,25 @@ const Backward = (() => {
         : "Every window hands its gradient back");
     const shared = step.feeds > 1;
     const total = number(Arithmetic.at(input.dy, input.shape, at.row, at.col, c));
+    const dxName = shared ? `dx from the ${step.feeds} layers that take this input together` : "dx";
+    const pixel =
+      step.kind === "dense"
+        ? []
+        : [gradientMap(step, input, patches, dx, added, at, set, c), patchesOver(step, patches, parts, at)];
     return [
       make("h3", {}, heading),
-      make(
-        "div",
-        { class: "row" },
-        ...(step.kind === "dense"
-          ? []
-          : [gradientMap(step, input, patches, dx, added, at, set, c), patchesOver(step, patches, parts, at)]),
-        step.w
-          ? inputs(
-              input,
-              at,
-              set,
-              "dy",
-              shared ? `dx from the ${step.feeds} layers that take this input together` : "dx",
-            )
-          : null,
-      ),
+      beside(...pixel, step.w ? inputs(input, at, set, "dy", dxName) : null),
       patches.length === 1
         ? null
         : player("patches", patches.length + 1, `patches added: ${whole(added)} of ${whole(patches.length)}`),
-      make(
-        "p",
-        { class: "formula", id: "dx" },
-        parts.length
-          ? `dx[${at.row}, ${at.col}], channel ${c}: `
-          : `dx[${at.row}, ${at.col}], channel ${c} = 0: no window lies over it`,
+      formula(
+        "dx",
+        `dx[${at.row}, ${at.col}], channel ${input.channelName(c)}`,
         !parts.length
-          ? ""
+          ? " = 0: no window lies over it"
           : there.length < parts.length
-            ? `so far ${there.length} of ${count(parts.length, "number")}, which add up to ${number(sum)}`
-            : `${parts.length === 1 ? "one number" : `the sum of ${count(parts.length, "number")}`}, ${number(sum)}`,
+            ? `: so far ${there.length} of ${count(parts.length, "number")}, which add up to ${number(sum)}`
+            : `: ${parts.length === 1 ? "one number" : `the sum of ${count(parts.length, "number")}`}, ${number(sum)}`,
         shared ? `; ${step.feeds} layers take this input, and together they hand back ${total}` : "",
       ),
     ];
@@ -104,7 +89,7 @@ const Backward = (() => {
     const patch = [i * stride[0] - padding[0][0], j * stride[1] - padding[1][0], ...span, "faint"];
     const { hint, choose } = pointing(at, set, "input", ["row", "col"], input.shape);
     return map({
-      label: `dx, channel ${c}${partial ? `, from ${count(added, "output pixel")}` : ""}; large: the patch of output pixel (${i}, ${j}); small: pixel (${at.row}, ${at.col})${hint}`,
+      label: `dx, channel ${input.channelName(c)}${partial ? `, from ${count(added, "output pixel")}` : ""}; large: the patch of output pixel (${i}, ${j}); small: pixel (${at.row}, ${at.col})${hint}`,
       shape: input.shape,
       image: canvas([H, W], (row, col) => sum[row * W + col], largestOf(dx)),
       frame: padding,
@@ -164,27 +149,17 @@ const Backward = (() => {
     if (step.kind === "dense")
       return [
         make("h3", {}, `Where the gradient of one weight comes from: w[${at.c}, ${at.o}]`),
-        make(
-          "p",
-          { class: "formula", id: "dw" },
-          `dw: x * dz = ${number(parts[0].x)} * ${number(parts[0].dz)} = ${number(sum)}`,
-        ),
+        formula("dw", `dw: x * dz = ${number(parts[0].x)} * ${number(parts[0].dz)} = ${number(sum)}`),
       ];
     return [
       make("h3", {}, `Where the gradient of one weight comes from: w[${at.kh}, ${at.kw}], channel ${at.c} to ${at.o}`),
       weightButtons(step, input, at, set),
-      make(
-        "div",
-        { class: "row maps" },
+      figures(
         picture("x", "x: what it met at each output pixel"),
         picture("dz", "dz there"),
         picture("product", "x * dz"),
       ),
-      make(
-        "p",
-        { class: "formula", id: "dw" },
-        `dw: the sum of x * dz over ${count(parts.length, "pixel")}, ${number(sum)}`,
-      ),
+      formula("dw", `dw: the sum of x * dz over ${count(parts.length, "pixel")}, ${number(sum)}`),
     ];
   }
 

@@ -2,16 +2,21 @@
 "use strict";
 
 const Convolution = (() => {
-  const { number, whole, count, clamp, largestOf, make, canvas, once, marked, grid, cell } = Drawing;
+  const { number, whole, count, clamp, largestOf, make, beside, figures, formula } = Drawing;
+  const { canvas, once, marked, grid, cell } = Drawing;
   const { oneChannel, output, outputs, inputs, box } = Maps;
   const LARGEST_CANVAS = 600; // pixels of a side; a larger matrix is thinned out
 
-  // A convolution; a dense layer is one of 1 x 1 on a picture of one pixel, of which there is no patch to show.
-  function panel(step, input, at, set, player) {
-    const { terms, sum, bias, z, y } = Arithmetic.convolution(step, input, at.i, at.j, at.o);
+  // A convolution; a dense layer is one of 1 x 1 on a picture of one pixel, of which there is no patch to show.  The
+  // input channel on show is that of the multiplication at the cursor, and Play goes through the patch in that channel.
+  function panel(step, input, state, set, player) {
+    const { terms, sum, bias, z, y } = Arithmetic.convolution(step, input, state.i, state.j, state.o);
     const dense = step.kind === "dense";
-    const cursor = clamp(at.cursor, terms.length);
+    const cursor = clamp(state.cursor, terms.length);
     const now = terms[cursor];
+    const at = { ...state, c: now.c };
+    const C = input.shape[2];
+    const walk = terms.length > C ? { by: C, first: now.c, last: terms.length - C + now.c } : {};
     const largest = Object.fromEntries(
       ["x", "w", "product"].map((key) => [key, largestOf(terms.map((term) => term[key]))]),
     );
@@ -21,20 +26,17 @@ const Convolution = (() => {
       boxes: [box(Arithmetic.taps(step, input, at.i, at.j)), [now.row, now.col, 1, 1, "faint"]],
     });
     return [
-      make(
-        "div",
-        { class: "row maps" },
+      figures(
         ...(dense ? [] : [patch, output(step, at, set)]),
-        inputs(input, at, set),
+        inputs(input, at, ({ c }) => set({ cursor: cursor - now.c + c })),
         outputs(step, at, set),
       ),
-      make(
-        "p",
-        { class: "formula", id: "formula" },
+      formula(
+        "formula",
         `sum of ${count(terms.length, "product")} ${number(sum)}${step.b ? ` + bias ${number(bias)} = ${number(z)}` : ""}`,
         step.relu ? `, ReLU: max(${number(z)}, 0) = ${number(y)}` : "",
       ),
-      player("cursor", terms.length, `multiplication ${cursor + 1} of ${whole(terms.length)}`),
+      player("cursor", terms.length, `multiplication ${cursor + 1} of ${whole(terms.length)}`, walk),
       ...(dense ? [] : patchTables(step, input, terms, now, largest, at, set)),
       make(
         "h3",
@@ -59,15 +61,14 @@ const Convolution = (() => {
     const table = (key, caption) =>
       grid(caption, size, (kh, kw) => {
         const term = ofChannel[kh * size[1] + kw];
-        const here = term.kh === now.kh && term.kw === now.kw;
         return cell(key === "x" && !term.inside ? null : term[key], largest[key], {
-          name: term === now ? "now" : here ? "near" : null,
+          name: term === now ? "now" : null,
           onclick: () => set({ cursor: terms.indexOf(term) }),
         });
       });
     return [
       make("h3", {}, `The patch in input channel ${input.channelName(at.c)}: its products add up to ${number(share)}`),
-      make("div", { class: "row" }, table("x", "x, the patch"), table("w", "w, the kernel"), table("product", "x * w")),
+      beside(table("x", "x, the patch"), table("w", "w, the kernel"), table("product", "x * w")),
     ];
   }
 
@@ -219,16 +220,14 @@ const Convolution = (() => {
         {},
         `Cut in two: ${size[0]} x 1, then 1 x ${size[1]}, in the place of a kernel of ${size[0]} x ${size[1]}`,
       ),
-      make(
-        "div",
-        { class: "row" },
-        grid(`${size[0]} x 1: channel ${c} to ${m}`, [size[0], 1], (row) => cell(downs[row], largestOf(downs))),
-        grid(`1 x ${size[1]}: channel ${m} to ${o}`, [1, size[1]], (_, col) => cell(alongs[col], largestOf(alongs))),
-        grid("their outer product", size, (row, col) =>
-          cell(downs[row] * alongs[col], largestOf(downs) * largestOf(alongs)),
+      beside(
+        grid(`${size[0]} x 1: channel ${c} to ${m}`, [size[0], 1], (kh) => cell(downs[kh], largestOf(downs))),
+        grid(`1 x ${size[1]}: channel ${m} to ${o}`, [1, size[1]], (_, kw) => cell(alongs[kw], largestOf(alongs))),
+        grid("their outer product", size, (kh, kw) =>
+          cell(downs[kh] * alongs[kw], largestOf(downs) * largestOf(alongs)),
         ),
-        grid(`all ${between} such products added: the kernel from ${c} to ${o}`, size, (row, col) =>
-          cell(whole2d[row * size[1] + col], largestOf(whole2d)),
+        grid(`all ${between} such products added: the kernel from ${c} to ${o}`, size, (kh, kw) =>
+          cell(whole2d[kh * size[1] + kw], largestOf(whole2d)),
         ),
       ),
       make(

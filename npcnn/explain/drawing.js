@@ -22,6 +22,11 @@ const Drawing = (() => {
     element.append(...children.filter((child) => child !== null));
     return element;
   }
+  const beside = (...children) => make("div", { class: "row" }, ...children);
+  const figures = (...children) => make("div", { class: "row maps" }, ...children);
+  const formula = (id, ...texts) => make("p", { class: "formula", id }, ...texts);
+  // A text whose long names may be broken behind their punctuation, not in the middle of a word.
+  const breakable = (text) => text.split(/([._/])/).flatMap((part, k) => (k % 2 ? [part, make("wbr")] : [part]));
 
   // Make an element's children like new ones.  Elements of the same kind in the same place are kept and changed, so
   // that what is pressed, dragged, scrolled or focused just now stays so.
@@ -58,19 +63,24 @@ const Drawing = (() => {
     return colours[1].map((zero, k) => Math.round(zero + share * (end[k] - zero)));
   }
 
-  // A canvas of height x width pixels, each coloured by a number; null is left open.
-  function canvas([height, width], value, largest) {
-    const element = make("canvas", { width, height });
+  // A canvas of height x width pixels, each [red, green, blue]; null is left transparent.
+  function painted([height, width], pixel, attributes = {}) {
+    const element = make("canvas", { width, height, ...attributes });
     const context = element.getContext("2d");
     const pixels = context.createImageData(width, height);
     for (let k = 0; k < height * width; k++) {
-      const v = value(Math.floor(k / width), k % width);
-      if (v === null) continue;
-      pixels.data.set(colour(v, largest), 4 * k);
+      const rgb = pixel(Math.floor(k / width), k % width);
+      if (rgb === null) continue;
+      pixels.data.set(rgb, 4 * k);
       pixels.data[4 * k + 3] = 255;
     }
     context.putImageData(pixels, 0, 0);
     return element;
+  }
+  // The same with a number for each pixel, on the scale of colours that ends at `largest`.
+  function canvas(shape, value, largest) {
+    const tint = (v) => (v === null ? null : colour(v, largest));
+    return painted(shape, (row, col) => tint(value(row, col)));
   }
 
   // A canvas that is drawn once for a key, until the colours change: pointing redraws the page many times a second.
@@ -171,7 +181,12 @@ const Drawing = (() => {
     clamp,
     largestOf,
     make,
+    beside,
+    figures,
+    formula,
+    breakable,
     renew,
+    painted,
     canvas,
     once,
     recolour,

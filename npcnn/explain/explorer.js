@@ -3,15 +3,17 @@
 "use strict";
 
 const Explorer = (() => {
-  const { make, renew, canvas, once, recolour, clamp, largestOf, whole } = Drawing;
+  const { make, breakable, renew, painted, recolour, clamp, largestOf, whole } = Drawing;
   const data = JSON.parse(document.getElementById("data").textContent);
   const steps = data.steps;
   const panel = document.getElementById("panel");
   const nav = document.getElementById("layers");
+  const views = document.querySelectorAll("#views button");
 
-  // The layer (step), the direction (view) and the place looked at: output pixel (i, j) of channel o, input channel c
-  // and pixel (row, col), weight (kh, kw); `cursor` multiplications done, `patches` added; `held`: the map that the
-  // mouse does not move on; `chosen`: whether the reader chose (i, j, o), or the page.
+  // The layer (step), the direction (view) and the place looked at: output pixel (i, j) of channel o and, backward,
+  // input channel c and pixel (row, col), weight (kh, kw).  `cursor`: the multiplication on show, and so forward the
+  // input channel; `patches` added; `held`: the map that the mouse does not move on; `chosen`: whether the reader chose
+  // (i, j, o), or the page.
   const state = {
     step: 0,
     view: "forward",
@@ -68,6 +70,7 @@ const Explorer = (() => {
 
   function set(changes) {
     if (Object.entries(changes).every(([key, value]) => state[key] === value)) return;
+    if (playing in changes) stop(); // the reader has taken over
     Object.assign(state, changes);
     draw();
   }
@@ -116,28 +119,25 @@ const Explorer = (() => {
     stop();
     const keep = number === state.step && state.chosen;
     const where = place(steps[number], view, keep);
-    Object.assign(state, { step: number, view, ...where, cursor: 0, patches: Infinity, held: null, chosen: keep });
-    document
-      .querySelectorAll("#views button")
-      .forEach((button) => button.setAttribute("aria-pressed", button.dataset.view === view));
+    const rest = { cursor: where.c, patches: Infinity, held: null, chosen: keep };
+    Object.assign(state, { step: number, view, ...where, ...rest });
+    views.forEach((button) => button.setAttribute("aria-pressed", button.dataset.view === view));
     drawLayers();
     panel.replaceChildren();
     draw();
   }
 
-  // Walk state[key] from 0 to length - 1 in about five seconds.
-  function start(key, length) {
+  // Walk state[key] from where it is to the last, in steps of `by`; from the first to the last in about five seconds.
+  function start(key, first, last, by) {
     stop();
-    if (state[key] >= length - 1) state[key] = 0;
+    if (state[key] >= last) state[key] = first;
     playing = key;
-    timer = setInterval(
-      () => {
-        state[key] = Math.min(state[key] + Math.max(1, Math.round(length / 80)), length - 1);
-        if (state[key] === length - 1) stop();
-        draw();
-      },
-      Math.max(60, 5000 / length),
-    );
+    const next = () => {
+      state[key] = Math.min(state[key] + by, last);
+      if (state[key] === last) stop();
+      draw();
+    };
+    timer = setInterval(next, Math.max(60, (5000 * by) / (last - first)));
     draw();
   }
   function stop() {
@@ -145,8 +145,8 @@ const Explorer = (() => {
     timer = playing = null;
   }
 
-  // Buttons and a slider for state[key], from 0 to length - 1.
-  function player(key, length, label) {
+  // Buttons and a slider for state[key], from 0 to length - 1; Play takes steps of `by` from the first to the last.
+  function player(key, length, label, { first = 0, last = length - 1, by = Math.ceil(length / 80) } = {}) {
     const value = clamp(state[key], length);
     const go = (to) => {
       stop();
@@ -163,7 +163,7 @@ const Explorer = (() => {
             stop();
             draw();
           })
-        : button("play", "Play", () => start(key, length)),
+        : button("play", "Play", () => start(key, first, last, by)),
       button("back", "‹", () => go(value - 1), "back"),
       button("next", "›", () => go(value + 1), "next"),
       make(
@@ -179,15 +179,6 @@ const Explorer = (() => {
           oninput: (event) => go(Number(event.target.value)),
         }),
       ),
-    );
-  }
-
-  // All channels of a step, small.
-  function thumbnail(step) {
-    const what = state.view === "forward" ? "y" : "dy";
-    const tiles = Maps.tiling(step.shape);
-    return once(`thumbnail ${step.number} ${what}`, () =>
-      canvas(tiles.shape, tiles.value(step[what]), step.largest[what]),
     );
   }
 
@@ -209,7 +200,7 @@ const Explorer = (() => {
           title: step.title,
           onclick: () => show(step.number),
         },
-        thumbnail(step),
+        Maps.channels(step, state.view === "forward" ? "y" : "dy", "thumbnail"),
         make("span", {}, make("span", {}, step.label), make("small", {}, step.shape.join(" x "))),
       );
       if (groups.at(-1)?.id !== id) groups.push({ kind, id, rows: new Map() });
@@ -239,7 +230,7 @@ const Explorer = (() => {
         ? Forward.panel(step, from, state, set, player)
         : Backward.panel(step, from, state, set, player, data.class_names[data.predicted]);
     renew(panel, [
-      make("h2", {}, `${step.name}: ${step.title}, ${step.shape.join(" x ")}`),
+      make("h2", {}, ...breakable(step.name), `: ${step.title}, ${step.shape.join(" x ")}`),
       ...parts.filter((part) => part !== null),
     ]);
     say();
@@ -255,7 +246,7 @@ const Explorer = (() => {
     }, 400);
   }
 
-  // The picture in its own colours, and the likeliest classes.
+  // The title, the picture in its own colours, and the likeliest classes.
   function drawHeader() {
     const {
       shape: [H, W, C],
@@ -263,16 +254,11 @@ const Explorer = (() => {
     } = steps[0];
     const low = y.reduce((a, b) => Math.min(a, b));
     const high = y.reduce((a, b) => Math.max(a, b));
-    const element = make("canvas", { width: W, height: H, role: "img", "aria-label": "the picture" });
-    const context = element.getContext("2d");
-    const pixels = context.createImageData(W, H);
-    for (let k = 0; k < H * W; k++)
-      pixels.data.set(
-        [0, 1, 2].map((c) => (255 * (y[k * C + clamp(c, C)] - low)) / (high - low || 1)).concat(255),
-        4 * k,
-      );
-    context.putImageData(pixels, 0, 0);
-    document.getElementById("picture").replaceChildren(element);
+    const level = (value) => (255 * (value - low)) / (high - low || 1);
+    const pixel = (row, col) => [0, 1, 2].map((c) => level(Arithmetic.at(y, [H, W, C], row, col, clamp(c, C))));
+    const image = painted([H, W], pixel, { role: "img", "aria-label": "the picture" });
+    document.getElementById("picture").replaceChildren(image);
+    document.querySelector("h1").replaceChildren(...breakable(data.title));
     const percent = (share) => `${(100 * share).toFixed(1)}%`;
     const taken = data.class_names[data.predicted];
     const truth =
@@ -304,9 +290,7 @@ const Explorer = (() => {
   }
 
   prepare();
-  document
-    .querySelectorAll("#views button")
-    .forEach((button) => button.addEventListener("click", () => open(state.step, button.dataset.view)));
+  views.forEach((button) => button.addEventListener("click", () => open(state.step, button.dataset.view)));
   document.addEventListener("keydown", (event) => event.key === "Escape" && set({ held: null }));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     recolour();

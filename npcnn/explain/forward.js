@@ -3,7 +3,7 @@
 "use strict";
 
 const Forward = (() => {
-  const { number, count, largestOf, make, grid, cell } = Drawing;
+  const { number, count, largestOf, make, beside, figures, formula, grid, cell } = Drawing;
   const { oneChannel, output, outputs, box, branches } = Maps;
 
   function pooling(step, input, at, set) {
@@ -11,37 +11,25 @@ const Forward = (() => {
     const size = step.window.size;
     const largest = largestOf(values.map((value) => value ?? 0));
     const max = step.kind === "max_pool";
-    const place = (row, col) => row * size[1] + col;
-    const name = (k) => (k === winner ? "winner" : null);
+    const window = oneChannel(input, "y", at.o, {
+      label: `input, channel ${input.channelName(at.o)}: the window${max ? ", and in it the winner" : ""}`,
+      frame: step.window.padding,
+      boxes: [box(taps), ...(max ? [[taps[winner].row, taps[winner].col, 1, 1, "winner"]] : [])],
+    });
+    const table = (caption, numbers, scale, padding) =>
+      grid(caption, size, (kh, kw) => {
+        const k = kh * size[1] + kw;
+        return cell(numbers[k], scale, { name: k === winner ? "winner" : null, padding });
+      });
     return [
-      make(
-        "div",
-        { class: "row maps" },
-        oneChannel(input, "y", at.o, {
-          label: `input, channel ${at.o}: the window${max ? ", and in it the winner" : ""}`,
-          frame: step.window.padding,
-          boxes: [box(taps), ...(max ? [[taps[winner].row, taps[winner].col, 1, 1, "winner"]] : [])],
-        }),
-        output(step, at, set),
-        outputs(step, at, set),
-      ),
-      make(
-        "p",
-        { class: "formula", id: "formula" },
+      figures(window, output(step, at, set), outputs(step, at, set)),
+      formula(
+        "formula",
         max
           ? `the largest of ${count(values.filter((value) => value !== null).length, "number")} is ${number(y)}, at row ${taps[winner].row}, column ${taps[winner].col}`
           : `${count(weights.filter(Boolean).length, "number")}, each times ${number(largestOf(weights))}, add up to ${number(y)}`,
       ),
-      make(
-        "div",
-        { class: "row" },
-        grid("the window", size, (row, col) =>
-          cell(values[place(row, col)], largest, { name: name(place(row, col)), padding: "–" }),
-        ),
-        grid("the weight of each", size, (row, col) =>
-          cell(weights[place(row, col)], 1, { name: name(place(row, col)) }),
-        ),
-      ),
+      beside(table("the window", values, largest, "–"), table("the weight of each", weights, 1)),
     ];
   }
 
@@ -49,12 +37,11 @@ const Forward = (() => {
     const channels = from.map((branch) => branch.shape[2]).join(" + ");
     return [
       branches(step, from, "y", at, set),
-      make(
-        "p",
-        { class: "formula", id: "formula" },
+      formula(
+        "formula",
         `the channels of ${count(from.length, "branch")}, one after the other: ${channels} = ${step.shape[2]}`,
       ),
-      make("div", { class: "row maps" }, output(step, at, set), outputs(step, at, set)),
+      figures(output(step, at, set), outputs(step, at, set)),
     ];
   }
 
@@ -72,8 +59,8 @@ const Forward = (() => {
       },
     };
     return [
-      make("div", { class: "row maps" }, output(step, at, set), outputs(step, at, set)),
-      make("p", { class: "formula", id: "formula" }, (said[step.kind] ?? (() => y))()),
+      figures(output(step, at, set), outputs(step, at, set)),
+      formula("formula", (said[step.kind] ?? (() => y))()),
     ];
   }
 

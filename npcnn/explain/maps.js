@@ -3,8 +3,8 @@
 "use strict";
 
 const Maps = (() => {
-  const { number, all, clamp, canvas, once, make, map } = Drawing;
-  const NAMES = { y: "output", dy: "dy" };
+  const { number, all, clamp, canvas, once, figures, map } = Drawing;
+  const nameOf = (step, what) => (what === "dy" ? "dy" : step.kind === "input" ? "input" : "output");
 
   // One channel of an array as a picture.
   function oneChannel(step, what, c, options) {
@@ -32,18 +32,23 @@ const Maps = (() => {
     };
   }
 
-  // All channels of an array side by side; choosing one calls pick(channel).  chosen is null where none of them is.
-  function sheet(step, what, { label, chosen, pick, key, largest = step.largest[what] }) {
+  // All channels of an array as one image.  An element of the page has one place, so each place needs its own.
+  function channels(step, what, place, largest = step.largest[what]) {
     const tiles = tiling(step.shape);
-    const C = step.shape[2];
-    const image = once(`sheet ${step.number} ${what} ${largest}`, () =>
+    return once(`${place} ${step.number} ${what} ${largest}`, () =>
       canvas(tiles.shape, tiles.value(step[what]), largest),
     );
+  }
+
+  // The same to be pointed at; choosing a channel calls pick(channel).  chosen is null where none of them is.
+  function sheet(step, what, { label, chosen, pick, key, largest }) {
+    const tiles = tiling(step.shape);
+    const C = step.shape[2];
     const go = (by) => pick(chosen === null ? 0 : clamp(chosen + by, C));
     return map({
       label,
       shape: tiles.shape,
-      image,
+      image: channels(step, what, "sheet", largest),
       key,
       boxes: chosen === null ? [] : [tiles.box(chosen)],
       choose: {
@@ -72,13 +77,14 @@ const Maps = (() => {
   function output(step, at, set, what = "y") {
     const { hint, choose } = pointing(at, set, "output", ["i", "j"], step.shape);
     const value = number(Arithmetic.at(step[what], step.shape, at.i, at.j, at.o));
-    const label = `${NAMES[what]}, channel ${step.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${value}${hint}`;
-    return oneChannel(step, what, at.o, { label, key: "output", boxes: [[at.i, at.j, 1, 1]], choose });
+    const label = `${nameOf(step, what)}, channel ${step.channelName(at.o)}: pixel (${at.i}, ${at.j})`;
+    const boxes = [[at.i, at.j, 1, 1]];
+    return oneChannel(step, what, at.o, { label: `${label} is ${value}${hint}`, key: "output", boxes, choose });
   }
 
   const outputs = (step, at, set, what = "y") =>
     sheet(step, what, {
-      label: `${NAMES[what]}, ${all(step.shape[2], "channel")}`,
+      label: `${nameOf(step, what)}, ${all(step.shape[2], "channel")}`,
       chosen: at.o,
       pick: (o) => set({ o, chosen: true }),
       key: "outputs",
@@ -103,9 +109,7 @@ const Maps = (() => {
   // The branches of a Concat side by side, on one scale of colours: their channels, one after the other, are those of step.
   function branches(step, from, what, at, set) {
     let end = 0;
-    return make(
-      "div",
-      { class: "row maps" },
+    return figures(
       ...from.map((branch, k) => {
         const start = end;
         const mine = at.o >= start && at.o < start + branch.shape[2];
@@ -121,5 +125,5 @@ const Maps = (() => {
     );
   }
 
-  return { oneChannel, tiling, pointing, output, outputs, inputs, box, branches };
+  return { oneChannel, channels, pointing, output, outputs, inputs, box, branches };
 })();
