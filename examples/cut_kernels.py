@@ -146,7 +146,7 @@ def cut_kernels(options):
                 "errors": ", ".join(errors) or "-",
             }
         )
-    config = nn.config.as_dict()
+    config = nn.config.current()
     print(f"{data.name}; batch 128, float32, {config['threads']} threads, {config['isa']}\n")
     print("multiplications: one picture, forward, by the definition; step: forward, backward and Adam")
     print(f"cut, trained on: test accuracy of the network at once, and after {options.fine_tune} steps more")

@@ -283,7 +283,7 @@ def train(options):
 def save_settings(out, options, data, fixed):
     """Write what this run was started with."""
     settings = {name: getattr(options, name) for name in DEFAULTS} | fixed
-    settings |= {"out": out, "data_name": data.name, "class_names": data.class_names, "config": nn.config.as_dict()}
+    settings |= {"out": out, "data_name": data.name, "class_names": data.class_names, "config": nn.config.current()}
     text = json.dumps(settings, indent=1, default=str) + "\n"
     nn.weights.write_atomically(out / "settings.json", text.encode())
 
