@@ -1,4 +1,4 @@
-# make train     set everything up in .venv and train the article's network on CIFAR-10
+# make train     set everything up in .venv and train the default network of README.md on CIFAR-10
 # make test      set everything up in .venv and run the tests
 # make tour      run the chapters of docs/tour and build them: build/tour/html/index.html
 # make readme-pictures  the same, and copy the pictures of the tour that README.md shows to docs/
@@ -69,6 +69,7 @@ $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" "cython>=3.0"
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
+	@echo "npcnn: use $(BIN)/python from here on, or activate it: . $(BIN)/activate"
 	touch $@
 
 $(VENV)/built: $(VENV)/installed $(SOURCES)

@@ -41,7 +41,7 @@ def cpu_name():
 
 def versions():
     """Return the machine and the versions in one line."""
-    config = nn.config.as_dict()
+    config = nn.config.current()
     return (
         f"{cpu_name()}, {config['threads']} threads, {config['isa']}, {config['compiler']}, "
         f"Python {platform.python_version()}, NumPy {np.__version__}, npcnn {nn.__version__}"

@@ -162,7 +162,7 @@ def main():
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args()
     nn.set_num_threads(options.threads)
-    machine, rng = load_machine_c(nn.config.as_dict()["isa"]), np.random.default_rng(0)
+    machine, rng = load_machine_c(nn.config.current()["isa"]), np.random.default_rng(0)
     print(f"{versions()}\nbatch {options.batch}, float32, medians of {3 * options.rounds} interleaved calls\n")
     convolutions, peak = measure_convolutions(machine, options, rng)
     print(f"multiply-add peak {peak:.0f} GFLOP/s; 12 x 12 pictures, 64 channels, except first (24 x 24, 3 channels in)")

@@ -60,7 +60,7 @@ def compare(arguments):
     nets = {name: make(rng=np.random.default_rng(0)) for name, make in nn.models.MODELS.items()}
     with TrainingBatches(data.train_images, data.train_labels, batch_size=128) as batches:
         times = step_times(nets, next(batches))
-    config = nn.config.as_dict()
+    config = nn.config.current()
     print(f"{data.name}; batch 128, float32, {config['threads']} threads, {config['isa']}\n")
     print("multiplications: one picture, forward, by the definition; step: forward, backward and Adam\n")
     print(f"{'network':14} {'multiplications':>16} {'parameters':>11} {'step ms':>8}  test accuracy")

@@ -147,7 +147,7 @@ def cut_kernels(arguments):
                 "errors": ", ".join(errors) or "-",
             }
         )
-    config = nn.config.as_dict()
+    config = nn.config.current()
     print(f"{data.name}; batch 128, float32, {config['threads']} threads, {config['isa']}\n")
     print("multiplications: one picture, forward, by the definition; step: forward, backward and Adam")
     print(f"cut, trained on: test accuracy right after the cut, and after {options.fine_tune} more steps")

@@ -6,7 +6,7 @@ where to look                 what is there
 `npcnn.functional`            conv2d, conv1d, pooling, ReLU, softmax, with their gradients
 `npcnn.reference`             the same functions as plain definitions
 `npcnn.layers`                layers and networks, with explicit backward passes
-`npcnn.models`                the article's networks
+`npcnn.models`                named networks for CIFAR-10
 `npcnn.optimizers`            Adam and SGD; `npcnn.schedules`, `npcnn.initializers`
 `npcnn.gradient_check`        are these gradients right?
 `npcnn.train`                 the training loop, logs, checkpoints
@@ -33,7 +33,7 @@ from npcnn import (
     toom_cook,
     weights,
 )
-from npcnn.config import __version__, get_num_threads, set_num_threads, show_config
+from npcnn.config import get_num_threads, set_num_threads, show_config
 from npcnn.errors import CheckpointError, DataError, DTypeError, ShapeError, WeightsError
 from npcnn.gradient_check import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
@@ -52,6 +52,7 @@ from npcnn.layers import (
     SpatiallySeparableConv2D,
 )
 from npcnn.optimizers import SGD, Adam
+from npcnn.version import __version__
 
 if TYPE_CHECKING:
     from npcnn import datasets, evaluation, explain, factorize, plot, reference, report, train

@@ -1,4 +1,4 @@
-"""What this build is, and what it uses on this machine: version, instruction set, threads, compiler.
+"""What this build uses on this machine: instruction set, threads, compiler.
 
 ==========================  ====================================================
 environment variable        meaning
@@ -22,8 +22,7 @@ import numpy as np
 
 from npcnn.functional.checks import integer
 from npcnn.kernels import core
-
-__version__ = "0.1.0"  # pyproject.toml takes it from here
+from npcnn.version import __version__
 
 
 def set_num_threads(n: int) -> None:
@@ -65,12 +64,12 @@ def get_num_threads() -> int:
     return core.num_threads()
 
 
-def as_dict() -> dict[str, str | int | bool | list[str]]:
+def current() -> dict[str, str | int | bool | list[str]]:
     """Return what `show_config` prints, as a dictionary.
 
     Examples
     --------
-    >>> nn.config.as_dict()["isa"] in nn.config.as_dict()["isa_supported"]
+    >>> nn.config.current()["isa"] in nn.config.current()["isa_supported"]
     True
     """
     return {
@@ -95,7 +94,7 @@ def show_config() -> None:
     npcnn          ...
     isa            ...
     """
-    for name, value in as_dict().items():
+    for name, value in current().items():
         print(f"{name:<14} {', '.join(value) if isinstance(value, list) else value}")
     if not core.has_openmp():
         print(

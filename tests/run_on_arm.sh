@@ -55,7 +55,7 @@ rm -f "$build"/npcnn/kernels/*.so
 
 export PYTHONPATH=$site PYTHONHOME=$root/usr PYTHONDONTWRITEBYTECODE=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=2
 cd "$build"
-"${arm_python[@]}" -c "import npcnn; npcnn.show_config(); assert npcnn.config.as_dict()['isa'] == 'neon'"
+"${arm_python[@]}" -c "import npcnn; npcnn.show_config(); assert npcnn.config.current()['isa'] == 'neon'"
 echo "run_on_arm.sh: kernel tests on neon (some minutes)"
 NPCNN_ISA=neon "${arm_python[@]}" -m pytest -q -p no:cacheprovider \
     tests/test_functional.py tests/test_functional_drawn.py tests/test_toom_cook.py tests/test_gradients.py

@@ -91,7 +91,7 @@ def test_the_cpu_is_asked_rightly_what_it_has():
 
 
 def test_isa_from_the_environment():
-    result = python("import npcnn; print(npcnn.config.as_dict()['isa'])", NPCNN_ISA="plain")
+    result = python("import npcnn; print(npcnn.config.current()['isa'])", NPCNN_ISA="plain")
     assert result.stdout == "plain\n"
 
 

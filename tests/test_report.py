@@ -36,7 +36,7 @@ def folder(tmp_path, data, net):
     """The folder of a run of two steps, with its report."""
     settings = {
         "net": "separable", "seed": 0, "steps": 2, "data_dir": "my data", "threads": None, "checkpoint_every": 500,
-        "data_sha256": data.checksum(), "config": nn.config.as_dict(),
+        "data_sha256": data.checksum(), "config": nn.config.current(),
     }  # fmt: skip
     result = {
         "test_accuracy": 0.123456, "training_accuracy": 0.5, "training_accuracy_steps": 2, "steps": 2, "seconds": 1.5,
@@ -68,7 +68,7 @@ def test_everything_is_in_it(folder, data, net):
     for expected in (
         "0.1235",
         data.checksum(),
-        nn.config.as_dict()["isa"],
+        nn.config.current()["isa"],
         "A & B",
         "make it --data-dir 'my <data>'",
         "mean over the whole run, while it learnt",

@@ -23,5 +23,5 @@ def build(batch, second):
     def forward():
         return net.forward(x)
 
-    config = nn.config.as_dict()
+    config = nn.config.current()
     return step, forward, f"npcnn {config['npcnn']} ({config['isa']}, {config['compiler']})"

@@ -164,7 +164,7 @@ class Checkpoints:
             "settings": self.settings,
             "generators": generator_states(self.net),
             "tensors": {"file": file, "bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()},
-            "config": config.as_dict(),
+            "config": config.current(),
         }
         weights.write_atomically(self.folder / file, tensors)
         text = json.dumps(content | {"sha256": _digest(content)}, indent=1) + "\n"
@@ -246,7 +246,7 @@ class Checkpoints:
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path} is damaged: generators holds no state of a generator ({error})") from error
         self.optimizer.load_state(state)
-        now = config.as_dict()
+        now = config.current()
         other = [
             f"{name} {content['config'][name]}, now {now[name]}"
             for name in MACHINE

@@ -121,7 +121,7 @@ class Run:
             raise ValueError(f"fixed must name settings, of which there are {list(settings)}; got {unknown}")
         about = {"data_sha256": data.checksum(), "data_name": data.name, "class_names": data.class_names}
         try:
-            self._settings = _to_json(settings | about | {"config": config.as_dict()})
+            self._settings = _to_json(settings | about | {"config": config.current()})
         except ValueError as error:
             raise ValueError(
                 f"settings must hold no NaN or infinity, which JSON does not have; got {settings}"
