@@ -151,7 +151,7 @@ class BuildWithVariants(build_ext):
 
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in ("core", "convolution", "toom_cook", "pooling", "elementwise")],
+        [extension(path.stem) for path in sorted(Path("npcnn/kernels").glob("*.pyx"))],
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

@@ -2,10 +2,10 @@
  *
  *     C[r, j] = relu( bias[j] + sum_t sum_k A_t[r, k] * B_t[k, j] )
  *
- * A is addressed by strides only - A_t[r, k] = a[r*a_row + k*a_depth + t*a_tap] - so one function
- * serves y = columns w, dw = columns^T dy (a_row = 1) and dcolumns = dy w^T, and the sum over the
- * taps t of a 1-D convolution needs no copy of the picture.  A row of B and of C is contiguous:
- * B_t[k, j] = b[k*b_depth + j + t*b_tap], C[r, j] = c[r*c_row + j].
+ * A is addressed by steps only - A_t[r, k] = a.numbers[r*a.row + k*a.depth + t*a.tap] - so one function serves
+ * y = columns w, dw = columns^T dy (a.row = 1) and dcolumns = dy w^T, and the sum over the taps t of a 1-D convolution
+ * needs no copy of the picture.  A row of B and of C is contiguous: B_t[k, j] = b.numbers[k*b.depth + j + t*b.tap]
+ * (b.row is not looked at), C[r, j] = c[r*c_row + j].  With `accumulate`, what C holds is added to the sum.
  *
  * Why it is fast: a tile of GEMM_ROWS rows by two vectors of C lives in registers while the sum
  * runs; each value of A that is loaded is multiplied with two vectors, each vector of B with
@@ -21,11 +21,16 @@
 #undef DEPTH_BLOCK
 #define DEPTH_BLOCK (32768 / (2 * VECTOR_LENGTH * (ptrdiff_t)sizeof(REAL)))
 
+/* The factor that begins `count` numbers further on. */
+ALWAYS_INLINE npcnn_factor NAME(further_on)(npcnn_factor factor, ptrdiff_t count)
+{
+    factor.numbers = (const REAL *)factor.numbers + count;
+    return factor;
+}
+
 /* One tile, in whole vectors; `rows` and `vectors` are known to the compiler, which unrolls every loop over them. */
 ALWAYS_INLINE void NAME(gemm_tile)(
-    const int rows, const int vectors, ptrdiff_t depth, ptrdiff_t taps,
-    const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
-    const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
+    const int rows, const int vectors, ptrdiff_t depth, ptrdiff_t taps, npcnn_factor a, npcnn_factor b,
     REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
 {
     vec sum[GEMM_ROWS][2];
@@ -38,25 +43,25 @@ ALWAYS_INLINE void NAME(gemm_tile)(
     }
 
     for (ptrdiff_t t = 0; t < taps; t++) {
-        const REAL *b_row = b + t * b_tap;
+        const REAL *b_row = (const REAL *)b.numbers + t * b.tap;
         /* Every third row has a pointer of its own; the two after it are that plus one or two
-         * strides, which the processor's addressing adds for nothing. */
+         * steps, which the processor's addressing adds for nothing. */
         const REAL *a_third[(GEMM_ROWS + 2) / 3];
         UNROLL for (int r = 0; r < rows; r += 3)
-            a_third[r / 3] = a + t * a_tap + r * a_row;
+            a_third[r / 3] = (const REAL *)a.numbers + t * a.tap + r * a.row;
 
         for (ptrdiff_t k = 0; k < depth; k++) {
             vec b_vec[2];
             UNROLL for (int v = 0; v < vectors; v++)
                 b_vec[v] = *(const vec_unaligned *)(b_row + v * VECTOR_LENGTH);
-            b_row += b_depth;
+            b_row += b.depth;
             UNROLL for (int r = 0; r < rows; r++) {
-                const REAL a_value = a_third[r / 3][(r % 3) * a_row];
+                const REAL a_value = a_third[r / 3][(r % 3) * a.row];
                 UNROLL for (int v = 0; v < vectors; v++)
                     sum[r][v] += a_value * b_vec[v];
             }
             UNROLL for (int r = 0; r < rows; r += 3)
-                a_third[r / 3] += a_depth;
+                a_third[r / 3] += a.depth;
         }
     }
 
@@ -77,15 +82,13 @@ ALWAYS_INLINE void NAME(gemm_tile)(
 
 /* All rows of C under one panel of columns, in tiles as tall as they come. */
 ALWAYS_INLINE void NAME(gemm_panel)(
-    const int vectors, ptrdiff_t rows, ptrdiff_t depth, ptrdiff_t taps,
-    const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
-    const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
+    const int vectors, npcnn_sizes sizes, npcnn_factor a, npcnn_factor b,
     REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
 {
 #define TILES_OF(height)                                                                              \
-    for (; rows - r >= (height); r += (height))                                                       \
-        NAME(gemm_tile)(height, vectors, depth, taps, a + r * a_row, a_row, a_depth, a_tap,           \
-                        b, b_depth, b_tap, c + r * c_row, c_row, accumulate, bias, relu)
+    for (; sizes.rows - r >= (height); r += (height))                                                 \
+        NAME(gemm_tile)(height, vectors, sizes.depth, sizes.taps, NAME(further_on)(a, r * a.row), b,  \
+                        c + r * c_row, c_row, accumulate, bias, relu)
     ptrdiff_t r = 0;
     TILES_OF(GEMM_ROWS);
     TILES_OF(GEMM_ROWS / 2);
@@ -96,58 +99,55 @@ ALWAYS_INLINE void NAME(gemm_panel)(
 
 /* A panel of at most two vectors that may end inside one: its rows of C are computed in whole vectors aside,
  * GEMM_ROWS at a time, and copied. */
-static void NAME(gemm_border)(
-    ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, ptrdiff_t taps,
-    const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
-    const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
-    REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
+static void NAME(gemm_border)(npcnn_sizes sizes, npcnn_factor a, npcnn_factor b,
+                              REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
 {
-    const size_t row_bytes = (size_t)cols * sizeof(REAL);
+    const size_t row_bytes = (size_t)sizes.cols * sizeof(REAL);
     REAL aside[GEMM_ROWS * 2 * VECTOR_LENGTH] = {0}, bias_aside[2 * VECTOR_LENGTH] = {0};
     if (bias)
         memcpy(bias_aside, bias, row_bytes);
-    for (ptrdiff_t r = 0; r < rows; r += GEMM_ROWS) {
-        const ptrdiff_t height = rows - r < GEMM_ROWS ? rows - r : GEMM_ROWS;
-        for (ptrdiff_t i = 0; accumulate && i < height; i++)
+    for (ptrdiff_t r = 0; r < sizes.rows; r += GEMM_ROWS) {
+        npcnn_sizes here = sizes;
+        here.rows = sizes.rows - r < GEMM_ROWS ? sizes.rows - r : GEMM_ROWS;
+        for (ptrdiff_t i = 0; accumulate && i < here.rows; i++)
             memcpy(aside + i * 2 * VECTOR_LENGTH, c + (r + i) * c_row, row_bytes);
-        if (cols > VECTOR_LENGTH)
-            NAME(gemm_panel)(2, height, depth, taps, a + r * a_row, a_row, a_depth, a_tap, b, b_depth, b_tap,
-                             aside, 2 * VECTOR_LENGTH, accumulate, bias_aside, relu);
+        if (sizes.cols > VECTOR_LENGTH)
+            NAME(gemm_panel)(2, here, NAME(further_on)(a, r * a.row), b, aside, 2 * VECTOR_LENGTH,
+                             accumulate, bias_aside, relu);
         else
-            NAME(gemm_panel)(1, height, depth, taps, a + r * a_row, a_row, a_depth, a_tap, b, b_depth, b_tap,
-                             aside, 2 * VECTOR_LENGTH, accumulate, bias_aside, relu);
-        for (ptrdiff_t i = 0; i < height; i++)
+            NAME(gemm_panel)(1, here, NAME(further_on)(a, r * a.row), b, aside, 2 * VECTOR_LENGTH,
+                             accumulate, bias_aside, relu);
+        for (ptrdiff_t i = 0; i < here.rows; i++)
             memcpy(c + (r + i) * c_row, aside + i * 2 * VECTOR_LENGTH, row_bytes);
     }
 }
 
-static void NAME(gemm)(
-    ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t depth, ptrdiff_t taps,
-    const REAL *a, ptrdiff_t a_row, ptrdiff_t a_depth, ptrdiff_t a_tap,
-    const REAL *b, ptrdiff_t b_depth, ptrdiff_t b_tap,
-    REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
+static void NAME(gemm)(npcnn_sizes sizes, npcnn_factor a, npcnn_factor b,
+                       REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
 {
     const ptrdiff_t panel = 2 * VECTOR_LENGTH;
     /* Deep products without taps are cut so that the panel of B stays in the L1 cache: the first block
      * starts from the bias, the others add to C, the last applies the ReLU. */
-    const ptrdiff_t block = taps == 1 ? DEPTH_BLOCK : depth;
+    const ptrdiff_t block = sizes.taps == 1 ? DEPTH_BLOCK : sizes.depth;
 
-    for (ptrdiff_t j = 0; j < cols; j += panel) {
-        const ptrdiff_t width = cols - j < panel ? cols - j : panel;
+    for (ptrdiff_t j = 0; j < sizes.cols; j += panel) {
+        npcnn_sizes here = sizes;
+        here.cols = sizes.cols - j < panel ? sizes.cols - j : panel;
         ptrdiff_t k = 0;
         do {
-            const ptrdiff_t depth_here = depth - k < block ? depth - k : block;
+            here.depth = sizes.depth - k < block ? sizes.depth - k : block;
+            const npcnn_factor a_here = NAME(further_on)(a, k * a.depth);
+            const npcnn_factor b_here = NAME(further_on)(b, k * b.depth + j);
             const REAL *bias_here = bias && k == 0 ? bias + j : NULL;
-#define THIS_PART a_row, a_depth, a_tap, b + k * b_depth + j, b_depth, b_tap, c + j, c_row,              \
-                  accumulate || k > 0, bias_here, relu && k + depth_here == depth
-            if (width == panel)
-                NAME(gemm_panel)(2, rows, depth_here, taps, a + k * a_depth, THIS_PART);
-            else if (width == VECTOR_LENGTH)
-                NAME(gemm_panel)(1, rows, depth_here, taps, a + k * a_depth, THIS_PART);
+#define BLOCK here, a_here, b_here, c + j, c_row, accumulate || k > 0, bias_here, relu && k + here.depth == sizes.depth
+            if (here.cols == panel)
+                NAME(gemm_panel)(2, BLOCK);
+            else if (here.cols == VECTOR_LENGTH)
+                NAME(gemm_panel)(1, BLOCK);
             else
-                NAME(gemm_border)(rows, width, depth_here, taps, a + k * a_depth, THIS_PART);
-#undef THIS_PART
+                NAME(gemm_border)(BLOCK);
+#undef BLOCK
             k += block;
-        } while (k < depth);
+        } while (k < sizes.depth);
     }
 }

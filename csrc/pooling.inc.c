@@ -7,12 +7,6 @@
  * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
-/* Position of the first tap inside the picture, and of the first behind it, for a window that starts at `first`. */
-#undef WINDOW
-#define WINDOW(first, size, length, begin, end)                                                       \
-    const ptrdiff_t begin = (first) < 0 ? -(first) : 0;                                               \
-    const ptrdiff_t end = (length) - (first) < (size) ? (length) - (first) : (size)
-
 /* Call `function(rows, columns, ...)` on a window; the usual size, 2 x 2, with numbers that the compiler knows. */
 #undef FOR_WINDOW
 #define FOR_WINDOW(function, rows, columns, ...)                                                      \
@@ -85,30 +79,30 @@ ALWAYS_INLINE void NAME(max_vector)(ptrdiff_t rows, ptrdiff_t columns, const REA
     NAME(store_taps)(argmax, best_tap, count);
 }
 
-static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,
+static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,
                                  REAL *y, int32_t *argmax)
 {
-    const ptrdiff_t C = g->channels, row = g->width * C, top = out_row * g->stride_h - g->pad_top;
-    WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
-    for (ptrdiff_t j = 0; j < g->out_width; j++, y += C, argmax += C) {
-        const ptrdiff_t left = j * g->stride_w - g->pad_left;
-        WINDOW(left, g->size_w, g->width, kw_begin, kw_end);
+    const ptrdiff_t C = windows->channels, row = windows->width * C;
+    const ptrdiff_t top = out_row * windows->stride_h - windows->pad_top;
+    TAPS_INSIDE(top, windows->size_h, windows->height, kh_begin, kh_end);
+    for (ptrdiff_t j = 0; j < windows->out_width; j++, y += C, argmax += C) {
+        const ptrdiff_t left = j * windows->stride_w - windows->pad_left;
+        TAPS_INSIDE(left, windows->size_w, windows->width, kw_begin, kw_end);
         const REAL *window = x + (top + kh_begin) * row + (left + kw_begin) * C;
-        const ptrdiff_t first_tap = kh_begin * g->size_w + kw_begin;
+        const ptrdiff_t first_tap = kh_begin * windows->size_w + kw_begin;
         FOR_VECTORS(C, FOR_WINDOW(max_vector, kh_end - kh_begin, kw_end - kw_begin, window + c, row, C,
-                                  first_tap, g->size_w, count, y + c, argmax + c));
+                                  first_tap, windows->size_w, count, y + c, argmax + c));
     }
 }
 
-/* dx gets `gradient`; other windows may have added to it, unless this one is `alone` with its pixels, which are
- * then written for the first and only time. */
-ALWAYS_INLINE void NAME(give)(REAL *dx, vec gradient, ptrdiff_t count, int alone)
+/* dx gets `gradient`: added to what other windows gave, or, where windows are `disjoint`, in place of what was there. */
+ALWAYS_INLINE void NAME(give)(REAL *dx, vec gradient, ptrdiff_t count, int disjoint)
 {
-    NAME(store)(dx, alone ? gradient : gradient + NAME(load)(dx, count), count);
+    NAME(store)(dx, disjoint ? gradient : gradient + NAME(load)(dx, count), count);
 }
 
 ALWAYS_INLINE void NAME(max_backward_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *dy, const int32_t *argmax,
-                                             ptrdiff_t first_tap, ptrdiff_t tap_row, ptrdiff_t count, int alone,
+                                             ptrdiff_t first_tap, ptrdiff_t tap_row, ptrdiff_t count, int disjoint,
                                              REAL *dx, ptrdiff_t row, ptrdiff_t pixel)
 {
     const vec gradient = NAME(load)(dy, count);
@@ -116,22 +110,23 @@ ALWAYS_INLINE void NAME(max_backward_vector)(ptrdiff_t rows, ptrdiff_t columns, 
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++) {
             const mask tap = (mask){0} + (INTEGER)(first_tap + i * tap_row + j);
-            NAME(give)(dx + i * row + j * pixel, NAME(select)(best_tap == tap, gradient, (vec){0}), count, alone);
+            NAME(give)(dx + i * row + j * pixel, NAME(select)(best_tap == tap, gradient, (vec){0}), count, disjoint);
         }
 }
 
 static void NAME(max_pool2d_backward_row)(const REAL *dy, const int32_t *argmax,
-                                          const npcnn_windows *g, ptrdiff_t out_row, int alone, REAL *dx)
+                                          const npcnn_windows *windows, ptrdiff_t out_row, int disjoint, REAL *dx)
 {
-    const ptrdiff_t C = g->channels, row = g->width * C, top = out_row * g->stride_h - g->pad_top;
-    WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
-    for (ptrdiff_t j = 0; j < g->out_width; j++, dy += C, argmax += C) {
-        const ptrdiff_t left = j * g->stride_w - g->pad_left;
-        WINDOW(left, g->size_w, g->width, kw_begin, kw_end);
+    const ptrdiff_t C = windows->channels, row = windows->width * C;
+    const ptrdiff_t top = out_row * windows->stride_h - windows->pad_top;
+    TAPS_INSIDE(top, windows->size_h, windows->height, kh_begin, kh_end);
+    for (ptrdiff_t j = 0; j < windows->out_width; j++, dy += C, argmax += C) {
+        const ptrdiff_t left = j * windows->stride_w - windows->pad_left;
+        TAPS_INSIDE(left, windows->size_w, windows->width, kw_begin, kw_end);
         REAL *window = dx + (top + kh_begin) * row + (left + kw_begin) * C;
-        const ptrdiff_t first_tap = kh_begin * g->size_w + kw_begin;
+        const ptrdiff_t first_tap = kh_begin * windows->size_w + kw_begin;
         FOR_VECTORS(C, FOR_WINDOW(max_backward_vector, kh_end - kh_begin, kw_end - kw_begin, dy + c, argmax + c,
-                                  first_tap, g->size_w, count, alone, window + c, row, C));
+                                  first_tap, windows->size_w, count, disjoint, window + c, row, C));
     }
 }
 
@@ -156,46 +151,48 @@ ALWAYS_INLINE void NAME(avg_vector)(ptrdiff_t rows, ptrdiff_t columns, const REA
 }
 
 /* What the mean is divided by: all taps, or those inside the picture. */
-ALWAYS_INLINE REAL NAME(divisor)(const npcnn_windows *g, int count_include_pad, ptrdiff_t rows, ptrdiff_t columns)
+ALWAYS_INLINE REAL NAME(divisor)(const npcnn_windows *windows, int count_include_pad, ptrdiff_t rows, ptrdiff_t columns)
 {
-    return (REAL)(count_include_pad ? g->size_h * g->size_w : rows * columns);
+    return (REAL)(count_include_pad ? windows->size_h * windows->size_w : rows * columns);
 }
 
-static void NAME(avg_pool2d_row)(const REAL *x, const npcnn_windows *g, ptrdiff_t out_row,
+static void NAME(avg_pool2d_row)(const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,
                                  int count_include_pad, REAL *y)
 {
-    const ptrdiff_t C = g->channels, row = g->width * C, top = out_row * g->stride_h - g->pad_top;
-    WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
-    for (ptrdiff_t j = 0; j < g->out_width; j++, y += C) {
-        const ptrdiff_t left = j * g->stride_w - g->pad_left;
-        WINDOW(left, g->size_w, g->width, kw_begin, kw_end);
+    const ptrdiff_t C = windows->channels, row = windows->width * C;
+    const ptrdiff_t top = out_row * windows->stride_h - windows->pad_top;
+    TAPS_INSIDE(top, windows->size_h, windows->height, kh_begin, kh_end);
+    for (ptrdiff_t j = 0; j < windows->out_width; j++, y += C) {
+        const ptrdiff_t left = j * windows->stride_w - windows->pad_left;
+        TAPS_INSIDE(left, windows->size_w, windows->width, kw_begin, kw_end);
         const REAL *window = x + (top + kh_begin) * row + (left + kw_begin) * C;
-        const REAL divisor = NAME(divisor)(g, count_include_pad, kh_end - kh_begin, kw_end - kw_begin);
+        const REAL divisor = NAME(divisor)(windows, count_include_pad, kh_end - kh_begin, kw_end - kw_begin);
         FOR_VECTORS(C, FOR_WINDOW(avg_vector, kh_end - kh_begin, kw_end - kw_begin, window + c, row, C,
                                   divisor, count, y + c));
     }
 }
 
 ALWAYS_INLINE void NAME(avg_backward_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *dy, REAL divisor,
-                                             ptrdiff_t count, int alone, REAL *dx, ptrdiff_t row, ptrdiff_t pixel)
+                                             ptrdiff_t count, int disjoint, REAL *dx, ptrdiff_t row, ptrdiff_t pixel)
 {
     const vec share = NAME(load)(dy, count) / divisor;
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++)
-            NAME(give)(dx + i * row + j * pixel, share, count, alone);
+            NAME(give)(dx + i * row + j * pixel, share, count, disjoint);
 }
 
-static void NAME(avg_pool2d_backward_row)(const REAL *dy, const npcnn_windows *g, ptrdiff_t out_row,
-                                          int count_include_pad, int alone, REAL *dx)
+static void NAME(avg_pool2d_backward_row)(const REAL *dy, const npcnn_windows *windows, ptrdiff_t out_row,
+                                          int count_include_pad, int disjoint, REAL *dx)
 {
-    const ptrdiff_t C = g->channels, row = g->width * C, top = out_row * g->stride_h - g->pad_top;
-    WINDOW(top, g->size_h, g->height, kh_begin, kh_end);
-    for (ptrdiff_t j = 0; j < g->out_width; j++, dy += C) {
-        const ptrdiff_t left = j * g->stride_w - g->pad_left;
-        WINDOW(left, g->size_w, g->width, kw_begin, kw_end);
+    const ptrdiff_t C = windows->channels, row = windows->width * C;
+    const ptrdiff_t top = out_row * windows->stride_h - windows->pad_top;
+    TAPS_INSIDE(top, windows->size_h, windows->height, kh_begin, kh_end);
+    for (ptrdiff_t j = 0; j < windows->out_width; j++, dy += C) {
+        const ptrdiff_t left = j * windows->stride_w - windows->pad_left;
+        TAPS_INSIDE(left, windows->size_w, windows->width, kw_begin, kw_end);
         REAL *window = dx + (top + kh_begin) * row + (left + kw_begin) * C;
-        const REAL divisor = NAME(divisor)(g, count_include_pad, kh_end - kh_begin, kw_end - kw_begin);
+        const REAL divisor = NAME(divisor)(windows, count_include_pad, kh_end - kh_begin, kw_end - kw_begin);
         FOR_VECTORS(C, FOR_WINDOW(avg_backward_vector, kh_end - kh_begin, kw_end - kw_begin, dy + c,
-                                  divisor, count, alone, window + c, row, C));
+                                  divisor, count, disjoint, window + c, row, C));
     }
 }

@@ -1,4 +1,4 @@
-/* The transforms of Toom-Cook: y = output @ ((kernel @ g) * (input @ x)), see npcnn/toom_cook.py.
+/* The transforms of Toom-Cook: y = output @ ((kernel @ g) * (input @ x)), see npcnn/reference/toom_cook.py.
  *
  * Four outputs of a 1-D convolution with 3 (5) taps come from 6 (8) values, one per point, and as many
  * products; with 7 taps it is two outputs from 8.  Here are the sums before and behind those products.
@@ -9,25 +9,74 @@
  * coefficients, so a pair costs one sum over the even and one over the odd.  The compiler knows every
  * coefficient: multiplications by 1 and terms with 0 vanish.
  *
- * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
+ * variant.c includes this file for REAL = float only; NAME(f) is f_f32.
  */
 
 #define TOOM_COOK_MOST_POINTS 8
 
-/* Call `function` with the sizes and the table that belong to the number of taps, F(4, 3), F(4, 5) or F(2, 7). */
-#undef BY_TAPS
-#define BY_TAPS(taps, function, columns3, columns5, columns7, table, ...)                             \
+/* What the transforms carry of x, of dy and of w: numbers up to 2^40, which as a float's bits is this.  A product of two
+ * such numbers is 2^80, the transforms make it at most 2^10 times as large, and a sum of 2^30 of those is still below
+ * float's 2^128.  Without their sign, the bits of floats are ordered as the floats are, and infinity and NaN stand above
+ * all others. */
+#define LARGEST_BITS 0x53800000
+
+ALWAYS_INLINE int32_t NAME(is_too_large)(REAL x)
+{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (bits & 0x7fffffff) > LARGEST_BITS;
+}
+
+/* Sets *too_large if one of the numbers is. */
+static void NAME(toom_cook_look)(const REAL *x, ptrdiff_t count, int *too_large)
+{
+    int32_t found = 0;
+    for (ptrdiff_t i = 0; i < count; i++)
+        found |= NAME(is_too_large)(x[i]);
+    *too_large |= found;
+}
+
+/* copy_pixels, which looks at every number on its way. */
+static void NAME(toom_cook_copy)(const REAL *restrict x, const REAL *restrict relu_output, ptrdiff_t pixels,
+                                 ptrdiff_t channels, ptrdiff_t x_pixel, REAL *restrict to, ptrdiff_t to_pixel,
+                                 int *too_large)
+{
+    int32_t found = 0;
+    if (x_pixel == channels && to_pixel == channels) {      /* no gaps: one run */
+        channels *= pixels;
+        pixels = 1;
+    }
+    for (ptrdiff_t i = 0; i < pixels; i++, x += x_pixel, to += to_pixel)
+        if (relu_output) {
+            for (ptrdiff_t c = 0; c < channels; c++) {
+                to[c] = relu_output[c] > 0 ? x[c] : 0;
+                found |= NAME(is_too_large)(to[c]);
+            }
+            relu_output += x_pixel;
+        } else {
+            for (ptrdiff_t c = 0; c < channels; c++) {
+                to[c] = x[c];
+                found |= NAME(is_too_large)(x[c]);
+            }
+        }
+    *too_large |= found;
+}
+
+/* Call `function` with the table, and its numbers of rows and columns, that belong to the number of taps. */
+#define WITH_TABLE(function, table, ...)                                                              \
+    function((int)(sizeof (table) / sizeof (table)[0]), (int)(sizeof (table)[0] / sizeof (table)[0][0]), \
+             (table)[0], __VA_ARGS__)
+#define BY_TAPS(taps, function, tables, ...)                                                          \
     do {                                                                                              \
         if ((taps) == 3)                                                                              \
-            NAME(function)(6, columns3, table##_3[0], __VA_ARGS__);                                   \
+            WITH_TABLE(function, tables##_3, __VA_ARGS__);                                            \
         else if ((taps) == 5)                                                                         \
-            NAME(function)(8, columns5, table##_5[0], __VA_ARGS__);                                   \
+            WITH_TABLE(function, tables##_5, __VA_ARGS__);                                            \
         else                                                                                          \
-            NAME(function)(8, columns7, table##_7[0], __VA_ARGS__);                                   \
+            WITH_TABLE(function, tables##_7, __VA_ARGS__);                                            \
     } while (0)
 
 /* sum += coefficient * v, for a coefficient the compiler knows. */
-#undef ADD_TERM
 #define ADD_TERM(sum, coefficient, v)                                                                 \
     do {                                                                                              \
         if ((coefficient) == 1)                                                                       \
@@ -61,7 +110,7 @@ ALWAYS_INLINE void NAME(to_points)(const int points, const int terms, const doub
 }
 
 /* outputs = table @ values: from points to pixels. */
-ALWAYS_INLINE void NAME(from_points)(const int points, const int outputs, const double *table,
+ALWAYS_INLINE void NAME(from_points)(const int outputs, const int points, const double *table,
                                      const vec *value, vec *output)
 {
     vec sum[TOOM_COOK_MOST_POINTS], difference[TOOM_COOK_MOST_POINTS];
@@ -101,33 +150,33 @@ ALWAYS_INLINE void NAME(split)(const int points, const int terms, const double *
 static void NAME(toom_cook_input)(int taps, const REAL *x, ptrdiff_t x_step, ptrdiff_t count,
                                   REAL *v, ptrdiff_t v_step)
 {
-    BY_TAPS(taps, split, 6, 8, 8, toom_cook_input, x, x_step, count, v, v_step);
+    BY_TAPS(taps, NAME(split), toom_cook_input, x, x_step, count, v, v_step);
 }
 
 /* The output gradients of one tile, at their points, for the gradient of the weights. */
 static void NAME(toom_cook_gradient)(int taps, const REAL *dy, ptrdiff_t dy_step, ptrdiff_t count,
                                      REAL *v, ptrdiff_t v_step)
 {
-    BY_TAPS(taps, split, 4, 4, 2, toom_cook_gradient, dy, dy_step, count, v, v_step);
+    BY_TAPS(taps, NAME(split), toom_cook_gradient, dy, dy_step, count, v, v_step);
 }
 
 /* The weights at the points. */
 static void NAME(toom_cook_weights)(int taps, const REAL *w, ptrdiff_t w_step, ptrdiff_t count,
                                     REAL *u, ptrdiff_t u_step)
 {
-    BY_TAPS(taps, split, 3, 5, 7, toom_cook_weights, w, w_step, count, u, u_step);
+    BY_TAPS(taps, NAME(split), toom_cook_weights, w, w_step, count, u, u_step);
 }
 
 /* The first `lines` outputs of one tile from the products at the points, then bias and ReLU, for a vector of
  * channels of one pixel, of which `count` exist. */
-ALWAYS_INLINE void NAME(join_vector)(const int points, const int outputs, const double *table,
+ALWAYS_INLINE void NAME(join_vector)(const int outputs, const int points, const double *table,
                                      const REAL *m, ptrdiff_t m_step, REAL *y, ptrdiff_t y_step, ptrdiff_t count,
                                      ptrdiff_t lines, vec bias, int relu)
 {
     vec value[TOOM_COOK_MOST_POINTS], output[TOOM_COOK_MOST_POINTS];
     UNROLL for (int p = 0; p < points; p++)
         value[p] = *(const vec_unaligned *)(m + p * m_step);
-    NAME(from_points)(points, outputs, table, value, output);
+    NAME(from_points)(outputs, points, table, value, output);
     UNROLL for (int i = 0; i < outputs; i++) {
         output[i] += bias;
         if (relu)
@@ -137,7 +186,7 @@ ALWAYS_INLINE void NAME(join_vector)(const int points, const int outputs, const 
     }
 }
 
-ALWAYS_INLINE void NAME(join)(const int points, const int outputs, const double *table,
+ALWAYS_INLINE void NAME(join)(const int outputs, const int points, const double *table,
                               const REAL *m, ptrdiff_t m_step, ptrdiff_t m_pixel, ptrdiff_t pixels, ptrdiff_t channels,
                               REAL *y, ptrdiff_t y_step, ptrdiff_t y_pixel, ptrdiff_t lines,
                               const REAL *bias, int relu)
@@ -148,7 +197,7 @@ ALWAYS_INLINE void NAME(join)(const int points, const int outputs, const double 
         if (bias)
             bias_vec = NAME(load)(bias + c, count);
         for (ptrdiff_t i = 0; i < pixels; i++)
-            NAME(join_vector)(points, outputs, table, m + i * m_pixel + c, m_step,
+            NAME(join_vector)(outputs, points, table, m + i * m_pixel + c, m_step,
                               y + i * y_pixel + c, y_step, count, lines, bias_vec, relu);
     }
 }
@@ -158,19 +207,19 @@ static void NAME(toom_cook_output)(int taps, const REAL *m, ptrdiff_t m_step, pt
                                    ptrdiff_t pixels, ptrdiff_t channels, REAL *y, ptrdiff_t y_step, ptrdiff_t y_pixel,
                                    ptrdiff_t lines, const REAL *bias, int relu)
 {
-    BY_TAPS(taps, join, 4, 4, 2, toom_cook_output, m, m_step, m_pixel, pixels, channels,
+    BY_TAPS(taps, NAME(join), toom_cook_output, m, m_step, m_pixel, pixels, channels,
             y, y_step, y_pixel, lines, bias, relu);
 }
 
 /* dw[t] = table[t] @ du over `count` numbers side by side, a multiple of the vector length. */
-ALWAYS_INLINE void NAME(join_weights)(const int points, const int taps, const double *table, const REAL *du,
+ALWAYS_INLINE void NAME(join_weights)(const int taps, const int points, const double *table, const REAL *du,
                                       ptrdiff_t du_step, ptrdiff_t count, REAL *dw, ptrdiff_t dw_step)
 {
     for (ptrdiff_t i = 0; i < count; i += VECTOR_LENGTH) {
         vec value[TOOM_COOK_MOST_POINTS], output[TOOM_COOK_MOST_POINTS];
         UNROLL for (int p = 0; p < points; p++)
             value[p] = *(const vec_unaligned *)(du + p * du_step + i);
-        NAME(from_points)(points, taps, table, value, output);
+        NAME(from_points)(taps, points, table, value, output);
         UNROLL for (int t = 0; t < taps; t++)
             *(vec_unaligned *)(dw + t * dw_step + i) = output[t];
     }
@@ -180,5 +229,5 @@ ALWAYS_INLINE void NAME(join_weights)(const int points, const int taps, const do
 static void NAME(toom_cook_weight_gradient)(int taps, const REAL *du, ptrdiff_t du_step, ptrdiff_t count,
                                             REAL *dw, ptrdiff_t dw_step)
 {
-    BY_TAPS(taps, join_weights, 3, 5, 7, toom_cook_weight_gradient, du, du_step, count, dw, dw_step);
+    BY_TAPS(taps, NAME(join_weights), toom_cook_weight_gradient, du, du_step, count, dw, dw_step);
 }

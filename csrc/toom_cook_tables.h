@@ -1,4 +1,4 @@
-/* Written by `python -m npcnn.toom_cook`; npcnn/toom_cook.py explains and derives the numbers. */
+/* The text that `header` of npcnn/reference/toom_cook.py returns, which explains and derives the numbers. */
 #ifndef NPCNN_TOOM_COOK_TABLES_H
 #define NPCNN_TOOM_COOK_TABLES_H
 

@@ -23,9 +23,10 @@
 #include "simd.h"
 #include "gemm.inc.c"
 #include "pooling.inc.c"
+#include "activations.inc.c"
+#include "updates.inc.c"
+#include "copies_and_sums.inc.c"
 #include "toom_cook.inc.c"
-#include "elementwise.inc.c"
-enum { VECTOR_LENGTH_F32 = VECTOR_LENGTH };
 #undef REAL
 #undef INTEGER
 #undef SUFFIX
@@ -36,33 +37,16 @@ enum { VECTOR_LENGTH_F32 = VECTOR_LENGTH };
 #include "simd.h"
 #include "gemm.inc.c"
 #include "pooling.inc.c"
-#include "toom_cook.inc.c"
-#include "elementwise.inc.c"
-enum { VECTOR_LENGTH_F64 = VECTOR_LENGTH };
+#include "activations.inc.c"
+#include "updates.inc.c"
+#include "copies_and_sums.inc.c"
 
-#define TABLE(suffix, length)                                                                          \
-    {                                                                                                  \
-        .vector_length = length,                                                                       \
-        .gemm = gemm_##suffix,                                                                         \
-        .max_pool2d_row = max_pool2d_row_##suffix,                                                     \
-        .max_pool2d_backward_row = max_pool2d_backward_row_##suffix,                                   \
-        .avg_pool2d_row = avg_pool2d_row_##suffix,                                                     \
-        .avg_pool2d_backward_row = avg_pool2d_backward_row_##suffix,                                   \
-        .toom_cook_input = toom_cook_input_##suffix,                                                   \
-        .toom_cook_gradient = toom_cook_gradient_##suffix,                                             \
-        .toom_cook_weights = toom_cook_weights_##suffix,                                               \
-        .toom_cook_weight_gradient = toom_cook_weight_gradient_##suffix,                               \
-        .toom_cook_output = toom_cook_output_##suffix,                                                 \
-        .relu = relu_##suffix,                                                                         \
-        .relu_backward = relu_backward_##suffix,                                                       \
-        .copy_pixels = copy_pixels_##suffix,                                                           \
-        .add = add_##suffix,                                                                           \
-        .add_rows = add_rows_##suffix,                                                                 \
-        .adam_step = adam_step_##suffix,                                                               \
-    }
+#define OF_FLOAT(name, arguments) .name = name##_f32,
+#define OF_DOUBLE(name, arguments) .name = name##_f64,
 
 const npcnn_kernels JOIN(npcnn_kernels, VARIANT) = {
     .name = QUOTE(VARIANT),
-    .f32 = TABLE(f32, VECTOR_LENGTH_F32),
-    .f64 = TABLE(f64, VECTOR_LENGTH_F64),
+    .vector_bytes = VECTOR_BYTES,
+    .f32 = {NPCNN_KERNELS(OF_FLOAT, float) NPCNN_KERNELS_OF_FLOAT(OF_FLOAT)},
+    .f64 = {NPCNN_KERNELS(OF_DOUBLE, double)},
 };

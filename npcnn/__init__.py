@@ -30,7 +30,6 @@ from npcnn import (
     optimizers,
     schedules,
     summary,
-    toom_cook,
     weights,
 )
 from npcnn.config import get_num_threads, set_num_threads, show_config
@@ -101,7 +100,6 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "summary",
-    "toom_cook",
     "train",
     "weights",
 ]

@@ -9,7 +9,7 @@ from drawn import assert_equal_arrays, conv1d_configuration, conv2d_configuratio
 
 from npcnn import functional, reference
 from npcnn.functional.toom_cook import spent_multiplications
-from npcnn.toom_cook import OUTPUTS, POINTS, header, multiplications, transforms
+from npcnn.reference.toom_cook import OUTPUTS, POINTS, header, multiplications, transforms
 
 F_OF = [
     (outputs, taps, points)

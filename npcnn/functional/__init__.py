@@ -22,42 +22,19 @@ Arguments named `out` take arrays to write the result into, as in NumPy; they
 save the allocation in a training loop and nothing else.
 """
 
-from npcnn.functional.activations import log_softmax, relu, relu_backward, softmax
-from npcnn.functional.convolution import (
-    conv1d,
-    conv1d_backward,
-    conv2d,
-    conv2d_backward,
-    conv2d_max_pool2d,
-    conv2d_max_pool2d_backward,
-)
-from npcnn.functional.losses import softmax_cross_entropy
-from npcnn.functional.pooling import (
-    avg_pool2d,
-    avg_pool2d_backward,
-    max_pool2d,
-    max_pool2d_backward,
-)
-from npcnn.functional.updates import adam_step
-from npcnn.functional.windows import WindowGeometry, window_geometry
+from npcnn.functional import activations, convolution, losses, pooling, updates, windows
+from npcnn.functional.activations import *  # noqa: F403
+from npcnn.functional.convolution import *  # noqa: F403
+from npcnn.functional.losses import *  # noqa: F403
+from npcnn.functional.pooling import *  # noqa: F403
+from npcnn.functional.updates import *  # noqa: F403
+from npcnn.functional.windows import *  # noqa: F403
 
 __all__ = [
-    "WindowGeometry",
-    "adam_step",
-    "avg_pool2d",
-    "avg_pool2d_backward",
-    "conv1d",
-    "conv1d_backward",
-    "conv2d",
-    "conv2d_backward",
-    "conv2d_max_pool2d",
-    "conv2d_max_pool2d_backward",
-    "log_softmax",
-    "max_pool2d",
-    "max_pool2d_backward",
-    "relu",
-    "relu_backward",
-    "softmax",
-    "softmax_cross_entropy",
-    "window_geometry",
+    *activations.__all__,
+    *convolution.__all__,
+    *losses.__all__,
+    *pooling.__all__,
+    *updates.__all__,
+    *windows.__all__,
 ]

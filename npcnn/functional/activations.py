@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
 from npcnn.functional.checks import exact_shape, float_array, output_array, same_dtype
-from npcnn.kernels import elementwise as elementwise_kernels
+from npcnn.kernels import activations as kernels
+
+__all__ = ["log_softmax", "relu", "relu_backward", "softmax"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -42,7 +44,7 @@ def relu(x: Array, *, out: Array | None = None) -> Array:
     """
     x = float_array(x, "x", None)
     y = output_array(out, "out", x.shape, x.dtype, in_place=(x,))
-    elementwise_kernels.relu(x.reshape(-1), y.reshape(-1))
+    kernels.relu(x.reshape(-1), y.reshape(-1))
     return y
 
 
@@ -79,7 +81,7 @@ def relu_backward(dy: Array, y: Array, *, out: Array | None = None) -> Array:
     same_dtype(y, "y", dy, "dy")
     exact_shape(y, "y", dy.shape, "the shape of dy")
     dx = output_array(out, "out", dy.shape, dy.dtype, in_place=(dy, y))
-    elementwise_kernels.relu_backward(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
+    kernels.relu_backward(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
     return dx
 
 

@@ -50,6 +50,15 @@ from npcnn.functional.windows import (
 )
 from npcnn.kernels import convolution as kernels
 
+__all__ = [
+    "conv1d",
+    "conv1d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_max_pool2d",
+    "conv2d_max_pool2d_backward",
+]
+
 Array: TypeAlias = NDArray[Any]
 Gradients: TypeAlias = tuple[Array | None, Array, Array]
 

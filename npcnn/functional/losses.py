@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.activations import log_softmax
 
+__all__ = ["softmax_cross_entropy"]
+
 
 def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[float, NDArray[Any]]:
     """Mean cross-entropy of softmax(logits) against labels, and its gradient.

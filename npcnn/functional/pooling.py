@@ -17,6 +17,8 @@ from npcnn.functional.checks import boolean, contiguous, exact_shape, float_arra
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
 from npcnn.kernels import pooling as kernels
 
+__all__ = ["avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
+
 Array: TypeAlias = NDArray[Any]
 
 

@@ -2,9 +2,9 @@
 
 "im2col" multiplies as often as the definition says: a matrix product over im2col tiles in two dimensions; in
 one dimension, where the name is kept so that the choice is alike, over lines of the picture, without any im2col
-matrix.  "toom_cook" multiplies about half as often (`npcnn.toom_cook` explains how) for some rounding: its largest
-error stays under 1e-5 of the largest output, where im2col's is about 1e-6.  "auto" takes it where it is faster, and
-never in float64, so that gradient checks see the exact algorithm.
+matrix.  "toom_cook" multiplies about half as often (`npcnn.reference.toom_cook` explains how) for some rounding: its
+largest error stays under 1e-5 of the largest output, where im2col's is about 1e-6.  "auto" takes it where it is faster,
+and never in float64, so that gradient checks see the exact algorithm.
 
 Toom-Cook works along one axis: along the height of a KH x KW kernel when KH is 3, 5 or 7, where it reads and
 writes whole rows of the picture as they lie in memory, else along its width when KW is.  Over the taps across that
@@ -27,7 +27,7 @@ from npcnn.functional.checks import padded_to_vectors
 from npcnn.functional.pooling import max_pool2d, max_pool2d_backward, wrong_argmax
 from npcnn.functional.windows import WindowGeometry, window_geometry
 from npcnn.kernels import toom_cook as kernels
-from npcnn.toom_cook import OUTPUTS, POINTS, multiplications
+from npcnn.reference.toom_cook import OUTPUTS, POINTS, multiplications
 
 Array: TypeAlias = NDArray[Any]
 Algorithm: TypeAlias = Literal["auto", "im2col", "toom_cook"]
@@ -136,7 +136,7 @@ def conv2d(
     skipped = np.ones(len(x), np.uint8)
     if u is not None:
         windows = _pooling_windows(pooling, x, w, geometry)
-        kernels.conv(x, u, b, along == "height", *_taps_and_pads(w, geometry, along), relu, windows, y, argmax, skipped)
+        kernels.conv2d(x, u, b, _kernel_taps(w, geometry, along), relu, windows, y, argmax, skipped)
     left = np.flatnonzero(skipped)
     if len(left):
         part = _tap_by_tap(x[left], w, b, geometry)
@@ -164,9 +164,9 @@ def conv2d_backward(
     skipped = np.zeros(len(x), np.uint8)
     # Where the weights cannot be carried, dw and db are those that Toom-Cook gives all the same.
     at_points = dx if u_flipped is not None else None
-    wrong = kernels.conv_backward(
-        dy, x, u_flipped, relu_output, along == "height", *_taps_and_pads(w, geometry, along),
-        _pooling_windows(pooling, x, w, geometry), argmax, at_points, _taps_first(dw, along), db, skipped,
+    wrong = kernels.conv2d_backward(
+        dy, x, u_flipped, relu_output, _kernel_taps(w, geometry, along), _pooling_windows(pooling, x, w, geometry),
+        argmax, at_points, _taps_first(dw, along), db, skipped,
     )  # fmt: skip
     if wrong and pooling is not None and argmax is not None:
         raise wrong_argmax(argmax, pooling)
@@ -232,11 +232,15 @@ def _taps_first(w: Array, along: str | None) -> Array:
     return w.swapaxes(0, 1) if along == "width" else w
 
 
-def _taps_and_pads(w: Array, geometry: WindowGeometry, along: str | None) -> tuple[int, int, int, int]:
-    """Return the taps along and across the axis, the padding before the first line, and before a line's first pixel."""
+def _kernel_taps(w: Array, geometry: WindowGeometry, along: str | None) -> dict[str, int]:
+    """Return what a kernel has to know of the taps: those along the axis, those across it, and the padding before."""
     KH, KW = w.shape[:2]
     (top, _), (left, _) = geometry.padding
-    return (KW, KH, left, top) if along == "width" else (KH, KW, top, left)
+    taps, pad, across, cross_pad = (KW, left, KH, top) if along == "width" else (KH, top, KW, left)
+    return {
+        "along_height": along == "height", "along": taps, "pad": pad, "across": across, "cross_pad": cross_pad,
+        "outputs": OUTPUTS[taps],
+    }  # fmt: skip
 
 
 def _at_points(w: Array) -> Array | None:

@@ -7,7 +7,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from npcnn.functional.checks import exact_shape, float_array, output_array, same_dtype
-from npcnn.kernels import elementwise as elementwise_kernels
+from npcnn.kernels import updates as kernels
+
+__all__ = ["adam_step"]
 
 
 def adam_step(
@@ -61,6 +63,6 @@ def adam_step(
     m = output_array(m, "m", param.shape, param.dtype, inputs=(grad, param))
     v = output_array(v, "v", param.shape, param.dtype, inputs=(grad, param, m))
     # 1 - beta is formed here, in float64: in float32, 1 - 0.99999999 is 0.
-    elementwise_kernels.adam_step(
+    kernels.adam_step(
         param.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1), step_size, 1 - beta1, 1 - beta2, eps
     )

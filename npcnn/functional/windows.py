@@ -22,6 +22,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from npcnn.errors import ShapeError
 from npcnn.functional.checks import integer, pair
 
+__all__ = ["WindowGeometry", "window_geometry"]
+
 IntOrPair: TypeAlias = int | tuple[int, int]
 Padding: TypeAlias = Literal["same", "valid"] | int | tuple[tuple[int, int], tuple[int, int]]
 Padding1D: TypeAlias = Literal["same", "valid"] | int | tuple[int, int]

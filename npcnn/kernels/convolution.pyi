@@ -6,7 +6,7 @@ def conv2d(
     x: NDArray[Any],
     w: NDArray[Any],
     b: NDArray[Any] | None,
-    g: dict[str, int],
+    windows: dict[str, int],
     relu: bool,
     y: NDArray[Any],
 ) -> None: ...
@@ -15,7 +15,7 @@ def conv2d_backward(
     x: NDArray[Any],
     w_transposed: NDArray[Any],
     relu_output: NDArray[Any] | None,
-    g: dict[str, int],
+    windows: dict[str, int],
     dx: NDArray[Any] | None,
     dw: NDArray[Any],
     db: NDArray[Any],

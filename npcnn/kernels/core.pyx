@@ -27,7 +27,7 @@ cdef extern from "stdlib.h" nogil:
     int posix_memalign(void** buffer, size_t alignment, size_t size)
 
 
-cdef const Kernels* active() noexcept nogil:
+cdef const Kernels* active "npcnn_in_use"() noexcept nogil:
     return npcnn_active()
 
 

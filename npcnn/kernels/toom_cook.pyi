@@ -2,15 +2,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-def conv(
+def conv2d(
     x: NDArray[Any],
     u: NDArray[Any],
     b: NDArray[Any] | None,
-    along_height: bool,
-    taps: int,
-    cross_taps: int,
-    pad: int,
-    cross_pad: int,
+    taps: dict[str, int],
     relu: bool,
     pooling: dict[str, int],
     y: NDArray[Any],
@@ -18,16 +14,12 @@ def conv(
     skipped: NDArray[Any],
 ) -> None: ...
 def weights_at_points(w: NDArray[Any], u: NDArray[Any]) -> bool: ...
-def conv_backward(
+def conv2d_backward(
     dy: NDArray[Any],
     x: NDArray[Any],
     u_flipped: NDArray[Any] | None,
     relu_output: NDArray[Any] | None,
-    along_height: bool,
-    taps: int,
-    cross_taps: int,
-    pad: int,
-    cross_pad: int,
+    taps: dict[str, int],
     pooling: dict[str, int],
     argmax: NDArray[Any] | None,
     dx: NDArray[Any] | None,

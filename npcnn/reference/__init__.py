@@ -10,7 +10,9 @@ is in the docstring and the code uses its letters.
 windows.py         where sliding windows lie: padding and output size
 convolution.py     conv2d, conv1d; im2col, col2im: convolution as a matrix product
 pooling.py         max_pool2d, avg_pool2d
-activations.py     relu, softmax, log_softmax, softmax_cross_entropy
+activations.py     relu, softmax, log_softmax
+losses.py          softmax_cross_entropy
+toom_cook.py       the transforms of convolution with fewer multiplications
 =================  =========================================================
 
 A definition is not a door: these functions trust their input, apart from
@@ -20,35 +22,10 @@ the dtype they are given; use float64 when the result is to be the truth.
 NumPy is the only import.
 """
 
-from npcnn.reference.activations import (
-    log_softmax,
-    relu,
-    relu_backward,
-    softmax,
-    softmax_cross_entropy,
-)
-from npcnn.reference.convolution import col2im, conv1d, conv1d_backward, conv2d, conv2d_backward, im2col
-from npcnn.reference.pooling import (
-    avg_pool2d,
-    avg_pool2d_backward,
-    max_pool2d,
-    max_pool2d_backward,
-)
+from npcnn.reference import activations, convolution, losses, pooling
+from npcnn.reference.activations import *  # noqa: F403
+from npcnn.reference.convolution import *  # noqa: F403
+from npcnn.reference.losses import *  # noqa: F403
+from npcnn.reference.pooling import *  # noqa: F403
 
-__all__ = [
-    "avg_pool2d",
-    "avg_pool2d_backward",
-    "col2im",
-    "conv1d",
-    "conv1d_backward",
-    "conv2d",
-    "conv2d_backward",
-    "im2col",
-    "log_softmax",
-    "max_pool2d",
-    "max_pool2d_backward",
-    "relu",
-    "relu_backward",
-    "softmax",
-    "softmax_cross_entropy",
-]
+__all__ = [*activations.__all__, *convolution.__all__, *losses.__all__, *pooling.__all__]

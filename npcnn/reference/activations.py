@@ -1,10 +1,8 @@
-"""ReLU, softmax and the cross-entropy loss, with their gradients, as their definitions.
+"""ReLU and softmax, with their gradients, as their definitions.
 
 The only subtlety lies in the exponentials.  exp overflows beyond about 88 in
 float32 and 709 in float64, so softmax first subtracts the largest logit, which
-changes nothing: exp(z - m) / sum(exp(z - m)) = exp(z) / sum(exp(z)).  And the
-loss never takes the log of a softmax, which may have rounded to zero; it uses
-log-sum-exp, log(sum(exp(z))) = m + log(sum(exp(z - m))).
+changes nothing: exp(z - m) / sum(exp(z - m)) = exp(z) / sum(exp(z)).
 """
 
 from __future__ import annotations
@@ -13,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = ["log_softmax", "relu", "relu_backward", "softmax"]
 
 
 def relu(x: NDArray[Any]) -> NDArray[Any]:
@@ -114,41 +114,3 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_p: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return log_p
-
-
-def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.integer]) -> tuple[float, NDArray[Any]]:
-    """Mean cross-entropy of the softmax of `logits`, and its gradient.
-
-    loss          = mean over n of -log p[n, labels[n]]
-    dlogits[n, k] = (p[n, k] - [k == labels[n]]) / N
-
-    Parameters
-    ----------
-    logits : ndarray, shape (N, classes)
-        The scores.
-    labels : ndarray of int, shape (N,)
-        The true classes.
-
-    Returns
-    -------
-    loss : float
-        Mean over the batch; 0.0 for an empty one.
-    dlogits : ndarray, shape (N, classes)
-        The gradient of the loss with respect to the logits.
-
-    Examples
-    --------
-    >>> from npcnn import reference
-    >>> loss, dlogits = reference.softmax_cross_entropy(np.zeros((1, 4)), np.array([2]))
-    >>> round(loss, 6)   # log 4
-    1.386294
-    >>> dlogits
-    array([[ 0.25,  0.25, -0.75,  0.25]])
-    """
-    N = max(len(logits), 1)
-    samples = np.arange(len(logits))
-    loss = -log_softmax(logits)[samples, labels].sum() / N
-    dlogits = softmax(logits)
-    dlogits[samples, labels] -= 1
-    dlogits /= N
-    return float(loss), dlogits

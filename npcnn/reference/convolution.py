@@ -32,6 +32,8 @@ from npcnn.reference.windows import (
     picture_windows,
 )
 
+__all__ = ["col2im", "conv1d", "conv1d_backward", "conv2d", "conv2d_backward", "im2col"]
+
 
 def conv2d(
     x: NDArray[Any],

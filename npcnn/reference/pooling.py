@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from npcnn.reference.windows import AxisWindows, IntOrPair, Padding2D, as_pair, picture_windows
 
+__all__ = ["avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
+
 
 def max_pool2d(
     x: NDArray[Any],

@@ -1,20 +1,7 @@
-/* Loops over flat arrays: ReLU, sums, and the Adam update.  The compiler turns each into vectors.
+/* Copies and sums that the kernels share; the compiler turns most loops into vectors.
  *
  * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
-
-static void NAME(relu)(const REAL *x, REAL *y, ptrdiff_t count)
-{
-    for (ptrdiff_t i = 0; i < count; i++)
-        y[i] = x[i] < 0 ? 0 : x[i];             /* this way round NaN stays NaN */
-}
-
-/* dx = dy where the ReLU let its input through.  y > 0 tells, so the input itself need not be kept. */
-static void NAME(relu_backward)(const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count)
-{
-    for (ptrdiff_t i = 0; i < count; i++)
-        dx[i] = y[i] > 0 ? dy[i] : 0;
-}
 
 /* Copy pixels that lie x_pixel apart to places to_pixel apart; with relu_output, which lies like x, a number
  * becomes 0 where the ReLU stopped it. */
@@ -56,19 +43,5 @@ static void NAME(add_rows)(const REAL *restrict x, ptrdiff_t rows, ptrdiff_t col
             NAME(add_exactly)(&sum, &lost, piece);
         }
         NAME(store)(total + j, NAME(load)(total + j, count) + sum, count);
-    }
-}
-
-/* Kingma & Ba, "Adam", 2015, algorithm 1 in the efficient order of section 2: the bias corrections of
- * m and v are folded into step_size by the caller, who also forms new1 = 1 - beta1 and new2 = 1 - beta2, in double:
- * in float, 1 - 0.99999999 is 0. */
-static void NAME(adam_step)(REAL *restrict p, const REAL *restrict grad, REAL *restrict m, REAL *restrict v,
-                            ptrdiff_t count, REAL step_size, REAL new1, REAL new2, REAL eps)
-{
-    for (ptrdiff_t i = 0; i < count; i++) {
-        m[i] += new1 * (grad[i] - m[i]);
-        v[i] += new2 * (grad[i] * grad[i] - v[i]);
-        p[i] -= step_size * m[i] / (sizeof(REAL) == sizeof(float) ? (REAL)sqrtf((float)v[i]) + eps
-                                                                  : (REAL)sqrt((double)v[i]) + eps);
     }
 }

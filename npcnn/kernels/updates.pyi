@@ -2,8 +2,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-def relu(x: NDArray[Any], y: NDArray[Any]) -> None: ...
-def relu_backward(dy: NDArray[Any], y: NDArray[Any], dx: NDArray[Any]) -> None: ...
 def adam_step(
     p: NDArray[Any],
     grad: NDArray[Any],

@@ -81,7 +81,7 @@ def transforms(outputs: int, taps: int, points: tuple[int | Fraction, ...]) -> T
     --------
     F(2, 3), of Lavin & Gray: 4 multiplications instead of 6.
 
-    >>> from npcnn.toom_cook import transforms
+    >>> from npcnn.reference.toom_cook import transforms
     >>> t = transforms(2, 3, (0, 1, -1))
     >>> [[int(v) for v in row] for row in t.input]
     [[-1, 0, 1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]
@@ -119,7 +119,7 @@ def multiplications(outputs: int, taps: int) -> Fraction:
 
     Examples
     --------
-    >>> from npcnn.toom_cook import multiplications
+    >>> from npcnn.reference.toom_cook import multiplications
     >>> str(multiplications(4, 5))
     '2'
     """
@@ -149,12 +149,12 @@ def header() -> str:
 
     Examples
     --------
-    >>> from npcnn.toom_cook import header
+    >>> from npcnn.reference.toom_cook import header
     >>> header().splitlines()[-1]
     '#endif'
     """
     lines = [
-        "/* Written by `python -m npcnn.toom_cook`; npcnn/toom_cook.py explains and derives the numbers. */",
+        "/* The text that `header` of npcnn/reference/toom_cook.py returns, which explains and derives the numbers. */",
         "#ifndef NPCNN_TOOM_COOK_TABLES_H",
         "#define NPCNN_TOOM_COOK_TABLES_H",
     ]
@@ -182,7 +182,3 @@ def _table(name: str, matrix: Matrix) -> list[str]:
 
 def _literal(value: Fraction) -> str:
     return str(value) if value.denominator == 1 else f"{value.numerator}.0 / {value.denominator}"
-
-
-if __name__ == "__main__":
-    print(header())
