@@ -30,13 +30,7 @@ from npcnn.functional.checks import (
     same_dtype,
     weights,
 )
-from npcnn.functional.pooling import (
-    checked_argmax,
-    max_pool2d,
-    max_pool2d_backward,
-    pool_geometry,
-    pooled_outputs,
-)
+from npcnn.functional.pooling import checked_argmax, max_pool2d, max_pool2d_backward, pool_geometry, pooled_outputs
 from npcnn.functional.toom_cook import Algorithm, chosen_algorithm
 from npcnn.functional.windows import (
     Axis,
