@@ -22,6 +22,20 @@ def assert_equal_arrays(got, expected, dtype):
         assert np.abs(got - expected).max() <= tolerance(dtype) * largest
 
 
+def cast(dtype, *arrays):
+    """Return the arrays in another type."""
+    return [array.astype(dtype) for array in arrays]
+
+
+def small(configuration, seed):
+    """Return the first configuration from this seed on whose arrays have 1 to 400 numbers."""
+    while True:
+        drawn = configuration(seed)
+        if all(0 < array.size < 400 for array in drawn if isinstance(array, np.ndarray)):
+            return drawn
+        seed += 1000
+
+
 def _padding(rng, window_limit):
     kind = rng.integers(4)
     if kind < 2:
@@ -36,7 +50,8 @@ def _pair(rng, low, high):
     return pair if rng.random() < 0.5 else pair[0]
 
 
-def _as_pair(value):
+def as_pair(value):
+    """Return (value, value), or a pair as it is."""
     return value if isinstance(value, tuple) else (value, value)
 
 
@@ -58,7 +73,7 @@ def conv2d_configuration(seed):
     N = int(rng.choice([0, 1, 2, 3, 5], p=[0.05, 0.2, 0.3, 0.3, 0.15]))
     C_in, C_out = (int(c) for c in rng.choice([1, 2, 3, 4, 7, 8, 10, 16, 17, 33, 40, 70], 2))
     x = rng.standard_normal((N, *picture, C_in))
-    w = rng.standard_normal((*_as_pair(size), C_in, C_out))
+    w = rng.standard_normal((*as_pair(size), C_in, C_out))
     return x, w, rng.standard_normal(C_out), options
 
 
@@ -117,5 +132,5 @@ def _fits(picture, size, padding, dilation):
         if padding == "valid"
         else ((2 * padding,) * 2 if isinstance(padding, int) else tuple(sum(side) for side in padding))
     )
-    spans = [(k - 1) * d + 1 for k, d in zip(_as_pair(size), _as_pair(dilation), strict=True)]
+    spans = [(k - 1) * d + 1 for k, d in zip(as_pair(size), as_pair(dilation), strict=True)]
     return all(length + pad >= span for length, pad, span in zip(picture, pads, spans, strict=True))

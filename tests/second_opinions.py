@@ -1,10 +1,11 @@
 """Truths that share no code with npcnn, for the tests to hold its functions against.
 
-Central differences, the padding rule in the form TensorFlow's documentation gives it, windows by
-np.pad and sliding views, and drawn geometries to try them on.
+Central differences, the padding rule in the form TensorFlow's documentation gives it, and windows by
+np.pad and sliding views.
 """
 
 import numpy as np
+from drawn import as_pair
 
 
 def central_difference(loss, array, step=1e-5):
@@ -31,6 +32,7 @@ def tensorflow_same(length, size, stride, dilation):
 
 def second_opinion_windows(x, size, stride, padding, dilation, fill=0.0):
     """Every window of the padded pictures, shape (N, OH, OW, C, KH, KW)."""
+    size, stride, dilation = as_pair(size), as_pair(stride), as_pair(dilation)
     if padding == "same":
         padding = [tensorflow_same(x.shape[1 + a], size[a], stride[a], dilation[a]) for a in (0, 1)]
     elif padding == "valid":
@@ -41,17 +43,3 @@ def second_opinion_windows(x, size, stride, padding, dilation, fill=0.0):
     spans = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(1, 2))
     return windows[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
-
-
-def random_geometry(rng):
-    """Shapes and options such that every window fits."""
-    size = tuple(int(k) for k in rng.integers(1, 5, 2))
-    dilation = tuple(int(d) for d in rng.integers(1, 3, 2))
-    stride = tuple(int(s) for s in rng.integers(1, 4, 2))
-    kind = rng.integers(4)
-    span = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
-    low = (1, 1) if kind == 0 else span
-    picture = tuple(int(n + rng.integers(5)) for n in low)
-    sides = tuple(tuple(int(p) for p in rng.integers(0, 3, 2)) for _ in range(2))
-    padding = ["same", "valid", int(rng.integers(3)), sides][kind]
-    return picture, size, {"stride": stride, "padding": padding, "dilation": dilation}

@@ -285,3 +285,17 @@ def test_wrong_dtype_is_refused(rng):
         net.forward(np.zeros((1, 24, 24, 3)))
     with pytest.raises(nn.DTypeError, match="astype"):
         net.forward(np.zeros((1, 24, 24, 3), np.uint8))
+
+
+@pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
+def test_gradients_under_gradcheck(make, shape, rng):
+    report = nn.gradcheck(make(), rng.standard_normal((2, *shape)), tolerance=1e-7, max_elements=60)
+    assert report.ok, report
+
+
+@pytest.mark.parametrize("model", nn.models.MODELS)
+def test_gradients_of_networks_under_gradcheck(model, rng):
+    net = nn.models.MODELS[model](rng=rng, dtype=np.float64)
+    x = rng.standard_normal((1, 24, 24, 3))
+    report = nn.gradcheck(net, x, tolerance=1e-6, max_elements=12 if model == "separable" else 3)
+    assert report.ok, report
