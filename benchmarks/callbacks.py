@@ -1,4 +1,4 @@
-"""Show what checkpoints and metrics cost a training at their default rhythm: the share of its time.
+"""Show what checkpoints and metrics cost a training at their default intervals: the share of its time.
 
 Each callback's calls are timed inside one real training, with everything that examples/train_cifar.py writes; the
 length of the gradient, which `fit` itself works out for the metrics, by repeating it.

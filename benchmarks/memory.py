@@ -1,7 +1,7 @@
 """Memory of a training process, and the time of the import, beside NumPy alone.
 
 Every figure comes from a fresh process: the peak of its resident memory after the import, and after ten training steps
-of the article's network with batch 128; and the seconds its import takes, median of several.
+of `npcnn.models.cifar_separable` with batch 128; and the seconds its import takes, median of several.
 
     python benchmarks/memory.py [--peers numpy tensorflow torch] [--rounds 7] [--json FILE]
 """

@@ -1,9 +1,9 @@
-"""Time every operation and pass of the article's networks against what the machine can do.
+"""Time every operation and pass of the networks in `npcnn.models` against what the machine can do.
 
 Convolutions: GFLOP/s, two operations for every multiplication of the *definition* (padding included), and the share of
 the multiply-add peak, measured in the same run.  An algorithm that multiplies less can pass 100 %.  Pooling, ReLU and
 Adam: the bytes that have to be read and written, and how fast that is beside a plain copy of as many bytes.  The first
-convolution with the max pooling behind it: one after the other, and in one go.
+convolution with the max pooling after it: one after the other, and in one go.
 
     python benchmarks/ops.py [--batch 128] [--threads 2] [--rounds 9] [--json FILE]
 
@@ -112,7 +112,7 @@ def measure_moving(machine, options, rng):
     # Four batches at a time: more than the caches hold, as in a training step, where each operation finds its
     # input pushed out by all that ran since it was written.
     moving = moving_calls(4 * options.batch, rng)
-    # Written to, since memory that never was is one page of zeros for all, and lies in the cache.
+    # Written to, since memory that never was is a single page of zeros, which stays in the cache.
     room = np.ones(max(size for _, size in moving.values()), np.uint8)
     for name, (call, size) in moving.items():
         half = size // 2

@@ -1,6 +1,6 @@
 """How the time of a training step grows with threads, batch, channels and the size of the pictures.
 
-The network is the article's (`npcnn.models.cifar_separable`); channels and picture sizes are varied on a network of
+The network is `npcnn.models.cifar_separable`; channels and picture sizes are varied on a network of
 the same shape: convolution 5 x 5, pooling, 5 x 1 and 1 x 5, pooling, convolution 5 x 5, average pooling.
 
     python benchmarks/scaling.py [--rounds 5] [--json FILE]

@@ -2,7 +2,7 @@
 
 Each library runs in a process of its own with the same number of threads, and they take turns: a few steps of
 one, a few of the next, round after round, so that whatever else the machine does falls on all of them alike.
-Printed are medians over the rounds, and how many times as long each takes as npcnn.
+It prints medians over the rounds, and how many times as long as npcnn each takes.
 
     python benchmarks/step_time.py [--net separable] [--peers npcnn numpy torch ...] [--batch 128] [--rounds 15]
 """

@@ -11,7 +11,7 @@ where to look                 what is there
 `npcnn.gradient_check`        are these gradients right?
 `npcnn.train`                 the training loop, logs, checkpoints
 `npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
-`npcnn.explain`               a trained network as a page to point at
+`npcnn.explain`               a trained network as a page to explore
 `npcnn.factorize`             cut trained kernels into k x 1 and 1 x k
 `npcnn.datasets`              CIFAR-10 and the synthetic stand-in
 `npcnn.kernels`, ``csrc/``    the algorithms in Cython, their inner loops in C

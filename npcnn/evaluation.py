@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class ClassScore(NamedTuple):
-    """How one class fares.
+    """How well one class is recognised.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class ClassScore(NamedTuple):
     recall : float
         Share of them that were recognised; NaN if there are none.
     precision : float
-        Share of what was taken for the class that was of it; NaN if nothing was.
+        Share of the pictures taken for the class that belong to it; NaN if there are none.
     """
 
     pictures: int
@@ -117,7 +117,7 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[n
             raise DTypeError(f"{name} must be integers, the numbers of the classes, got {values.dtype}")
         if len(values) and not 0 <= values.min() <= values.max() < classes:
             raise ValueError(f"{name} must be from 0 to {classes - 1}, got {values.min()} to {values.max()}")
-    # The number of a cell may be more than the type of the labels holds.
+    # The number of a cell may be larger than the type of the labels can hold.
     cells = labels.astype(np.int64) * classes + predicted.astype(np.int64)
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
@@ -137,7 +137,7 @@ def class_scores(matrix: Array) -> list[ClassScore]:
 
 
 def worst_mistakes(probabilities: Array, labels: Array, count: int) -> NDArray[np.int64]:
-    """Return the numbers of the pictures that were classified wrongly with the most confidence, worst first.
+    """Return the indices of the pictures that were misclassified with the most confidence, worst first.
 
     Parameters
     ----------

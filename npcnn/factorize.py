@@ -1,6 +1,6 @@
 """Cut trained kernels: the best pair of k x 1 and 1 x k convolutions for a k x k convolution that exists already.
 
-The article's network is *born* with its kernels cut.  Here a network that was trained with whole kernels is cut
+`npcnn.models.cifar_separable` is *born* with cut kernels.  Here a network that was trained with whole kernels is cut
 afterwards.  Read the weights (KH, KW, C_in, C_out) as a matrix with a row for each (kh, c_in) and a column for each
 (kw, c_out).  If that matrix has rank r, it is a sum of r products ::
 
@@ -31,7 +31,7 @@ from npcnn.functional.checks import float_array, integer, pair
 from npcnn.layers import Concat, Conv1D, Conv2D, Layer, Sequential
 
 Array = NDArray[Any]
-# What `cut_network` takes apart, by their kind.
+# What `cut_network` takes apart, by kind.
 CONTAINERS: dict[str, type[Sequential | Concat]] = {"sequential": Sequential, "concat": Concat}
 
 
@@ -70,7 +70,7 @@ def singular_values(w: Array) -> Array:
 
     Examples
     --------
-    The blur of an image editor is an outer product, so one of three is enough; the last line is a diagonal.
+    The blur of an image editor is an outer product, so one singular value is enough; a diagonal needs all three.
 
     >>> blur = np.outer([1.0, 2, 1], [1, 2, 1]).reshape(3, 3, 1, 1)
     >>> nn.factorize.singular_values(blur).round(6).tolist()
@@ -157,7 +157,7 @@ def cut_convolution(layer: Conv2D, rank: int) -> Sequential:
     Raises
     ------
     TypeError, ValueError
-        If `layer` is another, or `rank` is out of range.
+        If `layer` is not a Conv2D, or `rank` is out of range.
 
     Examples
     --------
@@ -286,7 +286,7 @@ def _options_by_axis(layer: Conv2D) -> list[dict[str, Any]]:
     strides = pair(layer.stride, "stride", minimum=1)
     dilations = pair(layer.dilation, "dilation", minimum=1)
     paddings = layer.padding if isinstance(layer.padding, tuple | list) else (layer.padding, layer.padding)
-    # Toom-Cook may not exist for a half of a kernel that it exists for.
+    # Toom-Cook may be possible for a kernel, but not for one of its halves.
     algorithm = "im2col" if layer.algorithm == "im2col" else "auto"
     return [
         {

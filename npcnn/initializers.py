@@ -5,7 +5,7 @@ here make one.  Weights are laid out (..., C_in, C_out), so `fan_in`, the number
 that flow into one output, is the product of all axes but the last.
 
 Values are drawn in float64 and rounded to the dtype asked for, so that a
-float32 and a float64 network of one seed start from the same weights.
+float32 and a float64 network with the same seed start from the same weights.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def he_normal() -> Initializer:
 def glorot_uniform() -> Initializer:
     """Make a uniform distribution of variance 2 / (fan_in + fan_out).
 
-    fan_out is the product of all axes but the second last.
+    fan_out is the product of all axes but the last but one.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Networks by name: the one of the article (README.md) and the two it is compared with.
+"""Networks by name: that of the article, the tutorial that README.md introduces, and two to compare it with.
 
 All three classify 24 x 24 colour pictures into ten classes and differ in the second convolution:
 
@@ -103,7 +103,7 @@ MODELS = {
 
 
 def load(path: str | Path) -> Sequential:
-    """Return the network of this module that a weights file was saved from, with those weights.
+    """Return the network of this module whose weights a file holds, with those weights.
 
     Parameters
     ----------

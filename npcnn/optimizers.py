@@ -28,7 +28,7 @@ class Parameterized(Protocol):
 
 
 class Optimizer:
-    """Base of the optimizers: the network, the learning rate, the number of steps done.
+    """Base of all optimizers: the network, the learning rate, the number of steps done.
 
     Parameters
     ----------
@@ -107,9 +107,9 @@ class Optimizer:
         return {"steps": steps} | {name: array.copy() for name, array in self._averages().items()}
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from what `state` returned: the next step is the one that would have followed.
+        """Continue from what `state` returned: the next step is the one that would have followed.
 
-        Learning rate and constants are not part of it; give them to the constructor again.
+        The learning rate and the constants are not part of the state; give them to the constructor again.
 
         Raises
         ------
@@ -149,7 +149,7 @@ class Adam(Optimizer):
     beta1, beta2 : float
         How slowly the two moving averages forget, from 0 to below 1.
     eps : float
-        Keeps the division finite.  It stands beside the uncorrected sqrt(v), the paper's "epsilon hat".
+        Keeps the division finite.  It is added to the uncorrected sqrt(v): the paper's "epsilon hat".
 
     Raises
     ------
@@ -214,7 +214,7 @@ class SGD(Optimizer):
     momentum : float
         From 0 to below 1.
     nesterov : bool
-        Look ahead along the momentum; needs one.
+        Look ahead along the momentum, which must be above 0.
     weight_decay : float
         Factor of the L2 penalty's gradient.
 

@@ -1,9 +1,9 @@
 """Pictures of a training, drawn with matplotlib (``pip install npcnn[plot]``).
 
 Each function draws into the Axes it is given as `ax`, or into those of a new pyplot figure (which a notebook shows by
-itself, and `matplotlib.pyplot.show` in a window), and returns them.  Without matplotlib it raises ImportError.  What is
-not as its docstring says is named in the error: `ShapeError` for shapes that are wrong or do not fit together, else
-TypeError or ValueError.
+itself, and `matplotlib.pyplot.show` in a window), and returns them.  Without matplotlib it raises ImportError.  An
+argument that is not as the docstring says is named in an error: `ShapeError` for shapes that are wrong or do not fit
+together, else TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
         Where to draw.
     smooth : int
         Each point of the training curve is the mean of this many steps up to it, at most a fifth of all steps; the
-        first points are means of the steps there are by then.
+        first points are means of the steps so far.
 
     Returns
     -------
@@ -244,7 +244,7 @@ def multiplications(net: Layer, input_shape: tuple[int, ...], *, ax: Axes | None
     input_shape : tuple of int
         Shape of its input without the batch axis.
     """
-    net.output_shape(input_shape)  # an error names the layer's place
+    net.output_shape(input_shape)  # first, because its error says which layer refuses the input
     counted = [
         (
             name or snake_case(type(layer).__name__),
@@ -334,7 +334,7 @@ def prediction(
 
 
 def _rgb(pictures: Any, argument: str, batch: str = "") -> Any:
-    """Return pictures in three channels; of grey ones all three are alike, for matplotlib does not draw one as grey."""
+    """Return pictures with three channels, equal ones for grey, since matplotlib would not draw one channel as grey."""
     x = np.asarray(pictures)
     axes = 4 if batch else 3
     if x.ndim == axes - 1:

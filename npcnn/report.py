@@ -1,6 +1,6 @@
 """The report of a training: one HTML file that holds everything, and opens without a network.
 
-It is made of what `npcnn.train.Run` left in its folder (settings.json, result.json, metrics.csv), the network and the
+It is made from what `npcnn.train.Run` left in its folder (settings.json, result.json, metrics.csv), the network and the
 data.  Pictures are drawn by matplotlib and put into the page; without matplotlib the tables remain.  The page's
 Content-Security-Policy forbids the browser to fetch anything.
 """
@@ -216,7 +216,7 @@ def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, label
 
     from npcnn import plot
 
-    # Not pyplot figures: pyplot would keep them for ever.
+    # Not pyplot figures: pyplot would keep them forever.
     small = Figure(figsize=(5.2, 3.6), layout="constrained").subplots()  # its letters can still be read on a phone
     broad = Figure(figsize=(8, 2), layout="constrained").subplots()
     worst = evaluation.worst_mistakes(probabilities, labels, MISTAKES)

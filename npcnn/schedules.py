@@ -1,4 +1,4 @@
-"""Learning rates that change with the step: functions of the number of the step, from 0.
+"""Learning rates that change with the step: functions of the step's number, which counts from 0.
 
 An optimizer takes a schedule wherever it takes a number.
 """

@@ -39,7 +39,7 @@ def table(net: Any, input_shape: tuple[int, ...]) -> str:
 
     Examples
     --------
-    The article's example: a 3 x 3 SAME convolution of a 5 x 2 picture costs 90 multiplications, cut in two 60.
+    A 3 x 3 SAME convolution of a 5 x 2 picture costs 90 multiplications; cut in two, it costs 60.
 
     >>> print(nn.Sequential(nn.Conv2D(1, 1, 3, bias=False)).summary((5, 2, 1)))
     layer                output shape     parameters   multiplications         spent
@@ -71,7 +71,7 @@ def table(net: Any, input_shape: tuple[int, ...]) -> str:
 
 def summary_rows(net: Any, input_shape: tuple[int, ...]) -> list[SummaryRow]:
     """Return a row for each layer, in order; the layers inside a layer follow it, indented."""
-    net.output_shape(input_shape)  # an error names the layer's place
+    net.output_shape(input_shape)  # first, because its error says which layer refuses the input
     if not net.children:
         return [_row(type(net).__name__, net, input_shape)]
     inside = [(name.split("."), layer, shape) for name, layer, shape in net.input_shapes(input_shape) if name]

@@ -20,7 +20,7 @@ DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "C64": "<c8", "BOOL": "?", "I64": "<i8", "I32": "<i4", "I16": "<i2",
     "I8": "<i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1",
 }  # fmt: skip
-# The names under which write_atomically writes; a killed process leaves one behind.
+# The temporary names under which write_atomically writes; a killed process may leave one behind.
 TEMPORARY = re.compile(r"\.npcnn-[0-9a-f]{16}\.tmp")
 
 
@@ -170,7 +170,7 @@ def assign(params: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Write a file so that it is seen whole or not at all: temporary file, fsync, rename.
 
-    A symbolic link is followed, and an existing file keeps its permissions.  What exists and is not a regular file,
+    A symbolic link is followed, and an existing file keeps its permissions.  A path that is not a regular file, such as
     a device or a FIFO, is written to directly.
 
     Raises

@@ -1,7 +1,7 @@
-"""The article's network in several libraries, each behind the same two calls.
+"""The networks of `npcnn.models` in several libraries, each behind the same two calls.
 
 A peer is a module with ``build(batch, second) -> (step, forward, versions)``:
-`second` is one of SECOND, what stands between the two max poolings; `step`
+`second` is one of SECOND, what comes between the two max poolings; `step`
 runs one whole training step (forward, loss, backward, Adam) on a fixed batch
 and returns the loss, `forward` gives the logits, `versions` names what was
 measured.  A module whose library is not installed raises ImportError.

@@ -1,4 +1,4 @@
-"""A trained network as a page to point at: every number of one picture's way through it, forward and backward.
+"""A trained network as a page to explore: every number of one picture's way through it, forward and backward.
 
     python -m npcnn.explain weights.safetensors cat.jpg -o explorer.html
 
@@ -7,9 +7,9 @@
 page.html, .css    the frame of the page
 arithmetic.js      the numbers: patches, products, sums, gradients
 drawing.js         elements, colours, pictures and tables of numbers
-maps.js            the channels of a layer, to be pointed at
-convolution.js     how a number of a convolution comes about
-forward.js         the same of the other layers
+maps.js            the channels of a layer, to point at
+convolution.js     how a number of a convolution is computed
+forward.js         the same for the other layers
 backward.js        how a gradient goes back through it
 explorer.js        which layer is open, and where the reader points
 =================  ===========================================================
@@ -102,7 +102,7 @@ class Explanation:
             title=html.escape(self.title),
             script_hashes=" ".join(map(_csp_hash, scripts)),
             styles=_source("page.css"),
-            # No text of the user's can end the element it stands in.
+            # Without "<", no text of the user's can close the element it stands in.
             data=json.dumps(self._data(), allow_nan=False).replace("<", "\\u003c"),
             scripts="\n".join(f"<script>{script}</script>" for script in scripts),
         )
@@ -179,7 +179,7 @@ def picture(
 
 
 def explain(net: Layer, x: Array, **options: Any) -> Explanation:
-    """Call `picture`, whose name this was; it will be removed in the next version."""
+    """Call `picture`, which used to have this name; the old name will be removed in the next version."""
     warnings.warn(
         "nn.explain.explain is now called nn.explain.picture; the old name will be removed in the next version",
         DeprecationWarning,
@@ -198,7 +198,7 @@ def _step_data(step: Step) -> dict[str, Any]:
 
 
 def _encoded(array: Array) -> str:
-    """Return the numbers as base64 of little-endian float32, what the page computes with."""
+    """Return the numbers as base64 of little-endian float32, which the page computes with."""
     return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
 
 

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             data, number = sources.load(options.data, options.data_dir), int(options.picture)
             if number >= len(data.test_images):
                 raise ValueError(f"picture must be a file or a number below {len(data.test_images)}, got {number}")
-            # Of data with other classes than the network's the label says nothing.
+            # If the data has other classes than the network, the label means nothing.
             label = int(data.test_labels[number]) if tuple(data.class_names) == tuple(names) else None
             picture = data.test_images[number]
         else:

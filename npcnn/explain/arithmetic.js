@@ -1,6 +1,6 @@
 // The arithmetic of the page: the numbers it shows are computed here from what the network computed, with the formulas
 // of npcnn.reference.  No drawing.  A step is {kind, inputs, shape: [H, W, C], y, dy, window, w, b, relu, ...}; y, dy
-// and w are Float32Array, laid out as in NumPy.  The tests hold every function against npcnn.functional.
+// and w are Float32Array, laid out as in NumPy.  The tests compare every function with npcnn.functional.
 "use strict";
 
 const Arithmetic = {
@@ -122,7 +122,7 @@ const Arithmetic = {
   },
 
   // The same for one input pixel: which patches lie over it, whether they are among the first `count`, and what each
-  // hands back; the sum is that of those.
+  // hands back; the sum is over those that are.
   inputGradient(step, input, patches, row, col, count = patches.length) {
     const {
       size: [KH, KW],

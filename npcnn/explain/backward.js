@@ -7,7 +7,7 @@ const Backward = (() => {
   const { canvas, marked, arrowKeys, map, grid } = Drawing;
   const { oneChannel, output, outputs, inputs, branches, pointing } = Maps;
 
-  // The patches of all output pixels for one input channel, and dx, their sum; the last ones are kept: pointing asks often.
+  // The patches of all output pixels for one input channel, and dx, their sum; the last ones are kept for pointing.
   let kept = { key: null };
   function patchesOf(step, input, c) {
     const key = `${step.number} ${c}`;

@@ -25,11 +25,11 @@ const Drawing = (() => {
   const beside = (...children) => make("div", { class: "row" }, ...children);
   const figures = (...children) => make("div", { class: "row maps" }, ...children);
   const formula = (id, ...texts) => make("p", { class: "formula", id }, ...texts);
-  // A text whose long names may be broken behind their punctuation, not in the middle of a word.
+  // A text whose long names may be broken after punctuation, not in the middle of a word.
   const breakable = (text) => text.split(/([._/])/).flatMap((part, k) => (k % 2 ? [part, make("wbr")] : [part]));
 
-  // Make an element's children like new ones.  Elements of the same kind in the same place are kept and changed, so
-  // that what is pressed, dragged, scrolled or focused just now stays so.
+  // Make an element's children match new ones.  Elements of the same kind in the same place are kept and changed, so
+  // that what is being pressed, dragged, scrolled or focused stays so.
   function renew(parent, children) {
     children.forEach((child, k) => {
       const old = parent.childNodes[k];

@@ -91,8 +91,8 @@ const Explorer = (() => {
     return largest;
   }
 
-  // Choose a place of a step where there is most to show: its largest output, or the largest gradient behind its ReLU,
-  // and the input channel that gives most to it.  A place that the reader chose is kept when only the view changes.
+  // Choose a place of a step where there is most to show: its largest output, or the largest gradient that passes its
+  // ReLU, and the input channel that gives most to it.  A place that the reader chose is kept if only the view changes.
   function place(step, view, keep) {
     const input = steps[step.inputs[0]] ?? step;
     const C = input.shape[2];
@@ -236,7 +236,7 @@ const Explorer = (() => {
     say();
   }
 
-  // For those who hear the page: the formulas, once pointing and playing have come to rest.
+  // For screen readers: the formulas, once pointing and playing have come to rest.
   function say() {
     clearTimeout(saying);
     saying = setTimeout(() => {

@@ -1,4 +1,4 @@
-// Forward: how one number of a layer's output comes about.  Every function returns elements of the page; `at` is where
+// Forward: how one number of a layer's output is computed.  Every function returns elements of the page; `at` is where
 // the reader points (the state of Explorer), `set` changes it, `player` makes the buttons that walk through something.
 "use strict";
 
@@ -45,7 +45,7 @@ const Forward = (() => {
     ];
   }
 
-  // What has no arithmetic of its own to show: the picture itself, a ReLU, and layers that only pass on.
+  // Steps without arithmetic of their own to show: the picture itself, a ReLU, and layers that only pass numbers on.
   function other(step, input, at, set) {
     const y = number(Arithmetic.at(step.y, step.shape, at.i, at.j, at.o));
     const said = {
@@ -64,7 +64,7 @@ const Forward = (() => {
     ];
   }
 
-  // The logits as the page's last word: softmax makes probabilities of them.
+  // The logits, and the probabilities that softmax makes of them.
   function classes(step, at, set) {
     return make(
       "table",

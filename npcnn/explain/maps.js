@@ -1,4 +1,4 @@
-// Pictures of what a layer takes and gives: one channel to point at, or all channels to choose from.  `at` is where the
+// Pictures of a layer's input and output: one channel to point at, or all channels to choose from.  `at` is where the
 // reader points (the state of Explorer), `set` changes it; `what` is the name of an array, "y" or "dy".
 "use strict";
 
@@ -40,7 +40,7 @@ const Maps = (() => {
     );
   }
 
-  // The same to be pointed at; choosing a channel calls pick(channel).  chosen is null where none of them is.
+  // The same, to point at; choosing a channel calls pick(channel).  chosen is null where none is chosen.
   function sheet(step, what, { label, chosen, pick, key, largest }) {
     const tiles = tiling(step.shape);
     const C = step.shape[2];

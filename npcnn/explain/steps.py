@@ -1,4 +1,4 @@
-"""What a network computes for one picture, layer by layer, and the gradient of the class it takes it for.
+"""What a network computes for one picture, layer by layer, and the gradient of the class it predicts.
 
 The page needs nothing else: every other number on it (products, sums, a weight's gradient) is computed from these by
 `arithmetic.js`, in front of the reader.
@@ -17,14 +17,14 @@ from npcnn.functional.windows import WindowGeometry
 from npcnn.layers import Layer
 
 Array = NDArray[Any]
-# Of the kinds of layers that have windows over a picture.
+# Labels for the kinds of layers that have windows over a picture.
 WINDOW_LABELS = {"convolution": "conv", "max_pool": "max", "avg_pool": "mean"}
 DIFFERS = "in training it computes something else, and the gradient that goes back through it is that of training"
 
 
 @dataclass
 class Step:
-    """One thing that was computed: a layer that is not made of others, a concatenation, or the input itself.
+    """One thing that was computed: by a layer that is not made of others, a concatenation, or the input itself.
 
     Attributes
     ----------
@@ -55,9 +55,9 @@ class Step:
     branch : tuple of (str, str), optional
         Name of the (outermost) `Concat` it is inside of, and which branch of it.
     differs_in_training : bool
-        Whether the layer computes something else with ``training=True``.  `y` is what it computes without; a layer
-        has only one `backward`, that of its training, so the `dy` before it is the gradient of that.  (`Dropout`,
-        which outside training hands everything through, does so with the gradient here.)
+        Whether the layer computes something else with ``training=True``.  `y` is what it computes without; a layer's
+        only `backward` is that of training, so the `dy` of the steps before it is the gradient of that.  (`Dropout`,
+        which outside training passes everything through, does the same with the gradient here.)
     """
 
     name: str
@@ -127,7 +127,7 @@ class _Tracer:
         if layer.kind != "other":
             _describe(step, layer, x.shape[1:])
         if layer.kind != "dropout":
-            # Backward needs what is kept in training only.  That comes last, because training may change the layer.
+            # `backward` needs what only forward in training keeps.  It comes last, because it may change the layer.
             step.differs_in_training = not np.array_equal(layer.forward(x, training=True), y, equal_nan=True)
             step.title += f"; {DIFFERS}" if step.differs_in_training else ""
         return self.add(step, layer, y)

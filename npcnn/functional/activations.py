@@ -56,14 +56,14 @@ def relu_backward(dy: Array, y: Array, *, out: Array | None = None) -> Array:
     dy : ndarray, float32 or float64
         Gradient of the loss with respect to y.
     y : ndarray, the shape and dtype of `dy`
-        What `relu` returned.  (It tells as much as the input would: y > 0 just where x > 0.)
+        What `relu` returned.  (It tells as much as the input would: y > 0 exactly where x > 0.)
     out : ndarray, optional
         Array to write dx into; it may be `dy` or `y` itself, but not overlap a part of either.
 
     Returns
     -------
     dx : ndarray, the shape and dtype of `dy`
-        At the kink x = 0, where a ReLU has no derivative, 0 as everywhere in the field.
+        At the kink x = 0, where a ReLU has no derivative, it is 0 by convention.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Checks on what the user hands in, and nothing else.
+"""Checks on what the user hands in, and arrays laid out as the kernels need them.
 
-Each function returns the checked value or raises an error that names the
+Each check returns the checked value or raises an error that names the
 argument, shows what came and what was expected, and says what to do.  The
 functions of this package call them first, so that the kernels below may
 trust every shape and pointer.
@@ -77,7 +77,7 @@ def pictures(x: Any) -> NDArray[Any]:
 
 
 def weights(value: Any, axes: str, x_shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return `value`, w, contiguous, with the named axes, for pictures (N, H, W, C_in) of that shape and dtype."""
+    """Return the weights `value`, contiguous, if they have the named axes and fit pictures of that shape and dtype."""
     w = float_array(value, "w", axes)
     if w.dtype != dtype:
         raise DTypeError(f"w must have the dtype of x, {dtype}, got {w.dtype}; convert it with w.astype(numpy.{dtype})")
@@ -90,7 +90,7 @@ def weights(value: Any, axes: str, x_shape: tuple[int, ...], dtype: np.dtype[Any
 
 
 def bias(value: Any, w: NDArray[Any]) -> NDArray[Any] | None:
-    """Return `value`, b, contiguous if it is one number for each output channel of `w`, or None."""
+    """Return the bias `value`, contiguous, if it has one number for each output channel of `w`, or is None."""
     if value is None:
         return None
     b = float_array(value, "b", "C_out")
@@ -100,7 +100,7 @@ def bias(value: Any, w: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def padded_to_vectors(w: NDArray[Any]) -> NDArray[Any]:
-    """Return weights (..., columns) contiguous, with columns of zeros up to a whole number of vectors.
+    """Return weights (..., columns) contiguous, and padded with columns of zeros to a whole number of vectors.
 
     The kernels read their right-hand matrix in whole vectors, past the last column.
     """
@@ -114,7 +114,7 @@ def padded_to_vectors(w: NDArray[Any]) -> NDArray[Any]:
 
 def contiguous(value: NDArray[Any]) -> NDArray[Any]:
     """Return `value`, or a copy of it, as the kernels need it: C-contiguous, every number at a multiple of its size."""
-    if value.flags.c_contiguous and value.flags.aligned:  # nearly always, and np.require takes its time to find out
+    if value.flags.c_contiguous and value.flags.aligned:  # nearly always, and np.require is slow to find out
         return value
     return np.require(value, requirements=("C_CONTIGUOUS", "ALIGNED"))
 
@@ -252,7 +252,7 @@ def output_array(
     inputs: tuple[NDArray[Any] | None, ...] = (),
     in_place: tuple[NDArray[Any], ...] = (),
 ) -> NDArray[Any]:
-    """Return `out` when it can take a result of this shape and dtype; allocate when it is None.
+    """Return `out` if it can take a result of this shape and dtype; allocate an array if it is None.
 
     Parameters
     ----------

@@ -1,13 +1,13 @@
-"""Convolution in one and two dimensions, alone or with the max pooling behind it, and the gradients.
+"""Convolution in one and two dimensions, alone or followed by max pooling, and the gradients.
 
 A KH x KW kernel slides over a picture.  As everywhere in deep learning, "convolution" does not flip the kernel: it
 is what signal processing calls cross-correlation.  A K x 1 or a 1 x K kernel needs K multiplications where K x K needs
 K * K; two of them, one along each axis, are what the field calls a *spatially separable* convolution.  Here a 1-D
-convolution is a 2-D one of which one side of the kernel is 1.
+convolution is a 2-D one with a kernel side of 1.
 
 Every call works out a `Plan` once: checked arrays, where the windows lie, which algorithm runs.  With "toom_cook"
-(toom_cook.py) a convolution and the max pooling behind it run in one go: a convolved picture is pooled while it lies
-in the cache and never written to memory, which takes as long as much of the multiplying.  Backward likewise.
+(toom_cook.py) a convolution and the max pooling after it run in one go, forward and backward: a convolved picture is
+pooled while it lies in the cache, and never written to memory, which would take as long as much of the multiplying.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Gradients: TypeAlias = tuple[Array | None, Array, Array]
 
 
 class Plan(NamedTuple):
-    """One convolution, checked and worked out: on what it runs, where its windows lie, by which algorithm."""
+    """One convolution, checked and worked out: its arrays, where its windows lie, and by which algorithm it runs."""
 
     x: Array  # (N, H, W, C_in)
     w: Array  # (KH, KW, C_in, C_out)
@@ -68,7 +68,7 @@ class Plan(NamedTuple):
 
     @property
     def y_shape(self) -> tuple[int, ...]:
-        """The shape of the result, behind the pooling if there is one."""
+        """The shape of the result, after the pooling if there is one."""
         return len(self.x), *(self.pooling or self.geometry).output, self.w.shape[3]
 
 
@@ -99,12 +99,12 @@ def conv2d(
     b : ndarray, shape (C_out,), optional
         Bias.
     stride, dilation : int or pair of int
-        Steps of the window, and distance of its taps, along (height, width).
+        Steps of the window, and distance between its taps, along (height, width).
     padding : "same", "valid", int or ((top, bottom), (left, right))
         "same" is TensorFlow's: the output has ceil(H / stride) rows, an odd pixel of padding
         goes to the bottom or the right.
     relu : bool
-        Return max(y, 0) instead of y, at no cost.
+        Return max(y, 0) instead of y, at no extra cost.
     algorithm : "auto", "im2col" or "toom_cook"
         See `npcnn.functional.toom_cook`.
     out : ndarray, optional
@@ -130,7 +130,7 @@ def conv2d(
 
     Examples
     --------
-    >>> x = np.arange(10.0).reshape(1, 5, 2, 1)          # the article's 5 x 2 picture
+    >>> x = np.arange(10.0).reshape(1, 5, 2, 1)          # a picture of 5 x 2 pixels
     >>> y = nn.functional.conv2d(x, np.ones((3, 3, 1, 1)))
     >>> y[0, :, :, 0]
     array([[ 6.,  6.],
@@ -170,9 +170,9 @@ def conv2d_backward(
     x, w, stride, padding, dilation
         What `conv2d` was called with.
     need_dx : bool
-        False leaves dx out, as the first layer of a network may.
+        False leaves dx out: the first layer of a network does not need it.
     relu_output : ndarray, shape (N, OH, OW, C_out), optional
-        The result of ``conv2d(..., relu=True)``, when `dy` is the gradient with respect to that.
+        The result of ``conv2d(..., relu=True)``, if `dy` is the gradient with respect to that.
     algorithm : "auto", "im2col" or "toom_cook"
         See `npcnn.functional.toom_cook`.
     out : tuple of ndarray (dx, dw, db), optional
@@ -231,7 +231,7 @@ def conv1d(
     axis : "height" or "width"
         A K x 1 or a 1 x K convolution.
     stride, dilation : int
-        Steps of the window, and distance of its taps, along `axis`.
+        Steps of the window, and distance between its taps, along `axis`.
     padding : "same", "valid", int or (before, after)
         Padding along `axis`; see `conv2d`.
 
@@ -330,13 +330,13 @@ def conv2d_max_pool2d(
     Parameters
     ----------
     x, w, b, algorithm
-        As `conv2d`.  With im2col the two are simply called in turn.
+        As `conv2d`.  With im2col, convolution and pooling are simply called in turn.
     pooling : dict
         `size`, and optionally `stride` and `padding`, of `max_pool2d`.
     convolution : dict, optional
         `stride`, `padding` and `dilation` of `conv2d`.
     relu : bool
-        Whether a ReLU stands between the two.
+        Whether there is a ReLU between the two.
     out : tuple of ndarray (y, argmax), optional
         Arrays to write the results into.
 
@@ -382,8 +382,8 @@ def conv2d_max_pool2d_backward(
 ) -> tuple[Array | None, Array, Array]:
     """Gradients of a loss with respect to the input, weights and bias of `conv2d_max_pool2d`.
 
-    The ReLU needs no output of the convolution: of a window only the largest pixel gets a gradient, and whether the
-    ReLU let that one through shows behind the pooling.
+    The output of the convolution is not needed for the ReLU: only the largest pixel of a window gets a gradient, and y
+    shows whether the ReLU let that one through.
 
     Parameters
     ----------
@@ -410,7 +410,7 @@ def conv2d_max_pool2d_backward(
 
     Examples
     --------
-    The largest of the four is that on the right below, which saw all of x:
+    The largest of the four outputs is the one at the bottom right, which saw all of x:
 
     >>> x, w = np.ones((1, 2, 2, 1)), np.ones((2, 2, 1, 1))
     >>> convolution, pooling = {"padding": ((1, 0), (1, 0))}, {"size": 2}
@@ -469,7 +469,7 @@ def _forward(plan: Plan, b: Any, relu: bool, out: Array | None) -> Array:
 def _backward(
     plan: Plan, dy: Any, need_dx: bool, relu_output: Any, out: Any, dw_shape: tuple[int, ...], argmax: Any = None
 ) -> Gradients:
-    """Return dx, unless it is not needed, dw and db; with `argmax`, `dy` lies behind the pooling."""
+    """Return dx, or None if it is not needed, dw and db; with `argmax`, `dy` is the gradient after the pooling."""
     x, w, geometry, runs, pooling = plan
     dy, relu_output = _checked_like_result(dy, "dy", plan), _checked_like_result(relu_output, "relu_output", plan)
     given = (None, None, None) if out is None else out
@@ -490,7 +490,7 @@ def _backward(
 
 
 def _checked_like_result(value: Any, name: str, plan: Plan) -> Any:
-    """Return `value` contiguous if it has the shape and dtype of the result, or is None."""
+    """Return `value`, contiguous, if it has the shape and dtype of the result; `relu_output` may be None."""
     if value is None and name != "dy":
         return None
     value = float_array(value, name, "N, PH, PW, C_out" if plan.pooling else "N, OH, OW, C_out")

@@ -19,9 +19,9 @@ def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[f
     loss = mean over n of -log(softmax(logits[n])[labels[n]]),
     dlogits = (softmax(logits) - onehot(labels)) / N.
 
-    The logarithm is taken of the sum of exponentials, never of a probability.  The article's
-    ``log(softmax(y))`` underflows where the network is sure: float32 softmax gives an exact 0 at a
-    difference of about 104, its logarithm -inf, and 0 * -inf in the sum over classes is NaN.
+    The logarithm is taken of the sum of exponentials, never of a probability.  A plain
+    ``log(softmax(logits))`` underflows where the network is sure: float32 softmax gives an exact 0 at a
+    difference of about 104, its logarithm is -inf, and 0 * -inf in a sum over one-hot classes is NaN.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[f
     Raises
     ------
     ShapeError
-        If the ranks or lengths do not fit.
+        If the ranks or lengths do not match.
     DTypeError
         If logits are not float32 or float64, or labels not integers.
     ValueError

@@ -67,7 +67,7 @@ def max_pool2d(
     --------
     >>> x = np.array([[1.0, 5.0], [5.0, 2.0]]).reshape(1, 2, 2, 1)
     >>> y, argmax = nn.functional.max_pool2d(x, 2)
-    >>> y.item(), argmax.item()                          # of the two fives the first
+    >>> y.item(), argmax.item()                          # the first of the two fives
     (5.0, 1)
     """
     x = pictures(x)
@@ -113,8 +113,8 @@ def max_pool2d_backward(
     Raises
     ------
     ShapeError, DTypeError, TypeError, ValueError
-        As `max_pool2d`; also if `dy` or `argmax` does not have the shape of its result, or if `argmax`
-        holds what is no tap of the window, in which case `out` has been written to.
+        As `max_pool2d`; also if `dy` or `argmax` does not have the shape of its result, or if `argmax` holds
+        a number that is not a tap of the window, in which case `out` has been written to.
 
     Examples
     --------
@@ -278,7 +278,7 @@ def pool_options(size: IntOrPair, stride: IntOrPair | None = None, padding: Padd
 
 
 def checked_argmax(argmax: Any, dy: Array) -> Array:
-    """Return `argmax` contiguous if it is an int32 array of the shape of `dy`; else raise."""
+    """Return `argmax`, contiguous, if it is an int32 array of the shape of `dy`; else raise."""
     if not isinstance(argmax, np.ndarray) or argmax.dtype != np.int32:
         came = argmax.dtype if isinstance(argmax, np.ndarray) else type(argmax).__name__
         raise DTypeError(f"argmax must be the int32 array that max_pool2d returned, got {came}")
@@ -287,7 +287,7 @@ def checked_argmax(argmax: Any, dy: Array) -> Array:
 
 
 def wrong_argmax(argmax: Array, geometry: WindowGeometry) -> ValueError:
-    """Return the error to raise when a kernel found what is no tap of the window."""
+    """Return the error to raise when a kernel found an argmax that is not a tap of the window."""
     last_tap = geometry.size[0] * geometry.size[1] - 1
     return ValueError(
         f"argmax must lie between 0 and {last_tap}, the taps of a window of {geometry.size}, got "
@@ -301,7 +301,7 @@ def pooled_outputs(
     dtype: np.dtype[Any],
     inputs: tuple[Array | None, ...],
 ) -> tuple[Array, Array]:
-    """Return (y, argmax) to write into: those of `out` where given."""
+    """Return (y, argmax) to write into: those of `out`, or new ones."""
     out = (None, None) if out is None else out
     if not isinstance(out, tuple) or len(out) != 2:
         raise TypeError(f"out must be a tuple of two arrays (y, argmax), got {out!r:.80}")

@@ -1,18 +1,17 @@
 """Toom-Cook: convolution with about half the multiplications, where it exists and where it pays.
 
-"im2col" multiplies as often as the definition says: a matrix product over im2col tiles in two dimensions; in
-one dimension, where the name is kept so that the choice is alike, over lines of the picture, without any im2col
-matrix.  "toom_cook" multiplies about half as often (`npcnn.reference.toom_cook` explains how) for some rounding: its
-largest error stays under 1e-5 of the largest output, where im2col's is about 1e-6.  "auto" takes it where it is faster,
-and never in float64, so that gradient checks see the exact algorithm.
+"im2col" multiplies as often as the definition says, in matrix products that read the picture as im2col would lay it
+out.  "toom_cook" multiplies about half as often (`npcnn.reference.toom_cook` explains how) at the price of some
+rounding: its largest error stays under 1e-5 of the largest output, where im2col's is about 1e-6.  "auto" takes it where
+it is faster, and never in float64, so that gradient checks see the exact algorithm.
 
 Toom-Cook works along one axis: along the height of a KH x KW kernel when KH is 3, 5 or 7, where it reads and
 writes whole rows of the picture as they lie in memory, else along its width when KW is.  Over the taps across that
-axis it sums as the definition does.  To it a 1-D convolution is a KH x KW one with KH or KW = 1.
+axis it sums as the definition does.  A 1-D convolution has KH or KW = 1.
 
 What it cannot carry is a number so large that a transform, which multiplies and adds it before the sum is formed,
-might overflow, and infinity and NaN, which it would spread over a whole tile.  Pictures with such numbers the kernel
-leaves alone; they are computed here, tap by tap as the definition says.
+might overflow, and infinity and NaN, which it would spread over a whole tile.  The kernel skips pictures with such
+numbers; they are computed here, tap by tap as the definition says.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Array: TypeAlias = NDArray[Any]
 Algorithm: TypeAlias = Literal["auto", "im2col", "toom_cook"]
 ALGORITHMS = ("auto", "im2col", "toom_cook")
 
-# Taps across the axis times channels of the narrower side: how many products share the work of one transform.
+# Taps across the axis times the smaller of C_in and C_out: how many products share the work of one transform.
 # With fewer than this, forward and backward together were not faster than im2col when measured (AVX-512).
 AUTO_LEAST_PRODUCTS = 12
 
@@ -62,7 +61,7 @@ def chosen_algorithm(
     Raises
     ------
     ValueError
-        If `algorithm` is none of the three, or Toom-Cook is asked for where it does not exist.
+        If `algorithm` is none of the three, or is "toom_cook" where that cannot be used.
 
     Examples
     --------
@@ -100,7 +99,7 @@ def spent_multiplications(algorithm: str, output: tuple[int, int], weights: tupl
 
     Examples
     --------
-    The article's vertical cut, 5 x 1 with 64 channels on 12 x 12 pixels: 8 products for 20.
+    A 5 x 1 kernel with 64 channels over 12 x 12 pixels, 8 products instead of 20:
 
     >>> from npcnn.functional.toom_cook import spent_multiplications
     >>> spent_multiplications("im2col", (12, 12), (5, 1, 64, 64))
@@ -127,9 +126,9 @@ def conv2d(
     pooling: WindowGeometry | None = None,
     argmax: Array | None = None,
 ) -> None:
-    """Write relu(x convolved with w, plus b) into `y`, or what max pooling leaves of it into `y` and `argmax`.
+    """Write the convolution, after ReLU if asked for, into `y`, or its max pooling into `y` and `argmax`.
 
-    The arrays are checked; `w` is (KH, KW, C_in, C_out).
+    The arrays have been checked; `w` is (KH, KW, C_in, C_out).
     """
     along = _axis(*w.shape[:2])
     u = _at_points(_taps_first(w, along))
@@ -158,11 +157,11 @@ def conv2d_backward(
     pooling: WindowGeometry | None,
     argmax: Array | None,
 ) -> None:
-    """Write the gradients of `conv2d` into dx, unless that is None, dw and db; ValueError for a wrong `argmax`."""
+    """Write the gradients of `conv2d` into dw, db and, unless it is None, dx; ValueError for a wrong `argmax`."""
     along = _axis(*w.shape[:2])
     u_flipped = None if dx is None else _at_points(_taps_first(w[::-1, ::-1].swapaxes(2, 3), along))
     skipped = np.zeros(len(x), np.uint8)
-    # Where the weights cannot be carried, dw and db are those that Toom-Cook gives all the same.
+    # dw and db do not depend on the weights: where those are too large, only dx is computed tap by tap.
     at_points = dx if u_flipped is not None else None
     wrong = kernels.conv2d_backward(
         dy, x, u_flipped, relu_output, _kernel_taps(w, geometry, along), _pooling_windows(pooling, x, w, geometry),
@@ -184,7 +183,7 @@ def conv2d_backward(
 
 
 def _taps(geometry: WindowGeometry, picture: tuple[int, ...]) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield for each tap its index, and the pixels of the picture that it meets, and the outputs it belongs to."""
+    """Yield for each tap its index, the pixels of the picture that it meets, and the outputs they go into."""
     for tap in np.ndindex(*geometry.size):
         pixels, outputs = [], []
         for axis in (0, 1):
@@ -196,7 +195,7 @@ def _taps(geometry: WindowGeometry, picture: tuple[int, ...]) -> Iterator[tuple[
 
 
 def _tap_by_tap(x: Array, w: Array, b: Array | None, geometry: WindowGeometry) -> Array:
-    """Return the convolution as it is defined: of what lies outside the picture nothing is added, not even 0 * inf."""
+    """Return the convolution as it is defined: a tap outside the picture adds nothing, not even 0 * inf."""
     y = np.zeros((len(x), *geometry.output, w.shape[3]), x.dtype)
     with np.errstate(invalid="ignore", over="ignore"):
         for tap, pixels, outputs in _taps(geometry, x.shape[1:3]):
@@ -207,7 +206,7 @@ def _tap_by_tap(x: Array, w: Array, b: Array | None, geometry: WindowGeometry) -
 def _tap_by_tap_backward(
     dy: Array, x: Array, w: Array, geometry: WindowGeometry, summed: Array
 ) -> tuple[Array, Array, Array]:
-    """Return dx, and the shares of dw and db of the pictures that are to be `summed`."""
+    """Return dx, and what the pictures selected by `summed` add to dw and db."""
     dx, dw = np.zeros_like(x), np.zeros_like(w)
     with np.errstate(invalid="ignore", over="ignore"):
         for tap, pixels, outputs in _taps(geometry, x.shape[1:3]):
@@ -217,23 +216,23 @@ def _tap_by_tap_backward(
 
 
 def _pooling_windows(pooling: WindowGeometry | None, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
-    """Return the windows of the pooling over the convolution's result; without one, a window is a pixel."""
+    """Return the windows of the pooling over the convolution's result; without pooling, each window is one pixel."""
     shape = (len(x), *geometry.output, w.shape[3])
     return (pooling or window_geometry(geometry.output, 1)).kernel_windows(shape)
 
 
 def _axis(KH: int, KW: int) -> Literal["height", "width"] | None:
-    """Return the axis that Toom-Cook works along, None if it cannot."""
+    """Return the axis that Toom-Cook works along, or None if neither has a number of taps that it takes."""
     return "height" if KH in POINTS else "width" if KW in POINTS else None
 
 
 def _taps_first(w: Array, along: str | None) -> Array:
-    """Return a view of (KH, KW, rows, columns) with the axis that Toom-Cook works along in front."""
+    """Return a view of (KH, KW, rows, columns) with the axis that Toom-Cook works along first."""
     return w.swapaxes(0, 1) if along == "width" else w
 
 
 def _kernel_taps(w: Array, geometry: WindowGeometry, along: str | None) -> dict[str, int]:
-    """Return what a kernel has to know of the taps: those along the axis, those across it, and the padding before."""
+    """Return the kernels' struct Taps: the taps along the axis, those across it, and the padding before each."""
     KH, KW = w.shape[:2]
     (top, _), (left, _) = geometry.padding
     taps, pad, across, cross_pad = (KW, left, KH, top) if along == "width" else (KH, top, KW, left)
@@ -244,9 +243,9 @@ def _kernel_taps(w: Array, geometry: WindowGeometry, along: str | None) -> dict[
 
 
 def _at_points(w: Array) -> Array | None:
-    """Return the weights at the points, (points, cross taps * rows, columns), or None where they are too large.
+    """Return the weights at the points, (points, cross taps * rows, columns), or None if they are too large.
 
-    Columns are whole vectors.
+    The columns are padded to whole vectors.
     """
     taps, _, _, columns = w.shape
     padded = padded_to_vectors(w.reshape(taps, -1, columns))

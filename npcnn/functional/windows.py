@@ -9,9 +9,9 @@ padding      output size along one axis
 "same"       ceil(input / stride), TensorFlow's rule; the padding is
              what that needs, the odd pixel at the bottom / right
 "valid"      ceil((input - span + 1) / stride), no padding
-p            as "valid" after p pixels were added on either side
-((t, b),     as "valid" after t pixels above, b below, l at the left
- (l, r))     and r at the right
+p            as "valid", with p pixels added on every side
+((t, b),     as "valid", with t pixels added at the top, b at the
+ (l, r))     bottom, l at the left and r at the right
 ===========  =======================================================
 """
 
@@ -31,7 +31,7 @@ Axis: TypeAlias = Literal["height", "width"]
 
 # The largest size, stride, dilation and padding: sums and products of two of them stay far from overflowing.
 MOST_PIXELS = 2**31 - 1
-# The largest padded picture.  A thread's room is a small multiple of it, of which the sum over 1,024 threads is then
+# The largest padded picture.  A thread's workspace is a small multiple of it, and the sum over 1,024 threads is then
 # still far from overflowing.
 MOST_PADDED_NUMBERS = 2**40
 
@@ -68,7 +68,7 @@ class WindowGeometry(NamedTuple):
         }
 
     def as_options(self) -> dict[str, Any]:
-        """Return the arguments of a pooling whose windows these are."""
+        """Return these windows as arguments of a pooling."""
         return {"size": self.size, "stride": self.stride, "padding": self.padding}
 
     def refuse_too_large(self, picture: tuple[int, int], channels: int) -> None:
@@ -83,7 +83,7 @@ class WindowGeometry(NamedTuple):
 
 
 class WindowOptions(NamedTuple):
-    """What was asked of the windows, checked and as pairs (height, width): the same over every picture.
+    """The arguments that describe windows, checked and as pairs (height, width); they hold for pictures of any size.
 
     `padding` is "same" or ((top, bottom), (left, right)).  `window_options` makes one.
     """
@@ -220,7 +220,7 @@ def line_geometry(
     padding: Padding1D = "same",
     dilation: int = 1,
 ) -> WindowGeometry:
-    """Work out the same for a K x 1 (axis="height") or 1 x K (axis="width") window.
+    """Work out the padding and output size of K x 1 (axis="height") or 1 x K (axis="width") windows.
 
     Raises
     ------

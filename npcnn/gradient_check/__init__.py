@@ -16,19 +16,20 @@ digits are left.  Outputs are subtracted one by one before they are summed, so
 outputs that do not depend on the element cancel exactly.
 
 *Kinks.*  ReLU and max pooling are not smooth, and a difference across a kink
-is worth nothing.  How far D(h) and D(h/2) lie apart, and whether the two
-one-sided slopes approach each other as they should, tells; while they do not,
-or while a step lands where the output is not finite, h is cut to a tenth, four
-times.  If the one-sided slopes still keep their distance, the point sits on a
-kink, or so close to one (some 1e-8) that rounding hides what lies before it:
-there is no gradient to compare with, and the element is reported, not judged.
-If both shrink with h instead, as those of max(x, 0)^2 at 0 do, the slope is 0.
+is worth nothing.  A kink shows in how far apart D(h) and D(h/2) are, and in
+whether the two one-sided slopes approach each other as they should.  While they
+do not, or while a step lands where the output is not finite, h is cut to a
+tenth, up to four times.  If the one-sided slopes still keep their distance, the
+point sits on a kink, or so close to one (some 1e-8) that rounding hides what
+lies before it: there is no gradient to compare with, and the element is
+reported, not judged.  If both shrink with h instead, as those of max(x, 0)^2 at
+0 do, the slope is 0.
 
 *Relative error.*  |a - n| / max(|a| + |n|, floor), for the analytic value a
 and the numeric value n.  The floor is set by the outputs that move with the
 element, however large the others are: 1e-4 of the largest |output * dy| among
-them, for below that the rounding of the differences themselves would be
-measured, and at least a thousandth of the largest numeric gradient of any
+them, because below that we would measure the rounding of the differences
+themselves, and at least a thousandth of the largest numeric gradient of any
 element of the same array that moves one of them.  A correct operation stays
 below 1e-7, a network with many ReLUs below 1e-6 (the step must shrink until it
 crosses no kink, and then rounding is felt); a wrong gradient is usually off by
@@ -37,7 +38,7 @@ a per cent or more.
 *What numbers do not show.*  A layer may compute the right gradient and still
 train wrongly.  So backward runs twice, with `grads` full of zeros and then of
 NaN: what it adds to instead of writing it, what it leaves as it was, and what
-depends on earlier calls differs between the two, and fails with a remark.  A
+depends on earlier calls differs between the two, so it fails, with a remark.  A
 forward or backward that changes `x`, `dy` or a parameter raises ValueError:
 another layer still needs that array, and there is no fixed point to check at.
 
@@ -109,13 +110,13 @@ def gradcheck(
     one that is not to be checked.
 
     Everything is left as it was found: inputs and parameters to the last bit, gradients, and the
-    random generators of the layers (which are wound back before each evaluation, so that dropout
+    random generators of the layers (which are rewound before each evaluation, so that dropout
     drops the same units each time).
 
     Parameters
     ----------
     target : layer or callable
-        What is checked.
+        What to check.
     *inputs : ndarray of float64
         The point at which it is checked; exactly one array for a layer.
     backward : callable, optional
@@ -257,7 +258,7 @@ def _check_array(
 
 
 def _remark(name: str, first: Array, second: Array, in_grads: bool) -> str:
-    """Say what is wrong if two backward passes differ, before which a layer's grads were full of 0 and of NaN."""
+    """Say what is wrong if two backward passes differ; the first began with grads full of 0, the second of NaN."""
     largest = float(np.abs(first).max(where=np.isfinite(first), initial=0.0))
     if np.allclose(first, second, rtol=0, atol=1e-10 * largest, equal_nan=True):
         return ""

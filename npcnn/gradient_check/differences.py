@@ -1,7 +1,7 @@
 """The slope of a function at one element, by differences; and whether it has a slope there.
 
 This is the numerical heart of the gradient check; the first paragraphs of `npcnn.gradient_check`
-tell what is done and why.
+explain what is done and why.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Slope(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    """The differences at the steps h and h/2, and how far they are to be doubted.
+    """The differences at the steps h and h/2, and how much they are to be doubted.
 
     Where the function is smooth the central difference settles as the step shrinks, and the bend
-    (right slope minus left slope) shrinks with it.  The doubt is by how much they do not, and
+    (right slope minus left slope) shrinks with it.  The doubt measures how far they do not, and is
     infinite if the output is not finite there.
     """
 
@@ -125,7 +125,7 @@ class Differences:
             elif across := _across_kink(attempts, at):
                 return Slope(numeric, across.left, across.right, True, across.moved)
         moved = best.moved
-        # Outputs that stay may have a slope that their rounding hides.  If that would matter, see whether they depend.
+        # Outputs that do not move may have a slope that rounding hides.  If it would matter, a long step tells.
         hidden = _EPSILON * _largest(self._sizes, ~moved) / (self.eps * unit / 10**at)
         if hidden > self._allowed(best):
             moved = moved | self._moved_by(index, _FAR * unit)
@@ -147,7 +147,7 @@ class Differences:
         """
         try:
             return self._differences(index, step)[-1]
-        except Exception:  # whatever the function says to such a value, it cannot be asked
+        except Exception:  # the function refuses so distant a value, in whatever way: assume that all outputs move
             return np.ones_like(self.y, dtype=bool)
 
     def _attempt(self, index: Index, h: float) -> _Attempt:
@@ -187,7 +187,7 @@ class Differences:
 
 
 def _vanishes(attempts: list[_Attempt]) -> bool:
-    """Tell whether the slopes on both sides tend to 0 with the step; what is left of them is the step's.
+    """Return whether the slopes on both sides tend to 0 with the step, so that what remains is due to the step.
 
     A tenth of the step leaves a tenth of the slope of ``max(x, 0)**2`` at 0, and a third of that of
     ``max(x, 0)**1.5``: no difference settles to 0 there.
@@ -219,5 +219,5 @@ def _largest(values: Array, where: NDArray[np.bool_]) -> float:
 
 
 def _similar(first: float, second: float, factor: float) -> bool:
-    """Tell whether two numbers have one sign and about one size."""
+    """Return whether two numbers have the same sign and about the same size."""
     return first * second > 0 and 1 / factor < first / second < factor

@@ -55,7 +55,7 @@ class Kink:
     analytic: float
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Describe the kink in one line."""
         return (
             f"kink at {self.array}[{', '.join(map(str, self.index)) or '()'}]: slope "
             f"{self.left:.6g} on the left, {self.right:.6g} on the right; backward says "
@@ -82,8 +82,8 @@ class ArrayCheck:
     analytic, numeric : float
         What the backward pass and the differences say there.
     remark : str
-        What else is wrong with the gradient, and what to do: backward adds to it instead of writing
-        it, say.  Empty if nothing is.
+        What else is wrong with the gradient, and what to do: for example, backward adds to it
+        instead of writing it.  Empty if nothing is.
     """
 
     name: str
@@ -156,7 +156,7 @@ class GradcheckReport:
             raise GradientError(str(self))
 
     def __str__(self) -> str:
-        """Lay the findings out as a table, one line an array, with remarks and the first few kinks below."""
+        """Lay the findings out as a table, one line per array, with remarks and the first few kinks below."""
         table = [_COLUMNS, *(_cells(check) for check in self.arrays)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [f"gradient check of {self.target}: {'ok' if self.ok else 'FAILED'} (tolerance {self.tolerance:g})"]

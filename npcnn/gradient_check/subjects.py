@@ -50,7 +50,7 @@ class Subject:
         dy : ndarray
             The gradient of the output.
         stale : float
-            What the gradients that backward writes hold before.
+            What the gradients that backward writes are filled with before it.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class LayerSubject(Subject):
 
 
 def subject_of(target: Any, inputs: tuple[Any, ...], backward: Callable[..., Any] | None) -> Subject:
-    """Sort out which of the two was meant, or say what is missing."""
+    """Return the layer or function that the arguments describe as a subject, or say what is missing."""
     if isinstance(target, type):
         raise TypeError(f"target is the class {target.__name__}; pass an instance of it")
     if hasattr(target, "forward"):
@@ -204,7 +204,7 @@ def _generators(value: Any, seen: set[int]) -> Iterator[np.random.Generator]:
 
 
 def _refuse_changes(by: str, names: list[str], arrays: list[Array], present: list[Any], found: list[Array]) -> None:
-    """Raise if an array holds something else than it was found with, or another array stands in its place."""
+    """Raise if the content of an array has changed, or another array has taken its place."""
     for name, array, now, before in zip(names, arrays, present, found, strict=True):
         replaced = array.size > 0 and not np.may_share_memory(now, array)
         if replaced or not np.array_equal(now, before):
@@ -253,7 +253,7 @@ def _checked(value: Any, name: str) -> Array:
 
 
 def _checked_output(value: Any) -> Array:
-    """Return a copy of the output, for layers reuse their buffers."""
+    """Return a copy of the output, because layers reuse their buffers."""
     if isinstance(value, tuple):
         value = value[0]
     output = np.array(value)

@@ -9,7 +9,7 @@ from npcnn.layers.base import Array, Layer, Shape, batch_shape
 class ReLU(Layer):
     """Rectified linear unit, max(x, 0).
 
-    Behind a convolution, ``activation="relu"`` of that layer does the same for free.
+    After a convolution, ``activation="relu"`` of that layer does the same for free.
 
     Examples
     --------

@@ -43,14 +43,14 @@ class Layer:
     children_share_input : bool
         Whether every child gets the layer's own input, instead of the output of the one before.
     kind : str
-        What it computes, for all that look inside a network, such as `npcnn.explain`: "convolution", "sequential",
-        ...; "other" unless its class says so.
+        What it computes, for code that looks inside a network, such as `npcnn.explain`: "convolution", "sequential",
+        ...; "other" unless its class says something else.
     in_channels, out_channels : int or None
         Lengths of the last axis of input and output, where the layer fixes them.
 
     Examples
     --------
-    A layer of one's own, a factor for each channel:
+    A layer of your own, a factor for each channel:
 
     >>> class Scale(nn.Layer):
     ...     def __init__(self, channels, dtype=np.float32):
@@ -82,10 +82,10 @@ class Layer:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        # need_dx is for layers that can save work by it; the others are called with it all the same.
+        # need_dx is for layers that can save work by it; the others must still accept it.
         if "need_dx" not in inspect.signature(cls.backward, follow_wrapped=False).parameters:
             cls.backward = _taking_need_dx(cls.backward)  # type: ignore[method-assign]
-        # Whoever computes something else is no longer of the kind of the class it inherits from.
+        # A class with a forward of its own may compute something else, so it does not inherit the kind.
         if "forward" in vars(cls) and "kind" not in vars(cls):
             cls.kind = "other"
 
@@ -114,7 +114,7 @@ class Layer:
         Parameters
         ----------
         into : collection of str, optional
-            What is inside a layer of another `kind` is left out.
+            The kinds of layers to look inside; by default all.
 
         Examples
         --------
@@ -178,7 +178,7 @@ class Layer:
         shape : tuple of int
             Its shape.
         init : Initializer
-            What it is at first; see `npcnn.initializers`.
+            Makes its first value; see `npcnn.initializers`.
         dtype : float32 or float64
             Its dtype.
         rng : numpy.random.Generator, optional
@@ -238,7 +238,7 @@ class Layer:
             If the layer cannot take such an input.
         """
         dtype = next((array.dtype for array in self.params.values()), np.float32)
-        trial = copy.copy(self)  # what its forward pass keeps is not kept in the layer
+        trial = copy.copy(self)  # so that what its forward pass keeps does not end up in the layer
         try:
             return trial.forward(np.zeros((1, *input_shape), dtype)).shape[1:]
         except ShapeError:
@@ -253,19 +253,18 @@ class Layer:
     def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return how many multiplications the forward pass takes on one input.
 
-        By the definition, products with pixels of the padding included: that is how a 3 x 3 SAME convolution
-        of a 5 x 2 picture costs 90.  With ``spent=True`` those of the algorithm that the layer runs on.  A layer that
-        does not define it takes those of the layers inside it.
+        They are counted by the definition, products with pixels of the padding included, so a 3 x 3 SAME convolution
+        of a 5 x 2 picture costs 90; with ``spent=True``, by the algorithm that the layer runs on.  Without a
+        definition of its own, a layer returns the sum over the layers inside it.
         """
         self.output_shape(input_shape)
         inside = self._children_and_input_shapes(input_shape)
         return sum(child.multiplications(shape, spent=spent) for _, child, shape in inside)
 
     def channels_after(self, channels: int | None) -> int | None:
-        """Return the length of the last axis after the layer, from that before it; None if unknown.
+        """Return the length of the last axis of the output for that of the input; None if unknown.
 
-        It needs no picture size, so a network is checked by it while it is put together.  A layer
-        that does not say is taken to give anything.
+        It needs no picture size, so it checks a network while it is being put together.  None fits any layer.
 
         Raises
         ------
@@ -288,8 +287,8 @@ class Layer:
         """Return an array to write a result into: the one used last time if nobody else holds it.
 
         The outputs of a training step are as large as the caches; asking the system for fresh pages every step takes
-        a quarter of its time.  Whoever still holds last step's result keeps it, because then the reference count says
-        so and a new array is made.  While it is asked, the array is nobody else's to find: of two threads one gets it.
+        a quarter of its time.  If anyone still holds last step's result, the reference count shows it, and a new array
+        is made.  While it is being counted, the array is out of `_buffers`, so only one of two threads can get it.
         """
         array = self._buffers.pop(name, None)
         fits = array is not None and array.shape == shape and array.dtype == dtype
@@ -321,7 +320,7 @@ _ONE_VARIABLE = _references_of_one_variable()
 
 
 def _taking_need_dx(backward: Callable[[Any, Array], Array | None]) -> Callable[..., Array | None]:
-    """Return `backward` as a method that may be called with need_dx, and does not look at it."""
+    """Return `backward` as a method that accepts need_dx and ignores it."""
 
     @functools.wraps(backward)
     def method(self: Layer, dy: Array, *, need_dx: bool = True) -> Array | None:
@@ -331,14 +330,14 @@ def _taking_need_dx(backward: Callable[[Any, Array], Array | None]) -> Callable[
 
 
 def _unreadable(value: Any) -> bool:
-    """Return whether a value is none to write into a constructor call."""
+    """Return whether a value has no place in a printed constructor call."""
     return isinstance(value, np.ndarray | np.dtype | np.random.Generator) or (
         callable(value) and not isinstance(value, Layer)
     )
 
 
 def dotted(*names: str) -> str:
-    """Return the name of what is inside a layer: the names on the way to it, "" left out, with dots between them.
+    """Return the name of something inside a layer: the names on the way to it, without "", joined by dots.
 
     Examples
     --------

@@ -90,7 +90,7 @@ class Sequential(Layer):
 class Concat(Layer):
     """Branches side by side on one input, their outputs concatenated along the channels.
 
-    The article's multi-channel convolution: kernels of several sizes look at the same picture.
+    With kernels of several sizes in its branches, all looking at the same picture, it is a multi-channel convolution.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ from npcnn.layers.base import (
 
 
 class _Convolution(Layer):
-    """What the 1-D and the 2-D convolution share: all but which function of `npcnn.functional` they call."""
+    """What 1-D and 2-D convolution share: everything but the function of `npcnn.functional` that they call."""
 
     kind = "convolution"
     in_channels: int
@@ -148,7 +148,7 @@ class Conv2D(_Convolution):
     dtype : float32 or float64
         Of the parameters, and so of the pictures.
     weight_init, bias_init : Initializer, optional
-        By default the article's: truncated normal with sd 0.1, and 0.1.
+        By default a truncated normal with sd 0.1, and 0.1 for the bias.
 
     Raises
     ------
@@ -253,9 +253,9 @@ class Conv1D(_Convolution):
 
 
 class SpatiallySeparableConv2D(Layer):
-    """A k x k convolution cut in two: k x 1, ReLU, 1 x k, as in the article.
+    """A k x k convolution cut in two: k x 1, ReLU, 1 x k.
 
-    Without the middle activation, and with one input and output channel, the pair is the k x k
+    Without the middle activation and the biases, and with one input and output channel, the pair is the k x k
     convolution by the outer product of its two kernels: rank 1, for 2 k multiplications instead of k * k.
 
     Parameters
@@ -267,7 +267,7 @@ class SpatiallySeparableConv2D(Layer):
     middle_activation, activation : "relu" or None
         What follows the first and the second half.
     bias : bool
-        Whether each half adds one.
+        Whether each half adds a bias.
     algorithm : "auto", "im2col" or "toom_cook"
         See `npcnn.functional.toom_cook`.
     rng, dtype, weight_init, bias_init

@@ -20,7 +20,7 @@ class Dense(Layer):
     in_features, out_features : int
         Lengths of the input and output vectors.
     bias : bool
-        Whether to add one.
+        Whether to add a bias.
     rng, dtype
         As `Conv2D`.
     weight_init, bias_init : Initializer, optional
@@ -91,7 +91,7 @@ class Dense(Layer):
         return dy @ self._params["w"].T if need_dx else None
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
-        """Return the window of a 1 x 1 convolution of a picture of one pixel, which is what the layer does."""
+        """Return the window of a 1 x 1 convolution of a one-pixel picture, which is what the layer computes."""
         return window_geometry((1, 1), 1)
 
     def output_shape(self, input_shape: Shape) -> Shape:

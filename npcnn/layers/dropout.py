@@ -1,4 +1,4 @@
-"""Dropout: some numbers are left out in training, so that no other can rely on them."""
+"""Dropout: in training, numbers are left out at random, so that the network cannot rely on any single one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Dropout(Layer):
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Return `dy` where the forward pass kept the number, scaled likewise."""
+        """Return `dy` where the forward pass kept the number, scaled as it was there, else 0."""
         dy, scale = float_array(dy, "dy", None), self._take_kept()
         same_dtype(dy, "dy", scale, "x")
         exact_shape(dy, "dy", scale.shape, "the shape of the output")

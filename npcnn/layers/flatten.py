@@ -1,4 +1,4 @@
-"""Between pictures and vectors."""
+"""From pictures to vectors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The steps in which a `Sequential` runs its layers: one by one, but a convolution and its max pooling in one go.
 
-Nothing of this shows from outside: the layers, their parameters and the numbers that come out are the same.  Only
-the output between the two is never written to memory; `npcnn.functional.conv2d_max_pool2d` says why.
+None of this shows from outside: the layers, their parameters and the numbers that come out are the same.  Only the
+output between the two is never written to memory; `npcnn.functional.convolution` says why.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from npcnn.layers.pooling import MaxPool2D
 def steps(layers: Sequence[Layer]) -> list[Layer]:
     """Return the steps that run `layers` one after the other.
 
-    A `Conv2D` on Toom-Cook and a `MaxPool2D` behind it are one step.  Only plain ones: a subclass may do something
-    else.
+    A `Conv2D` that runs on Toom-Cook and a `MaxPool2D` after it are one step, but not their subclasses, which may do
+    something else.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class _InItsPlace(Layer):
 
 
 class _ConvolutionMaxPooling(Layer):
-    """A convolution and the max pooling behind it in one go, or `in_turn` where they cannot take the input so.
+    """A convolution and the max pooling after it in one go; `in_turn` for an input that one of them refuses.
 
     Parameters and gradients stay those of the two layers.
     """
@@ -111,7 +111,7 @@ class _ConvolutionMaxPooling(Layer):
         return self.second.output_shape(self.first.output_shape(input_shape))
 
     def _result_shape(self, x: Any) -> Shape | None:
-        """Return the shape of the result; None for an `x` that one of the two cannot take, and will say why."""
+        """Return the shape of the result; None for an `x` that one of the two refuses: called in turn, it says why."""
         if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype != self.convolution.dtype:
             return None
         try:

@@ -23,7 +23,7 @@ class NamedArrays(dict[str, Array]):
     WeightsError
         On assigning to a name that the layer does not have, and on removing one.
     ShapeError, DTypeError, TypeError
-        On assigning what does not fit the array of that name.
+        On assigning a value that does not fit the array of that name.
 
     Examples
     --------
@@ -65,5 +65,5 @@ class NamedArrays(dict[str, Array]):
     __delitem__ = pop = popitem = clear = setdefault = _refuse
 
     def __reduce__(self) -> Any:
-        # A copy or a pickle is of the arrays, no longer of the layer.
+        # A copy or a pickle is a plain dictionary of the arrays, no longer tied to the layer.
         return dict, (dict(self),)

@@ -2,9 +2,9 @@
 
 Read this package to learn what an operation *is*; read `npcnn.functional` and
 the kernels to learn how to make it fast.  The names and the meaning of the
-arguments are the same in both, and the tests of the fast kernels hold them
-against these functions.  Forward and backward stand side by side, the formula
-is in the docstring and the code uses its letters.
+arguments are the same in both, and the tests compare the fast kernels with
+these functions.  Forward and backward stand side by side, the formula is in
+the docstring and the code uses its letters.
 
 =================  =========================================================
 windows.py         where sliding windows lie: padding and output size
@@ -15,11 +15,10 @@ losses.py          softmax_cross_entropy
 toom_cook.py       the transforms of convolution with fewer multiplications
 =================  =========================================================
 
-A definition is not a door: these functions trust their input, apart from
-strings that mean nothing (an unknown `padding` or `axis`).  What
-`npcnn.functional` refuses has no meaning here.  They compute in
-the dtype they are given; use float64 when the result is to be the truth.
-NumPy is the only import.
+These functions trust their input, and refuse only an unknown `padding` or
+`axis`.  For what `npcnn.functional` refuses, their result means nothing.  They
+compute in the dtype they are given; use float64 when the result is to be the
+truth.  They import nothing but NumPy and the standard library.
 """
 
 from npcnn.reference import activations, convolution, losses, pooling

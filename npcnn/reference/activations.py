@@ -1,4 +1,4 @@
-"""ReLU and softmax, with their gradients, as their definitions.
+"""ReLU, its gradient, and softmax, written as definitions.
 
 The only subtlety lies in the exponentials.  exp overflows beyond about 88 in
 float32 and 709 in float64, so softmax first subtracts the largest logit, which

@@ -1,4 +1,4 @@
-"""Convolution and its gradients as their definitions.
+"""Convolution and its gradients, written as definitions.
 
 The forward pass is a sum over taps: every output pixel looks at a few input
 pixels, and each look is one product of a row of channels with a matrix of
@@ -168,8 +168,8 @@ def conv1d(
 
     y[n, i, j, o] = b[o] + sum_k sum_c x[n, row, j, c] * w[k, c, o]      (axis="height")
 
-    with row = i * stride + k * dilation - before; x is zero outside the picture.  The width works
-    alike with rows and columns exchanged.
+    with row = i * stride + k * dilation - before; x is zero outside the picture.  Along the width it is
+    the same with rows and columns exchanged.
 
     Parameters
     ----------
@@ -379,7 +379,7 @@ def col2im(
 
 
 def _moving_axis_first(pictures: NDArray[Any], axis: str) -> NDArray[Any]:
-    """Exchange height and width when the window moves along the width; twice is none."""
+    """Exchange height and width if the window moves along the width; doing it twice undoes it."""
     if axis == "height":
         return pictures
     if axis == "width":

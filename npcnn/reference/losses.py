@@ -1,7 +1,7 @@
-"""The cross-entropy loss, with its gradient, as its definition.
+"""The cross-entropy loss and its gradient, written as a definition.
 
 It never takes the log of a softmax, which may have rounded to zero; it uses
-log-sum-exp, log(sum(exp(z))) = m + log(sum(exp(z - m))), m the largest logit.
+log-sum-exp, log(sum(exp(z))) = m + log(sum(exp(z - m))), with m the largest logit.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""Max and average pooling and their gradients as their definitions.
+"""Max and average pooling and their gradients, written as definitions.
 
 Pooling reduces every window of a picture to one pixel, channel by channel.
 Pixels of the padding take no part: they are never the largest, and they are
-not added (whether they are counted in the mean is a question of
-`count_include_pad`).
+not added (`count_include_pad` says whether they count in the mean).
 
-Going back, the maximum hands its gradient to the one pixel that won, the mean
-hands an equal share to every pixel of the window.
+In the backward pass, the maximum hands its gradient to the one pixel that won,
+the mean hands an equal share to every pixel of the window.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def max_pool2d(
     stride: IntOrPair | None = None,
     padding: Padding2D = "valid",
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Largest value of every window, channel by channel, and where it stood.
+    """Largest value of every window, channel by channel, and where it was.
 
     y[n, i, j, c] = max over kh, kw of x[n, i * stride_h + kh - top, j * stride_w + kw - left, c]
 
@@ -245,7 +244,7 @@ def avg_pool2d_backward(
 
 
 def _pixels_per_window(rows: AxisWindows, cols: AxisWindows, count_include_pad: bool) -> NDArray[np.int64]:
-    """By what the sum of window (i, j) is divided, shape (OH, OW)."""
+    """Return what the sum of each window (i, j) is divided by, shape (OH, OW)."""
     count = np.zeros((rows.output_length, cols.output_length), np.int64)
     if count_include_pad:
         return count + rows.size * cols.size

@@ -2,27 +2,28 @@
 
 A 1-D convolution gives m outputs from n = m + r - 1 inputs and r taps,
 
-    y[i] = sum_k x[i + k] * g[k],         i = 0 .. m-1,
+    y[i] = sum_k x[i + k] * w[k],         i = 0 .. m-1,
 
-for m * r multiplications.  F(m, r) needs n.  The idea is multiplying polynomials: a polynomial of degree
+for m * r multiplications.  F(m, r) needs n.  The idea comes from multiplying polynomials: a polynomial of degree
 n - 1 is known when its values at n points are, and at a point the product of two polynomials costs *one*
 multiplication.  So evaluate both factors at n points, multiply value by value, and interpolate.
 Convolution as networks use it is the transpose of that product (the transposition principle), which
 swaps what is done to the inputs and to the outputs:
 
-    y = output @ ((kernel @ g) * (input @ x))
+    y = output @ ((kernel @ w) * (input @ x))
 
     input    n x n   transpose of the interpolation
     kernel   n x r   evaluation of a polynomial with r coefficients
     output   m x n   transpose of the evaluation of a polynomial with m coefficients
 
-Over many channels the products of values become matrix products, n of them for m * r, and the transforms,
-whose cost does not grow with the other side's channels, fade.  The price is rounding: the values at the
-points are larger than the numbers that went in, the more so the farther the points lie from 1.
+Over many channels the products become matrix products, n of them instead of m * r.  The transforms cost little
+beside them: that of x does not depend on the number of output channels, nor that of y on the input channels.  The
+price is rounding: the values at the points are larger than the numbers that went in, the more so the farther the
+points lie from 1.
 
-The points here are 0, +-1, +-2, +-1/2 and infinity.  A pair +-a shares all its work: with the even and the
-odd powers summed apart, one is their sum, the other their difference.  `header` writes the tables of
-csrc/toom_cook_tables.h in that form.
+The points here are 0, +-1, +-2, +-1/2 and infinity.  A pair +-a shares all its work: of the sum over the even
+powers and the sum over the odd ones, the value at a is the sum and that at -a the difference.  `header` writes the
+tables of csrc/toom_cook_tables.h, in which the two have neighbouring rows.
 
 References
 ----------
@@ -39,8 +40,8 @@ from typing import NamedTuple, TypeAlias
 
 Matrix: TypeAlias = list[list[Fraction]]
 
-# What 3, 5 and 7 taps are computed with: F(4, 3) at 6 points, F(4, 5) and F(2, 7) at 8, each with infinity as the
-# last.  F(4, 7) would need ten points, and in float32 its error comes too near 1e-5.
+# The outputs and points for 3, 5 and 7 taps: F(4, 3) at 6 points, F(4, 5) and F(2, 7) at 8, counting infinity, which
+# is not listed and always comes last.  F(4, 7) would need ten points, and in float32 its error comes too near 1e-5.
 OUTPUTS = {3: 4, 5: 4, 7: 2}
 POINTS = {
     3: (0, 1, -1, 2, -2),
@@ -50,7 +51,7 @@ POINTS = {
 
 
 class Transforms(NamedTuple):
-    """The three matrices of F(m, r), in exact fractions: y = output @ ((kernel @ g) * (input @ x))."""
+    """The three matrices of F(m, r), in exact fractions: y = output @ ((kernel @ w) * (input @ x))."""
 
     input: Matrix
     kernel: Matrix
@@ -65,7 +66,7 @@ def transforms(outputs: int, taps: int, points: tuple[int | Fraction, ...]) -> T
     outputs, taps : int
         m and r; both at least 1.
     points : tuple of int or Fraction
-        m + r - 2 different points; infinity is the last one, always.
+        m + r - 2 different points; infinity is added as the last one.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def transforms(outputs: int, taps: int, points: tuple[int | Fraction, ...]) -> T
     Raises
     ------
     ValueError
-        If the number of points does not fit, or two are equal.
+        If there are more or fewer points than that, or two are equal.
 
     Examples
     --------
@@ -99,8 +100,8 @@ def transforms(outputs: int, taps: int, points: tuple[int | Fraction, ...]) -> T
     if len(set(exact)) != len(exact):
         raise ValueError(f"points must differ, got {', '.join(map(str, points))}")
 
-    # Row p of the transposed interpolation: the polynomial that is 0 at every other point, and whose
-    # value at a_p, N_p, is divided out of the kernel's row instead, so that these stay simple numbers.
+    # Row p of the transposed interpolation: the polynomial that is 0 at every other point.  Its value at point p
+    # divides row p of the kernel instead, so that these stay simple numbers.
     others = [[a for a in exact if a != point] for point in exact]
     input_rows = [[*_with_roots(roots), Fraction(0)] for roots in others]
     input_rows.append(_with_roots(exact))
@@ -115,7 +116,7 @@ def transforms(outputs: int, taps: int, points: tuple[int | Fraction, ...]) -> T
 
 
 def multiplications(outputs: int, taps: int) -> Fraction:
-    """Return the multiplications of F(outputs, taps) for one output, where the definition needs `taps`.
+    """Return the multiplications of F(outputs, taps) per output, where the definition needs `taps`.
 
     Examples
     --------

@@ -6,8 +6,8 @@ of window number `i` lies on the pixel ::
 
     position = i * stride + k * dilation - before
 
-where `before` pixels of padding stand in front of the picture.  A position
-outside the picture is padding.
+where `before` is the number of pixels of padding before the picture.  A
+position outside the picture is padding.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def axis_windows(
     Returns
     -------
     AxisWindows
-        The same with the padding worked out.
+        The windows, with their padding worked out.
 
     Raises
     ------

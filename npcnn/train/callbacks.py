@@ -20,7 +20,7 @@ TestBatches: TypeAlias = Callable[[], Iterable[Batch]]
 
 
 class Progress(Log):
-    """Callback that shows a progress bar, and prints a line every so many steps and at every evaluation.
+    """Callback that shows a progress bar, and prints a line at regular intervals and at every evaluation.
 
     The bar goes to stderr, the lines to stdout.
 
@@ -72,10 +72,10 @@ class Progress(Log):
 
 
 class Evaluation:
-    """Callback that evaluates the network every so many steps and tells the logs.
+    """Callback that evaluates the network at regular intervals and tells the logs.
 
-    It also says when the network is dead, that is, gives the same answer for every picture.  That happens when a step
-    was so large that every ReLU of a layer gives 0 from then on.
+    It also says when the network is dead, that is, gives the same answer for every picture.  That happens after a step
+    so large that every ReLU of a layer gives 0 from then on.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ class Evaluation:
     test_batches : callable
         Returns the test pictures as an iterable of (x, labels), afresh at every call.
     every : int, optional
-        Steps between evaluations; by default there are only those that `evaluate` is called for.
+        Steps between evaluations; by default it evaluates only when `evaluate` is called.
     logs : iterable of Log
-        Whom to tell.
+        Told of every evaluation.
 
     Examples
     --------
@@ -129,8 +129,8 @@ class Evaluation:
 def answers_alike(net: Network, x: Array) -> bool:
     """Return whether a network gives the same logits, up to rounding, for pictures that differ.
 
-    Accuracy at chance does not show that a network is dead, for one that has just begun is there too; nor does a
-    gradient of 0, for one that has learnt everything has it too.
+    Accuracy at chance level does not show that a network is dead, since an untrained one has that too; nor does a
+    gradient of 0, since one that has learnt everything has that too.
 
     Parameters
     ----------
@@ -159,8 +159,7 @@ def answers_alike(net: Network, x: Array) -> bool:
 class StopSignals:
     """Callback that ends the training after the step in which Ctrl-C or SIGTERM came; a second one acts at once.
 
-    Signals are caught between entering and leaving the ``with`` block only, and only in the main thread: Python
-    gives them to no other.
+    Signals are caught only inside the ``with`` block, and only in the main thread: Python delivers them to no other.
 
     Attributes
     ----------

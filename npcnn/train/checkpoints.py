@@ -3,7 +3,7 @@
 A checkpoint of step 500 is two files, neither of them pickled:
 
     step-00000500.safetensors   the parameters (net.*) and the averages of the optimizer (optimizer.*)
-    step-00000500.json          step, seconds, settings, random generators, versions, and the checksum of either file
+    step-00000500.json          step, seconds, settings, random generators, versions, and the checksums of both files
 
 The JSON file is written last, and both under another name first, flushed and renamed: a checkpoint whose JSON file
 exists is whole.  Reading one checks everything before anything is changed.  The order of the data needs no file: a
@@ -33,7 +33,7 @@ from npcnn.train.generators import generator_states, set_generator_states
 from npcnn.train.loop import StepResult
 
 FORMAT = 1
-# What the bits of a result depend on besides the settings; the number of threads is not among it.
+# What the bits of a result depend on besides the settings; the number of threads is not part of it.
 MACHINE = ("npcnn", "isa")
 # What the JSON file must hold.
 FIELDS: dict[str, Any] = {
@@ -50,7 +50,7 @@ WORDS = {int: "an integer of at least 0", float: "a finite number of at least 0"
 
 @dataclass(frozen=True)
 class Resumed:
-    """Where a training goes on.
+    """Where a training resumes.
 
     Attributes
     ----------
@@ -68,14 +68,14 @@ class Resumed:
 
 
 class Checkpoints:
-    """Callback that writes a checkpoint every so many steps, and keeps the last few.
+    """Callback that writes a checkpoint at regular intervals, and keeps the last few.
 
-    While it is open it holds a lock on its folder, which the system takes back when the process dies.
+    While it is open it holds a lock on its folder, which the system releases when the process dies.
 
     Parameters
     ----------
     folder : str or Path
-        Folder of the checkpoints; it is made if need be, and belongs to one training.
+        Folder of the checkpoints; it is created if necessary, and belongs to one training.
     net : Layer
         The network in training.
     optimizer : Optimizer
@@ -85,7 +85,7 @@ class Checkpoints:
     keep : int
         How many to keep.
     settings : dict, optional
-        What the training was set to, in types that JSON has: a checkpoint of other settings is refused.
+        Settings of the training, in types that JSON has; a checkpoint written under other settings is refused.
 
     Raises
     ------
@@ -145,7 +145,7 @@ class Checkpoints:
             self.save(result.step, result.seconds)
 
     def save(self, step: int, seconds: float) -> None:
-        """Write a checkpoint, then delete those that are too many.
+        """Write a checkpoint, then delete the oldest beyond the number to keep.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class Checkpoints:
         self._delete_old()
 
     def steps(self) -> list[int]:
-        """Return the steps of which there is a checkpoint, in their order."""
+        """Return the steps that have a checkpoint, in ascending order."""
         found = (_step(path, "json") for path in self.folder.iterdir())
         return sorted(step for step in found if step is not None)
 
@@ -231,18 +231,18 @@ class Checkpoints:
             raise CheckpointError(f"{path} is of step {content['step']}, expected {step}; it was renamed")
         self._check_settings(path, content["settings"])
         stored = _read_tensors(self.folder / _file(step, "safetensors"), content["tensors"])
-        # All that can be wrong is found before anything is changed.
+        # Everything that can be wrong is found before the network or the optimizer is changed.
         before = generator_states(self.net)
         state = self.optimizer.state()
         try:
             set_generator_states(self.net, content["generators"])
-            if generator_states(self.net) != content["generators"]:  # NumPy cuts 1.5 to 1
+            if generator_states(self.net) != content["generators"]:  # NumPy truncates 1.5 to 1
                 raise ValueError("its numbers must be integers")
             weights.assign(self._tensors(state), stored, f"{path} does not fit this network and optimizer")
         except WeightsError as error:
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path}: {error}") from error
-        except (KeyError, TypeError, ValueError, OverflowError) as error:  # NumPy's, of a state that cannot be
+        except (KeyError, TypeError, ValueError, OverflowError) as error:  # NumPy's, for an impossible state
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path} is damaged: generators holds no state of a generator ({error})") from error
         self.optimizer.load_state(state)
@@ -268,12 +268,12 @@ class Checkpoints:
 
     def _delete_old(self) -> None:
         for step in self.steps()[: -self.keep]:
-            # The JSON file first: without it the other is no checkpoint any more.
+            # The JSON file first: without it the other file is no longer a checkpoint.
             (self.folder / _file(step, "json")).unlink(missing_ok=True)
             (self.folder / _file(step, "safetensors")).unlink(missing_ok=True)
 
     def _delete_leftovers(self) -> None:
-        """Delete what killed processes left: files not renamed yet, tensors whose JSON file was not written."""
+        """Delete what killed processes left: files not yet renamed, tensors whose JSON file was never written."""
         whole = {_file(step, "safetensors") for step in self.steps()}
         for path in self.folder.iterdir():
             ours = _step(path, "safetensors") is not None and path.name not in whole
@@ -307,7 +307,7 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint's JSON file, its checksum checked."""
+    """Return the content of a checkpoint's JSON file, after checking its checksum."""
     try:
         content = json.loads(path.read_bytes())
         told = content.pop("sha256", None) if isinstance(content, dict) else None
@@ -336,7 +336,7 @@ def _check_fields(path: Path, content: dict[str, Any], fields: dict[str, Any], i
 
 
 def _read_tensors(path: Path, told: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a checkpoint, the checksum of their file checked."""
+    """Return the arrays of a checkpoint, after checking the checksum of their file."""
     if not path.exists():
         raise CheckpointError(f"{path} is missing")
     data = path.read_bytes()

@@ -17,13 +17,13 @@ Array = NDArray[Any]
 def first_not_finite(net: Any, x: Array, labels: Array) -> str:
     """Return in words where the first NaN or infinity of a training step is.
 
-    Looked at are, in this order, the pictures, the parameters, the output of every layer, the loss, and back again
+    It looks, in this order, at the pictures, the parameters, the output of every layer, the loss, and on the way back
     the gradients of every layer.
 
     Parameters
     ----------
     net : Layer
-        A `Sequential` is looked at layer by layer, anything else as a whole.
+        A `Sequential` is examined layer by layer, anything else as a whole.
     x, labels : ndarray
         The batch.
 

@@ -1,4 +1,4 @@
-"""The random generators of a network: what a training has to know to go on as if it had never been interrupted."""
+"""The random generators of a network, whose state a training needs to go on as if it had never been interrupted."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _generators(net: Any) -> dict[str, np.random.Generator]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a state without NumPy arrays: some generators keep their numbers in one."""
+    """Return a state without NumPy arrays, in which some generators keep their numbers."""
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -23,7 +23,7 @@ from npcnn.train.loop import StepResult
 class Log:
     """Base of the logs: a callback that is told of evaluations too, and closed at the end.
 
-    Each of the three methods does nothing until a subclass says otherwise; leaving a ``with`` block closes the log.
+    Each of the three methods does nothing unless a subclass overrides it; leaving a ``with`` block closes the log.
 
     Examples
     --------
@@ -62,23 +62,23 @@ class Log:
 class MetricsCSV(Log):
     """Callback that writes one line per step to a CSV file, and one per evaluation.
 
-    Columns: step, seconds, loss and accuracy of the training batch, gradient_norm, images_per_second, and on the
-    lines of `evaluation` instead test_loss and test_accuracy.  Numbers are written so that they are read back exactly.
+    Columns: step, seconds, loss and accuracy of the training batch, gradient_norm, images_per_second; in the lines of
+    `evaluation`, test_loss and test_accuracy instead.  Numbers are written so that they are read back exactly.
 
     Parameters
     ----------
     path : str or Path
         File to write.
     resume_after : int, optional
-        Go on with the file that is there, after removing the lines of later steps: a training that did not reach
-        its next checkpoint wrote them.  By default the file must not exist yet.
+        Continue the existing file, after removing the lines of later steps, written by a training that did not reach
+        its next checkpoint.  By default the file must not exist yet.
 
     Raises
     ------
     FileExistsError, FileNotFoundError, OSError
         If the file exists, or with `resume_after` does not exist, or cannot be written.
     ValueError
-        If the file to go on with is not one that this class wrote.
+        If the file to continue is not one that this class wrote.
 
     Examples
     --------
@@ -231,7 +231,7 @@ class TensorBoard(Log):
 
 
 class CurvePlot(Log):
-    """Callback that redraws the training curve every so many steps, and when it is closed (needs matplotlib).
+    """Callback that redraws the training curve at regular intervals, and when it is closed (needs matplotlib).
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ class CurvePlot(Log):
             self.draw()
 
     def draw(self) -> None:
-        """Draw what the metrics hold by now, unless they hold no step yet."""
+        """Draw what the metrics hold so far, unless they hold no step yet."""
         from matplotlib.figure import Figure
 
         if not read_metrics(self.metrics)[0]:

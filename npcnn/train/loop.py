@@ -1,6 +1,6 @@
 """The training loop: where data meets a network.
 
-`fit` takes batches from an iterator and walks one step after the other:
+`fit` takes batches from an iterator and does one step after another:
 forward, loss, backward, optimizer.  Everything that only watches - progress
 bars, logs, checkpoints, evaluation - is a callback that is handed each `StepResult`.
 """
@@ -72,7 +72,7 @@ class StepResult:
     gradient_norm : float
         Euclidean length of all gradients together.
     images_per_second : float
-        Pictures of this step by the time since the one before, callbacks and waiting for data included.
+        Pictures of this step divided by the time since the one before, callbacks and waiting for data included.
     """
 
     step: int
@@ -99,7 +99,7 @@ class NonFiniteError(ArithmeticError):
     step : int
         The step that failed.
     where : str
-        Where the first NaN or infinity is: what a layer puts out, or a gradient.
+        Where the first NaN or infinity is, such as the output of a layer or a gradient.
     x, labels : ndarray
         The batch.
     """
@@ -131,14 +131,14 @@ def fit(
     optimizer : Optimizer
         Made for `net`, or for a part of it.
     steps : int
-        Number of the last step, so of all batches to train on, those before `start` included.
+        Number of the last step, counting the `start` steps done before.
     callbacks : iterable of callable
         Each is called with the `StepResult` of every step, in order; one that raises
         `StopTraining` ends the training after all have been called.
     start, seconds : int, float
-        Steps that were done, and the time they took, before this call: for a training that goes on.
+        Steps done before this call, and the time they took, for a training that is resumed.
     save_batch : str or Path, optional
-        Safetensors file to write the batch into that makes the loss or a gradient NaN or infinite.
+        Safetensors file for the batch that makes the loss or a gradient NaN or infinite.
 
     Returns
     -------
@@ -210,7 +210,7 @@ def _check_parts(net: Any, batches: Any, optimizer: Any) -> None:
             "itertools.repeat((x, labels)) for the same batch at every step"
         )
     trained = getattr(optimizer, "net", net)
-    # An optimizer of one layer is no mistake: the rest of the network is kept as it is.
+    # An optimizer of one layer may be intended: the rest of the network is kept as it is.
     if trained is not net and not any(
         np.may_share_memory(theirs, ours) for theirs in trained.params.values() for ours in net.params.values()
     ):

@@ -1,14 +1,14 @@
-"""A run: a training in a folder of its own, with all that is needed to judge it, to use it and to go on with it.
+"""A run: a training in a folder of its own, with all that is needed to judge it, to use it and to resume it.
 
 ============================  ==========================================================
 file                          what is in it
 ============================  ==========================================================
-``settings.json``             what the run was set to, and on what machine it ran
+``settings.json``             the settings of the run, and the machine it ran on
 ``metrics.csv``               loss and accuracy of every step and every evaluation
 ``curve.png``                 the same as a picture, where matplotlib is installed
-``checkpoints/``              the last three states to go on from
+``checkpoints/``              the last three states to resume from
 ``weights.safetensors``       what was learnt
-``result.json``               what that came to
+``result.json``               accuracies, steps and time
 ============================  ==========================================================
 """
 
@@ -37,19 +37,19 @@ from npcnn.train.checkpoints import Checkpoints
 from npcnn.train.logs import CurvePlot, Log, MetricsCSV
 from npcnn.train.loop import Batch, Callback, StepResult, fit
 
-# The training accuracy of a run is the mean over this many last steps: that of a single batch is too rough a figure.
+# The training accuracy of a run is the mean over its last so many steps: that of a single batch is too rough.
 LAST_STEPS = 1000
 
 
 class Run:
-    """A training in a folder of its own that can be interrupted at any time and goes on to the same bits.
+    """A training in a folder of its own that can be interrupted at any time and, resumed, ends with the same bits.
 
     While it is open it holds a lock on its folder.
 
     Parameters
     ----------
     folder : str or Path
-        A new or empty folder, or with `resume` that of the run to go on with.
+        A new or empty folder, or with `resume` that of the run to resume.
     net : Layer
         The network to train.
     optimizer : Optimizer
@@ -57,12 +57,12 @@ class Run:
     data : Dataset
         What it is trained on.
     settings : dict
-        What the run is set to, for ``settings.json``, in types that JSON has; anything else is written as text.
+        The settings of the run, for ``settings.json``, in types that JSON has; anything else is written as text.
     fixed : iterable of str
         The settings that decide the bits of the result.  A checkpoint written under other values of these, or with
         other data, is refused.
     resume : bool
-        Whether to go on with the run in `folder`.
+        Whether to resume the run in `folder`.
     checkpoint_every : int
         Steps between checkpoints.
 
@@ -170,9 +170,9 @@ class Run:
         display_every: int = 200,
         callbacks: Iterable[Callback] = (),
     ) -> dict[str, Any] | None:
-        """Train up to step `steps`, evaluate and write down all the files of the run; print how it goes.
+        """Train up to step `steps`, evaluate, and write all the files of the run; print the progress.
 
-        Ctrl-C ends the training after the current step, and what was learnt till then is the result.  SIGTERM, whose
+        Ctrl-C ends the training after the current step, and what was learnt by then is the result.  SIGTERM, whose
         sender may not wait for long, ends it with a checkpoint only.
 
         Parameters
@@ -182,7 +182,7 @@ class Run:
         test_batches : callable
             Returns the test pictures as an iterable of (x, labels), afresh at every call.
         steps : int
-            Number of the last step, those that were done before included.
+            Number of the last step, counting those done before.
         evaluate_every : int, optional
             Steps between evaluations on the test pictures; by default they are evaluated at the end only.
         display_every : int
@@ -268,7 +268,7 @@ class Run:
 
 
 def read_settings(folder: str | Path) -> dict[str, Any]:
-    """Return what the run in a folder was set to: its settings, the data and the machine.
+    """Return the settings of the run in a folder, with its data and machine.
 
     Raises
     ------
@@ -299,7 +299,7 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
 
 
 def numbered_folder(path: str | Path) -> Path:
-    """Make a folder of this name, or with the first number that makes the name a new one; return it.
+    """Make a folder of this name, with a number after it if the name is taken, and return it.
 
     Raises
     ------
@@ -329,7 +329,7 @@ def _to_json(content: Mapping[str, Any]) -> str:
 
 
 def _outcome(result: Mapping[str, Any], ended_by: signal.Signals | None, speed: float, pictures: int) -> str:
-    """Return in words, for the reader of the terminal, what a run came to."""
+    """Return the closing lines that a run prints in the terminal."""
     steps, averaged = result["steps"], result["training_accuracy_steps"]
     if speed:
         head = (
