@@ -1,5 +1,6 @@
 """Which data set is used, and where it is looked for."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -19,10 +20,10 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.delenv("NPCNN_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    dead = functools.partial(download.download, url="http://127.0.0.1:9/none", timeout=5.0)
-    monkeypatch.setattr(download, "download", dead)
+    monkeypatch.setattr(download, "download", functools.partial(download.download, timeout=5.0))
+    dead = dataclasses.replace(cifar10.ARCHIVE, url="http://127.0.0.1:9/none")
     read = functools.partial(cifar10.read_dataset, records_per_file=2)
-    monkeypatch.setattr(cifar10, "read_dataset", read)
+    monkeypatch.setitem(sources.SOURCES, "cifar10", (dead, read))
     monkeypatch.setattr(synthetic, "RECORDS_PER_FILE", 3)
     monkeypatch.setattr(synthetic, "write", functools.partial(synthetic.write, records_per_file=3))
 
@@ -96,7 +97,7 @@ def test_damaged_data_is_an_error_not_a_reason_for_other_data(tmp_path, capsys, 
 
 
 def test_a_wrong_archive_is_an_error_not_a_reason_for_other_data(monkeypatch, capsys):
-    def wrong_archive(folder):
+    def wrong_archive(archive, folder):
         raise nn.DataError("the downloaded archive has another MD5")
 
     monkeypatch.setattr(download, "download", wrong_archive)
