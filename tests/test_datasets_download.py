@@ -287,8 +287,7 @@ def test_every_failure_of_the_network_is_a_download_error(tmp_path, server, monk
 
 def test_two_processes_at_once(tmp_path, server, files):
     program = (
-        "import sys; from npcnn.datasets.download import Archive, download; "
-        f"download({server.archive()}, sys.argv[1])"
+        f"import sys; from npcnn.datasets.download import Archive, download; download({server.archive()}, sys.argv[1])"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(nn.__file__).parent.parent)}
     arguments = [sys.executable, "-c", program, str(tmp_path)]

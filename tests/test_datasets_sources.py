@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pwd
 
 import numpy as np
 import pytest
@@ -49,6 +50,21 @@ def test_without_xdg_the_cache_is_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     folder = data_in(tmp_path / "home/.cache/npcnn" / FOLDER)
+    assert load().folder == folder
+
+
+def test_without_a_home_folder_it_says_what_to_set(tmp_path, monkeypatch):
+    def no_entry(_):
+        raise KeyError("uid not found")
+
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    for name in sources.NAMES:
+        with pytest.raises(FileNotFoundError, match=r"no home folder .*set NPCNN_DATA .*XDG_CACHE_HOME or HOME"):
+            load(name)
+    folder = data_in(tmp_path / "elsewhere")
+    monkeypatch.setenv("NPCNN_DATA", str(folder))
     assert load().folder == folder
 
 
@@ -135,3 +151,16 @@ def test_a_damaged_cache_says_how_to_get_new_files(tmp_path, name, folder):
     (tmp_path / "cache/npcnn" / folder / "test_batch.bin").write_bytes(b"short")
     with pytest.raises(nn.DataError, match=r"test_batch.bin.*delete its folder and run again"):
         load(name)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "synthetic"])
+def test_the_arguments_that_bring_it_again(tmp_path, monkeypatch, name):
+    data_in(tmp_path / "elsewhere" / FOLDER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NPCNN_DATA", "elsewhere")
+    data = load(name)
+    arguments = sources.arguments(data)
+    monkeypatch.delenv("NPCNN_DATA")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert load(arguments["data"], arguments["data_dir"]).checksum() == data.checksum()

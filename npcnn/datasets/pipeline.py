@@ -315,9 +315,7 @@ class _ReadyBatches:
     def take(self) -> tuple[Floats, Labels] | BaseException:
         """Wait for the next batch."""
         if os.getpid() != self._process:
-            raise RuntimeError(
-                "the thread of these batches is not in this forked process; make new batches here"
-            )
+            raise RuntimeError("the thread of these batches is not in this forked process; make new batches here")
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._items)
             if self._closed:
