@@ -6,9 +6,8 @@
 `synthetic`         draws ten classes of small pictures into the same format
 `download`          fetches an archive, resumed when broken off, checked before it is unpacked
 `sources`           which data set to use, and where it is
-`trained_on`        which data a network was trained on
 `pipeline`          crops, distorts, standardises; batches prepared in a thread
-`pictures`          reads any picture into the same format
+`pictures`          reads picture files of the usual formats into the same
 ==================  ==========================================================
 
 A new data set is a file such as `cifar10`, with an `Archive` and a function that reads its folder, and a line in

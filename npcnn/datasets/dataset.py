@@ -26,6 +26,12 @@ class Dataset:
         Their classes, from 0.
     class_names : tuple of str
         A name for each class.
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((2, 28, 28, 1), np.uint8), np.arange(2)
+    >>> nn.datasets.Dataset("black", Path("here"), images, labels, images, labels, ("a", "b")).picture_shape
+    (28, 28, 1)
     """
 
     name: str
