@@ -1,7 +1,9 @@
 """What the command lines of the examples share: checked numbers, the options of a run, errors in one line."""
 
 import argparse
+import os
 import shlex
+import signal
 import sys
 
 import npcnn as nn
@@ -80,9 +82,16 @@ def command(program, options):
 def exit_status(program, main, arguments=None):
     """Return what `main` returns; on an error of the user's print it in one line on stderr and return 2."""
     try:
-        return main(arguments)
+        status = main(arguments)
+        sys.stdout.flush()  # whether its reader has gone shows here, and not when Python ends
+        return status
+    except BrokenPipeError:  # of `... | head -1`, for example
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except USER_ERRORS as error:
-        print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        missing = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(("PIL", "matplotlib"))
+        install = "; install what pictures need with pip install npcnn[plot]" if missing else ""
+        print(f"{program}: error: {' '.join(str(error).split())}{install}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted", file=sys.stderr)

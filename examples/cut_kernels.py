@@ -14,6 +14,7 @@ import argparse
 import copy
 import importlib.util
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,8 @@ def cut_kernels(arguments):
     options = parse_arguments(arguments)
     if options.out.is_dir() or not options.out.absolute().parent.is_dir():
         raise ValueError(f"--out must be a file in a folder that exists, got {options.out}")
-    data = nn.datasets.load(options.data, options.data_dir)
+    load = nn.datasets.load if options.weights is None else partial(nn.train.data_of, options.weights)
+    data = load(options.data, options.data_dir)
     net = whole_network(options, data)
     cut = cut_networks(net, options.ranks)
     networks = {rank: layer for rank, (layer, _) in cut.items()} | {0: copy.deepcopy(net)}

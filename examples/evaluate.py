@@ -2,17 +2,19 @@
 
     python examples/evaluate.py runs/separable-cifar-10-inputs-seed0/weights.safetensors
 
-Prints the accuracy and a table of the classes; draws the confusion matrix and the pictures that were classified wrongly
-with the most confidence, to confusion.png and mistakes.png in --out.
+The data is that of the training, unless other data is named.  Prints the accuracy and a table of the classes; draws the
+confusion matrix and the pictures that were classified wrongly with the most confidence, to confusion.png and
+mistakes.png in --out.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from command_line import exit_status
+
 import npcnn as nn
 from npcnn.datasets import evaluation_batches
-from npcnn.datasets.download import DownloadError
 
 MISTAKES = 24
 
@@ -22,10 +24,10 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", help="what train_cifar.py left: weights.safetensors", type=Path)
     parser.add_argument(
-        "--data", help="default: auto, CIFAR-10 if it can be had", choices=nn.datasets.sources.NAMES, default="auto"
+        "--data", help="default: auto, what it was trained on", choices=nn.datasets.sources.NAMES, default="auto"
     )
     parser.add_argument(
-        "--data-dir", help="folder of the CIFAR-10 binary files; default: $NPCNN_DATA, or downloaded", type=Path
+        "--data-dir", help="folder of the CIFAR-10 binary files; default: that of the training", type=Path
     )
     parser.add_argument("--out", help="folder for the drawings; default: that of the weights", type=Path)
     return parser.parse_args(arguments)
@@ -42,10 +44,11 @@ def table(matrix, names):
     return "\n".join(lines)
 
 
-def evaluate(options):
+def evaluate(arguments):
     """Print and draw; return the exit status."""
+    options = parse_arguments(arguments)
     net = nn.models.load(options.weights)
-    data = nn.datasets.load(options.data, options.data_dir)
+    data = nn.train.data_of(options.weights, options.data, options.data_dir)
     out = options.out or options.weights.parent
     out.mkdir(parents=True, exist_ok=True)
     probabilities, labels = nn.evaluation.predict(net, evaluation_batches(data.test_images, data.test_labels))
@@ -65,17 +68,5 @@ def evaluate(options):
     return 0
 
 
-def main(arguments=None):
-    """Run; one line on stderr and exit status 2 when something the user gave is wrong."""
-    try:
-        return evaluate(parse_arguments(arguments))
-    except ImportError as error:
-        print(f"evaluate.py: error: {error}; install what drawings need with pip install npcnn[plot]", file=sys.stderr)
-        return 2
-    except (ValueError, OSError, DownloadError) as error:
-        print(f"evaluate.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("evaluate.py", evaluate))

@@ -17,10 +17,10 @@ import argparse
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from command_line import at_least, exit_status
 
 import npcnn as nn
 from npcnn.gradient_check import KinkWarning, gradcheck
@@ -110,17 +110,5 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def at_least(minimum: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers of at least `minimum`."""
-
-    def whole_number(text: str) -> int:
-        number = int(text)
-        if number < minimum:
-            raise argparse.ArgumentTypeError(f"must be at least {minimum}, got {number}")
-        return number
-
-    return whole_number
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("gradient_check.py", main))

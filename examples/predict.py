@@ -2,21 +2,21 @@
 
     python examples/predict.py runs/separable-cifar-10-inputs-seed0/weights.safetensors cat.jpg dog.png
 
-Any picture that Pillow opens will do; it is cut to its middle square, scaled to 32 x 32, cropped and standardised as
-in training.  The classes it could be are printed with bars, and drawn beside the picture into one PNG for each.
+Each picture, PNG or JPEG for example, is cut to its middle square, scaled to 32 x 32, cropped and standardised as in
+training.  The classes it could be are printed with bars, and drawn beside the picture into one PNG for each.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
+from command_line import at_least, exit_status
 
 import npcnn as nn
 from npcnn.datasets import inputs
 from npcnn.datasets.cifar10 import CLASS_NAMES
-from npcnn.datasets.pictures import read_picture
+from npcnn.datasets.pictures import FORMATS, read_picture
 
 BAR = 40  # characters of a probability of 1
 
@@ -25,24 +25,10 @@ def parse_arguments(arguments=None):
     """Return the options; argparse prints one line and exits with 2 when they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", help="what train_cifar.py left: weights.safetensors", type=Path)
-    parser.add_argument("pictures", help="any that Pillow opens", type=Path, nargs="+", metavar="picture")
-    parser.add_argument(
-        "--top", help="classes to show; default: 3", type=int, choices=range(1, 11), default=3, metavar="N"
-    )
+    parser.add_argument("pictures", help=f"one of {', '.join(FORMATS)}", type=Path, nargs="+", metavar="picture")
+    parser.add_argument("--top", help="classes to show; default: 3", type=at_least(1), default=3, metavar="N")
     parser.add_argument("--out", help="folder for the drawings; default: the current one", type=Path, default=Path())
     return parser.parse_args(arguments)
-
-
-def class_names(weights):
-    """Return the names the network was trained with, from settings.json beside the weights, or those of CIFAR-10."""
-    settings = weights.with_name("settings.json")
-    if not settings.exists():
-        print(f"there is no {settings}: taking the classes to be those of CIFAR-10")
-        return CLASS_NAMES
-    try:
-        return tuple(json.loads(settings.read_text())["class_names"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{settings} is damaged ({error!r}); remove it to take CIFAR-10's classes") from error
 
 
 def bars(names, probabilities, top):
@@ -64,10 +50,16 @@ def drawing_path(folder, picture):
         number += 1
 
 
-def predict(options):
+def predict(arguments):
     """Print and draw what the network makes of each picture; return the exit status."""
+    options = parse_arguments(arguments)
     net = nn.models.load(options.weights)
-    names = class_names(options.weights)
+    names = nn.train.class_names_of(options.weights)
+    if names is None:
+        print(f"there is no settings.json beside {options.weights}: taking the classes to be those of CIFAR-10")
+        names = CLASS_NAMES
+    if options.top > len(names):
+        raise ValueError(f"--top must be at most {len(names)}, the classes of the network, got {options.top}")
     pictures = [read_picture(path) for path in options.pictures]  # all of them, before anything is written
     options.out.mkdir(parents=True, exist_ok=True)
     for path, picture in zip(options.pictures, pictures, strict=True):
@@ -78,17 +70,5 @@ def predict(options):
     return 0
 
 
-def main(arguments=None):
-    """Run; one line on stderr and exit status 2 when something the user gave is wrong."""
-    try:
-        return predict(parse_arguments(arguments))
-    except ImportError as error:
-        print(f"predict.py: error: {error}; install what pictures need with pip install npcnn[plot]", file=sys.stderr)
-        return 2
-    except (ValueError, OSError) as error:
-        print(f"predict.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("predict.py", predict))

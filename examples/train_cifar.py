@@ -77,8 +77,10 @@ def train(arguments):
         options.out, net, optimizer, data, settings=settings, fixed=FIXED,
         resume=options.resume is not None, checkpoint_every=options.checkpoint_every,
     ) as run:  # fmt: skip
-        print(f"data: {data.name}, {len(data.train_images)} training and {len(data.test_images)} test pictures")
-        print(f"network: {options.net}; results go to {run.folder}\n\n{net.summary((24, 24, 3))}\n")
+        H, W, C = data.picture_shape
+        counts = f"{len(data.train_images)} training and {len(data.test_images)} test pictures"
+        print(f"data: {data.name}, {counts} of {H} x {W} x {C}")
+        print(f"network: {options.net}; results go to {run.folder}\n\n{net.summary((24, 24, C))}\n")
         print("multiplications: one picture, forward, by the definition; spent: by the algorithm the layer runs on")
         print(f"every {options.display_step} steps below: the {options.batch_size} training pictures of that step")
         print(f"every {epoch} steps (an epoch) and at the end: all test pictures\n", flush=True)

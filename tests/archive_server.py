@@ -8,6 +8,8 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from npcnn.datasets import Archive
+
 FOLDER = "cifar-10-batches-bin"
 
 
@@ -26,7 +28,7 @@ def pack(files, members=()):
 
 
 class ArchiveServer(ThreadingHTTPServer):
-    """Serves `content` at `url`, with Range as RFC 9110 has it; `ranges` are those asked for so far.
+    """Serves `content`, with Range as RFC 9110 has it; `ranges` are those asked for so far.
 
     `behaviour` is "good", "no range", "wrong range" (another part than asked for), "breaks off" (after half
     of what is left), "stalls" (there), "silent" (takes requests, answers none), "chunked" (tells no length),
@@ -38,15 +40,11 @@ class ArchiveServer(ThreadingHTTPServer):
         self.content, self.behaviour, self.ranges = content, "good", []
         self.released = threading.Event()  # lets what stalls or is silent end
 
-    @property
-    def url(self):
-        """Address of the archive."""
-        return f"http://127.0.0.1:{self.server_address[1]}/archive.tar.gz"
-
-    @property
-    def md5(self):
-        """MD5 of the archive."""
-        return hashlib.md5(self.content).hexdigest()
+    def archive(self, **other):
+        """Return the description of the archive as it is now, but for what `other` says."""
+        url, md5 = f"http://127.0.0.1:{self.server_address[1]}/archive.tar.gz", hashlib.md5(self.content).hexdigest()
+        true = {"name": "CIFAR-10", "url": url, "size": len(self.content), "md5": md5, "folder": FOLDER}
+        return Archive(**true | other)
 
     def handle_error(self, request, client_address):
         """Say nothing of a client that hung up: some tests are about that."""

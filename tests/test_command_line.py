@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,3 +88,26 @@ def test_errors_of_the_user_are_one_line_and_others_are_not_hidden(capsys):
     assert exit_status("a.py", lambda arguments: 143) == 143
     with pytest.raises(ZeroDivisionError):
         exit_status("a.py", fails, ZeroDivisionError())
+
+
+def test_what_drawings_need_is_named_where_it_is_missing(capsys):
+    def fails(module):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    for module, told in (("PIL", True), ("matplotlib.figure", True), ("tensorboardX", False)):
+        assert exit_status("a.py", fails, module) == 2
+        assert ("pip install npcnn[plot]" in capsys.readouterr().err) == told
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_has_seen_enough_ends_it_quietly(lines):
+    """As in `... | head -1`, whether the rest comes before the end or at it."""
+    main = f"lambda arguments: print('a\\n' * {lines})"
+    program = f"import sys; from command_line import exit_status; sys.exit(exit_status('a.py', {main}))"
+    command = [sys.executable, "-c", program]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, text=True, timeout=600)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -30,6 +30,7 @@ def test_every_pixel_and_label_arrives_where_it_was(tmp_path):
     assert data.train_images.flags.c_contiguous
     assert data.class_names == tuple(NAMES)
     assert (data.name, data.folder) == ("CIFAR-10", tmp_path / "data")
+    assert data.picture_shape == (32, 32, 3)
 
 
 def test_the_folder_or_the_one_it_lies_in(tmp_path):

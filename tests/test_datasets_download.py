@@ -18,7 +18,7 @@ from archive_server import FOLDER, pack, serving
 from cifar10_files import contents
 
 import npcnn as nn
-from npcnn.datasets import DownloadError, read_dataset
+from npcnn.datasets import Archive, DownloadError, read_dataset
 from npcnn.datasets import download as module
 from npcnn.datasets.download import download
 
@@ -40,8 +40,8 @@ def server(files, monkeypatch):
         yield server
 
 
-def get(folder, server, *, md5=None, timeout=600.0):
-    return download(folder, url=server.url, md5=md5 or server.md5, timeout=timeout)
+def get(folder, server, *, timeout=600.0, **other):
+    return download(server.archive(**other), folder, timeout=timeout)
 
 
 def left_in(folder):
@@ -97,7 +97,7 @@ def test_a_server_that_does_not_resume_gives_all_of_it(tmp_path, server, files, 
 def test_a_complete_part_file_needs_only_unpacking(tmp_path, server, files):
     (tmp_path / PART).write_bytes(server.content)
     assert content_of(get(tmp_path, server)) == files
-    assert server.ranges == [f"bytes={len(server.content)}-"]
+    assert server.ranges == []
     assert left_in(tmp_path) == [FOLDER]
 
 
@@ -110,7 +110,7 @@ def test_a_wrong_md5_is_refused_before_anything_is_unpacked(tmp_path, server, mo
     monkeypatch.setattr(module, "unpack", lambda *_: pytest.fail("unpacked"))
     with pytest.raises(nn.DataError) as error:
         get(tmp_path, server, md5="0" * 32)
-    for part in (server.md5, "0" * 32, f"{len(server.content)} bytes"):
+    for part in (server.archive().md5, "0" * 32, f"{len(server.content)} bytes"):
         assert part in str(error.value)
     assert left_in(tmp_path) == []
 
@@ -144,6 +144,8 @@ def member(name, type=tarfile.REGTYPE, linkname=""):
         member(f"{FOLDER}/evil", tarfile.LNKTYPE, f"{FOLDER}/test_batch.bin"),
         member(f"{FOLDER}/evil", tarfile.FIFOTYPE),
         member(f"{FOLDER}/evil", tarfile.CHRTYPE),
+        member(f"{FOLDER}/{'long' * 64}"),  # 256 bytes, more than a file system takes
+        member(f"{FOLDER}/a\nb"),
     ],
     ids=lambda info: f"{info.name}-{info.type.decode()}",
 )
@@ -181,6 +183,7 @@ def test_a_full_disk_is_neither_the_network_nor_the_data(tmp_path, server, files
         with pytest.raises(OSError, match="No space left") as error:
             get(tmp_path, server)
     assert not isinstance(error.value, DownloadError)
+    assert error.value.filename == str(tmp_path)
     assert left_in(tmp_path) == [PART]
     assert content_of(get(tmp_path, server)) == files
 
@@ -194,12 +197,20 @@ def test_a_folder_half_unpacked_by_a_killed_process_is_swept(tmp_path, server, f
 
 
 @pytest.mark.parametrize(("behaviour", "told"), [("good", "announces"), ("chunked", "sent more than")])
-def test_a_file_far_too_large_is_not_fetched(tmp_path, server, monkeypatch, behaviour, told):
+def test_a_file_that_is_too_large_is_not_fetched(tmp_path, server, behaviour, told):
     (tmp_path / PART).write_bytes(server.content[:10])
     server.behaviour = behaviour
-    monkeypatch.setattr(module, "MOST_BYTES", 1000)
-    with pytest.raises(nn.DataError, match=rf"{told} .*1000.*not the archive"):
-        get(tmp_path, server)
+    with pytest.raises(nn.DataError, match=rf"{told} .*(1000|990).*not the archive"):
+        get(tmp_path, server, size=1000)
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("have", [0, 10, 100_000])
+def test_a_file_that_is_too_small_is_told_by_its_length(tmp_path, server, have):
+    """Also where the part file goes on beyond its end."""
+    (tmp_path / PART).write_bytes((100 * server.content)[:have])
+    with pytest.raises(nn.DataError, match=r"announces .* expected .*not the archive"):
+        get(tmp_path, server, size=200_000)
     assert left_in(tmp_path) == []
 
 
@@ -217,7 +228,7 @@ def test_nobody_listens(tmp_path, monkeypatch):
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/archive.tar.gz"
         with pytest.raises(DownloadError, match="cannot be reached"):
-            download(tmp_path, url=url)
+            download(Archive("CIFAR-10", url, 1, "0" * 32, FOLDER), tmp_path)
     assert left_in(tmp_path) == []
 
 
@@ -276,11 +287,10 @@ def test_every_failure_of_the_network_is_a_download_error(tmp_path, server, monk
 
 def test_two_processes_at_once(tmp_path, server, files):
     program = (
-        "import sys; from npcnn.datasets.download import download; "
-        "download(sys.argv[1], url=sys.argv[2], md5=sys.argv[3])"
+        f"import sys; from npcnn.datasets.download import Archive, download; download({server.archive()}, sys.argv[1])"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(nn.__file__).parent.parent)}
-    arguments = [sys.executable, "-c", program, str(tmp_path), server.url, server.md5]
+    arguments = [sys.executable, "-c", program, str(tmp_path)]
     processes = [subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     told = [process.communicate(timeout=1800)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], told

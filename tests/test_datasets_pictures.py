@@ -1,5 +1,9 @@
 """Any picture as the network's input: cut, scaled, turned; or refused with the reason."""
 
+import struct
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,6 +12,7 @@ from npcnn.datasets.pictures import read_picture
 from npcnn.errors import DataError
 
 Image = pytest.importorskip("PIL.Image")
+ImageFile = pytest.importorskip("PIL.ImageFile")
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -73,7 +78,7 @@ def test_of_an_animation_the_first_picture(tmp_path):
 def test_what_is_no_picture_is_refused(tmp_path):
     path = tmp_path / "a.png"
     path.write_text("not a picture")
-    with pytest.raises(DataError, match=r"a.png is not a picture that Pillow can open; convert it"):
+    with pytest.raises(DataError, match=r"a.png is not a picture in one of the formats BMP, .*PNG, .*; convert it"):
         read_picture(path)
     with pytest.raises(FileNotFoundError):
         read_picture(tmp_path / "none.png")
@@ -94,9 +99,80 @@ def test_a_truncated_picture_is_refused(tmp_path, rng, ending, part):
 
 def test_a_picture_larger_than_memory_likes_is_refused(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.png", Image.new("RGB", (40, 30)))
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 1199)
+    monkeypatch.setattr(pictures, "PIXEL_LIMIT", 1199)
     with pytest.raises(DataError, match=r"40 x 30 pixels, expected at most 1,199"):
         read_picture(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's own limit
     with pytest.raises(DataError, match=r"too large|pixels"):
         read_picture(path)
+
+
+@pytest.mark.parametrize("size", [(700, 600), (300, 1100), (257, 256), (20, 30)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_reading_in_bands_changes_no_bit(tmp_path, rng, size, mode):
+    pixels = rng.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    path = saved(tmp_path / "a.png", Image.fromarray(pixels).convert(mode))
+    with Image.open(path) as image:
+        whole = image.convert("RGBA")
+    whole = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")
+    side = min(size)
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    square = whole.crop((left, top, left + side, top + side)).resize((32, 32), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(read_picture(path), np.asarray(square))
+
+
+def test_a_large_picture_takes_little_more_than_its_own_memory(tmp_path):
+    Image.new("RGBA", (5000, 5000)).save(tmp_path / "a.png")  # 100 MB when it is read
+    program = (
+        "import resource, sys; from npcnn.datasets.pictures import read_picture; import PIL.Image, PIL.ImageOps; "
+        "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024);"
+        f"before = most(); read_picture({str(tmp_path / 'a.png')!r}); print(most() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=600)
+    assert int(done.stdout) < 160e6
+
+
+@pytest.mark.parametrize("kind", ["EPS", "AVIF", "BLP", "DDS", "ICO", "JPEG2000", "PCX", "SPIDER", "TGA", "XBM"])
+def test_only_the_formats_that_are_meant_are_opened(tmp_path, kind):
+    """Whatever the file is called: of these some fail oddly when they are damaged, and EPS starts another program."""
+    image = Image.new({"SPIDER": "F", "XBM": "1", "BLP": "P"}.get(kind, "RGB"), (40, 40))
+    try:
+        image.save(tmp_path / "a.jpg", format=kind)
+    except (KeyError, OSError, ValueError) as error:
+        pytest.skip(f"this Pillow cannot write it: {error}")
+    for part in (1.0, 0.9):
+        content = (tmp_path / "a.jpg").read_bytes()
+        (tmp_path / "a.jpg").write_bytes(content[: int(len(content) * part)])
+        with pytest.raises(DataError, match=r"a\.jpg is not a picture in one of the formats .*; convert it"):
+            read_picture(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [RuntimeError("odd"), OSError(22, "Invalid argument"), struct.error("odd"), IndexError(), TypeError("odd")],
+)
+def test_whatever_a_decoder_raises_the_file_is_damaged(tmp_path, monkeypatch, failure):
+    def fail(self):
+        raise failure
+
+    path = saved(tmp_path / "a.png", Image.new("RGB", (40, 40)))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    with pytest.raises(DataError, match=r"a\.png is damaged: (odd|.*Invalid argument|IndexError)$"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("kind", pictures.FORMATS)
+def test_changed_bytes_are_read_or_refused(tmp_path, rng, kind):
+    image = Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    content = saved(tmp_path / "whole", image, format=kind).read_bytes()
+    refused = 0
+    for _ in range(100):
+        changed = bytearray(content)
+        for place in rng.integers(0, min(len(content), 200), 3):  # where a format says what it holds
+            changed[place] = rng.integers(256)
+        (tmp_path / "changed").write_bytes(changed)
+        try:
+            assert read_picture(tmp_path / "changed").shape == (32, 32, 3)
+        except DataError:
+            refused += 1
+    assert refused > 5

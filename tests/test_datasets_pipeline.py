@@ -1,7 +1,11 @@
 """From pictures to batches: both pipelines against plain loops, and the batches a thread prepares."""
 
+import gc
 import itertools
 import math
+import re
+import subprocess
+import sys
 import threading
 import time
 
@@ -333,6 +337,77 @@ def test_with_closes_even_when_the_body_fails(pictures):
     with pytest.raises(ZeroDivisionError):
         body()
     assert threading.active_count() == before
+
+
+def test_a_forked_process_is_told_to_make_its_own(tmp_path):
+    """The thread stays in the parent: the child would take what is prepared and then wait for ever."""
+    program = """
+import os, signal
+import numpy as np
+import npcnn as nn
+
+with nn.datasets.TrainingBatches(np.zeros((4, 32, 32, 3), np.uint8), np.arange(4), batch_size=4) as batches:
+    next(batches)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # should it wait for ever
+        try:
+            next(batches)
+        except RuntimeError as error:
+            print(error, flush=True)
+            batches.close()
+            os._exit(7)
+        os._exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(next(batches)))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r".*not in this forked process; make new batches here\n7 2\n", done.stdout), done.stdout
+
+
+def test_close_wakes_another_thread_that_waits(pictures, monkeypatch):
+    asked, go_on, outcome = threading.Event(), threading.Event(), []
+
+    class Clock:
+        def perf_counter(self):
+            asked.set()
+            return 0.0
+
+    def never_ready(images, rng):
+        go_on.wait(600)
+        return inputs(images)
+
+    def take():
+        try:
+            outcome.append(next(batches))
+        except RuntimeError as error:
+            outcome.append(error)
+
+    monkeypatch.setattr(pipeline, "time", Clock())
+    monkeypatch.setitem(pipeline.PIPELINES, "inputs", never_ready)
+    batches = TrainingBatches(pictures, np.arange(COUNT), batch_size=4)
+    consumer, closer = (threading.Thread(target=target, daemon=True) for target in (take, batches.close))
+    consumer.start()
+    assert asked.wait(600)
+    closer.start()
+    consumer.join(60)  # is over at once, or never
+    go_on.set()
+    closer.join()
+    assert "closed" in str(*outcome)
+
+
+@pytest.mark.parametrize("taken", [0, 3])
+def test_forgotten_batches_end_their_thread(pictures, taken):
+    others = set(threading.enumerate())
+    batches = TrainingBatches(pictures, np.arange(COUNT), batch_size=4)
+    for _ in range(taken):
+        next(batches)
+    (thread,) = set(threading.enumerate()) - others
+    del batches
+    gc.collect()
+    thread.join(60)  # is over at once, or never
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(

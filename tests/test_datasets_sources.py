@@ -1,6 +1,8 @@
 """Which data set is used, and where it is looked for."""
 
+import dataclasses
 import functools
+import pwd
 
 import numpy as np
 import pytest
@@ -19,10 +21,10 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.delenv("NPCNN_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    dead = functools.partial(download.download, url="http://127.0.0.1:9/none", timeout=5.0)
-    monkeypatch.setattr(download, "download", dead)
+    monkeypatch.setattr(download, "download", functools.partial(download.download, timeout=5.0))
+    dead = dataclasses.replace(cifar10.ARCHIVE, url="http://127.0.0.1:9/none")
     read = functools.partial(cifar10.read_dataset, records_per_file=2)
-    monkeypatch.setattr(cifar10, "read_dataset", read)
+    monkeypatch.setitem(sources.SOURCES, "cifar10", (dead, read))
     monkeypatch.setattr(synthetic, "RECORDS_PER_FILE", 3)
     monkeypatch.setattr(synthetic, "write", functools.partial(synthetic.write, records_per_file=3))
 
@@ -48,6 +50,21 @@ def test_without_xdg_the_cache_is_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     folder = data_in(tmp_path / "home/.cache/npcnn" / FOLDER)
+    assert load().folder == folder
+
+
+def test_without_a_home_folder_it_says_what_to_set(tmp_path, monkeypatch):
+    def no_entry(_):
+        raise KeyError("uid not found")
+
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    for name in sources.NAMES:
+        with pytest.raises(FileNotFoundError, match=r"no home folder .*set NPCNN_DATA .*XDG_CACHE_HOME or HOME"):
+            load(name)
+    folder = data_in(tmp_path / "elsewhere")
+    monkeypatch.setenv("NPCNN_DATA", str(folder))
     assert load().folder == folder
 
 
@@ -96,7 +113,7 @@ def test_damaged_data_is_an_error_not_a_reason_for_other_data(tmp_path, capsys, 
 
 
 def test_a_wrong_archive_is_an_error_not_a_reason_for_other_data(monkeypatch, capsys):
-    def wrong_archive(folder):
+    def wrong_archive(archive, folder):
         raise nn.DataError("the downloaded archive has another MD5")
 
     monkeypatch.setattr(download, "download", wrong_archive)
@@ -134,3 +151,16 @@ def test_a_damaged_cache_says_how_to_get_new_files(tmp_path, name, folder):
     (tmp_path / "cache/npcnn" / folder / "test_batch.bin").write_bytes(b"short")
     with pytest.raises(nn.DataError, match=r"test_batch.bin.*delete its folder and run again"):
         load(name)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "synthetic"])
+def test_the_arguments_that_bring_it_again(tmp_path, monkeypatch, name):
+    data_in(tmp_path / "elsewhere" / FOLDER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NPCNN_DATA", "elsewhere")
+    data = load(name)
+    arguments = sources.arguments(data)
+    monkeypatch.delenv("NPCNN_DATA")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert load(arguments["data"], arguments["data_dir"]).checksum() == data.checksum()

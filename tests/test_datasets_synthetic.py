@@ -1,5 +1,8 @@
 """The drawn data: its figures, its files, and how hard it is."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -197,3 +200,17 @@ def test_a_linear_classifier_does_not_solve_it():
     marked_x = inputs(marked).reshape(len(marked), -1)
     train, test = ((marked_x[part], labels[part]) for part in parts)
     assert softmax_regression_accuracy(*train, *test) > 0.9
+
+
+def test_a_full_disk_is_told_with_the_folder_and_leaves_nothing(tmp_path):
+    """Here a limit on the size of files takes the place of the disk's end."""
+    program = (
+        "import resource, sys; from npcnn.datasets import synthetic; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); synthetic.write(sys.argv[1], records_per_file=30)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last == f"OSError: [Errno 27] File too large: '{tmp_path / 'cifar-10-batches-bin'}'"
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,8 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "gradient_check.py"
 
 
 @pytest.fixture
-def example():
+def example(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLE.parent)
     spec = importlib.util.spec_from_file_location("gradient_check", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -104,7 +104,8 @@ def test_predict_refuses_before_it_writes(cache, trained, picture, tmp_path):
             "holds none of the networks separable, plain, multichannel, but",
         ),
         ((damaged, picture), "settings.json is damaged"),
-        ((weights, picture, "--top", 0), "invalid choice"),
+        ((weights, picture, "--top", 0), "--top: must be a whole number of at least 1, got '0'"),
+        ((weights, picture, "--top", 11), "--top must be at most 10, the classes of the network, got 11"),
     ]:
         done = run(cache, tmp_path, "predict.py", *arguments)
         assert done.returncode == 2, arguments

@@ -45,7 +45,7 @@ def test_a_run_leaves_what_it_promises(cache, tmp_path):
         cache, tmp_path, "--data", "synthetic", "--steps", 4, "--display-step", 2, "--seed", 3, "--out", "results"
     )
     assert result.returncode == 0, result.stderr
-    assert "data: synthetic, 20000 training and 4000 test pictures" in result.stdout
+    assert "data: synthetic, 20000 training and 4000 test pictures of 32 x 32 x 3" in result.stdout
     assert result.stdout.count("training accuracy") == 3
     assert "(mean over the whole run, while it learnt)" in result.stdout
     assert "spent: by the algorithm the layer runs on" in result.stdout

@@ -1,19 +1,22 @@
 """Data to train on: CIFAR-10, a drawn stand-in for it, and the way from files to batches.
 
 ==================  ==========================================================
-`cifar10`           reads the binary version
-`download`          fetches it, resumed when broken off, checked before it is unpacked
-`sources`           which data to use, and where they are
+`dataset`           what a data set is, once it is read
+`cifar10`           reads the binary version of CIFAR-10
 `synthetic`         draws ten classes of small pictures into the same format
-`pipeline`          crops, distorts, standardises; batches made in a thread
-`pictures`          reads any picture into the same format
+`download`          fetches an archive, resumed when broken off, checked before it is unpacked
+`sources`           which data set to use, and where it is
+`pipeline`          crops, distorts, standardises; batches prepared in a thread
+`pictures`          reads picture files of the usual formats into the same
 ==================  ==========================================================
 
-Nothing here knows of layers: data meets a network in `npcnn.train`.
+A new data set is a file such as `cifar10`, with an `Archive` and a function that reads its folder, and a line in
+`sources`.  Nothing here knows of layers: data meets a network in `npcnn.train`.
 """
 
-from npcnn.datasets.cifar10 import Dataset, read_dataset
-from npcnn.datasets.download import DownloadError
+from npcnn.datasets.cifar10 import read_dataset
+from npcnn.datasets.dataset import Dataset
+from npcnn.datasets.download import Archive, DownloadError
 from npcnn.datasets.pipeline import (
     TrainingBatches,
     distorted_inputs,
@@ -23,6 +26,7 @@ from npcnn.datasets.pipeline import (
 from npcnn.datasets.sources import load
 
 __all__ = [
+    "Archive",
     "Dataset",
     "DownloadError",
     "TrainingBatches",

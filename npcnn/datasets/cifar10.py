@@ -10,66 +10,35 @@ https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version".
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from npcnn.datasets.dataset import Dataset
+from npcnn.datasets.download import Archive
 from npcnn.errors import DataError
 
-FOLDER = "cifar-10-batches-bin"
+ARCHIVE = Archive(
+    name="CIFAR-10",
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    size=170_052_171,
+    md5="c32a1d4ab5d03f1284b67883e8d87530",
+    folder="cifar-10-batches-bin",
+)
 TRAINING_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST_FILE = "test_batch.bin"
 CLASSES_FILE = "batches.meta.txt"
-# What that file says; for weights that came without it.
+# What that file says; for weights that come without the data.
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RECORDS_PER_FILE = 10_000
 
 SIZE, CHANNELS, CLASSES = 32, 3, 10
 RECORD_BYTES = 1 + CHANNELS * SIZE * SIZE
 
-Bytes: TypeAlias = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)  # comparing arrays gives no single truth value; compare checksums
-class Dataset:
-    """Pictures and labels, and where they came from.
-
-    Attributes
-    ----------
-    name : str
-        What every result made on it should say: "CIFAR-10" or "synthetic".
-    folder : Path
-        Folder the files are in.
-    train_images, test_images : ndarray, shape (N, 32, 32, 3), uint8
-        Pictures, red, green, blue.
-    train_labels, test_labels : ndarray, shape (N,), int64
-        Classes, 0 to 9.
-    class_names : tuple of str
-        Names of the ten classes.
-    """
-
-    name: str
-    folder: Path
-    train_images: Bytes
-    train_labels: NDArray[np.int64]
-    test_images: Bytes
-    test_labels: NDArray[np.int64]
-    class_names: tuple[str, ...]
-
-    def checksum(self) -> str:
-        """Return the SHA-256 of pictures and labels, training then test, as 64 hexadecimal digits."""
-        digest = hashlib.sha256()
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
-
 
 def read_dataset(
-    folder: str | Path, *, name: str = "CIFAR-10", records_per_file: int | None = RECORDS_PER_FILE
+    folder: str | Path, *, name: str = ARCHIVE.name, records_per_file: int | None = RECORDS_PER_FILE
 ) -> Dataset:
     """Read all files of the binary version.
 
@@ -120,16 +89,16 @@ def read_dataset(
 def find_folder(folder: str | Path) -> Path:
     """Return the folder with the files: the one given, or cifar-10-batches-bin in it."""
     folder = Path(folder)
-    for candidate in (folder, folder / FOLDER):
+    for candidate in (folder, folder / ARCHIVE.folder):
         if (candidate / TRAINING_FILES[0]).is_file():
             return candidate
     raise FileNotFoundError(
-        f"no {TRAINING_FILES[0]} in {folder} or {folder / FOLDER}; "
+        f"no {TRAINING_FILES[0]} in {folder} or {folder / ARCHIVE.folder}; "
         "name the folder that the binary version of CIFAR-10 was unpacked to"
     )
 
 
-def read_records(path: str | Path, records: int | None = None) -> tuple[Bytes, NDArray[np.int64]]:
+def read_records(path: str | Path, records: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the pictures (N, 32, 32, 3) and labels (N,) of one file.
 
     Parameters

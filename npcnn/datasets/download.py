@@ -1,8 +1,8 @@
-"""Downloading the CIFAR-10 archive: resumed when broken off, checked before it is unpacked.
+"""Downloading the archive of a data set: resumed when broken off, checked before it is unpacked.
 
-What a user finds on disk is one of: nothing, a ``.part`` file to resume, or the complete data set.  The
+What a user finds on disk is one of: nothing, a ``.part`` file to resume from, or the complete data set.  The
 archive goes into the .part file; when its MD5 is right it is unpacked into a hidden folder, which is renamed
-into place.  An empty lock file, which stays, keeps two processes from doing this at once.
+into place.  A lock file, which is empty and stays, keeps two processes from doing this at once.
 
 The network modules are imported where they are used: most programs find their data on disk.
 """
@@ -11,115 +11,139 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import re
 import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from npcnn.datasets.cifar10 import FOLDER
 from npcnn.errors import DataError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from http.client import HTTPResponse
 
-URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as published on the page of the data set
-
 CONNECT_SECONDS = 8.0
 CHUNK = 1 << 16
-# The archive is 170 MB; one that claims to be much larger is not it.
-MOST_BYTES = 1 << 30
+# Names that every file system takes, and that lead nowhere but into the folder they are put in.
+PLAIN_NAME = re.compile(r"\w[\w.-]{0,254}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Where a data set can be downloaded, and how to tell that it is the right one.
+
+    Attributes
+    ----------
+    name : str
+        Name of the data set.
+    url : str
+        Address of the archive, a tar file, which may be compressed.
+    size : int
+        Its length in bytes.
+    md5 : str
+        Its MD5, as 32 hexadecimal digits.
+    folder : str
+        The one folder in it, which holds nothing but plain files.
+    """
+
+    name: str
+    url: str
+    size: int
+    md5: str
+    folder: str
 
 
 class DownloadError(OSError):
-    """The archive could not be fetched; what came is kept to resume from."""
+    """The archive could not be fetched; what came of it is kept to resume from."""
 
 
-def download(folder: str | Path, *, url: str = URL, md5: str = MD5, timeout: float = CONNECT_SECONDS) -> Path:
-    """Download and unpack the archive into a folder, unless it is there already.
+def download(archive: Archive, folder: str | Path, *, timeout: float = CONNECT_SECONDS) -> Path:
+    """Download and unpack an archive into a folder, unless it is there already.
 
     Parameters
     ----------
+    archive : Archive
+        What to download.
     folder : str or Path
-        Where ``cifar-10-batches-bin`` is to be; made if it does not exist.
-    url, md5 : str
-        Address of the archive, and the MD5 it must have.
+        Where the archive's folder is to be; made if it does not exist.
     timeout : float
         Seconds without a connection or without a byte after which to give up.
 
     Returns
     -------
     Path
-        The folder ``cifar-10-batches-bin``.
+        The archive's folder.
 
     Raises
     ------
     DownloadError
         If the server cannot be reached or breaks off; call again to resume.
     DataError
-        If the archive's MD5 is wrong or it holds anything but the plain files of the data set; it is deleted.
+        If what came is of another size or MD5, or holds anything but the plain files of one folder; it is deleted.
     OSError
         If the files cannot be written.
     """
     folder = Path(folder)
-    target = folder / FOLDER
+    target = folder / archive.folder
     if target.is_dir():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / (FOLDER + ".tar.gz.part")
-    with _locked(folder / (FOLDER + ".lock")):
+    part = folder / (archive.folder + ".tar.gz.part")
+    with _locked(folder / (archive.folder + ".lock"), archive.name):
         if target.is_dir():  # another process was quicker
             return target
-        fetch(url, part, timeout=timeout)
-        check_md5(part, md5)
         try:
+            fetch(archive, part, timeout=timeout)
+            check_md5(part, archive.md5)
             unpack(part, target)
         except DataError:
-            part.unlink()
+            part.unlink(missing_ok=True)
+            raise
+        except OSError as error:
+            if error.errno is not None and error.filename is None:  # a full disk: a write names no file
+                error.filename = str(folder)
             raise
         part.unlink()
     return target
 
 
-def fetch(url: str, part: Path, *, timeout: float = CONNECT_SECONDS) -> None:
-    """Append what is missing of `url` to the file `part`.
+def fetch(archive: Archive, part: Path, *, timeout: float = CONNECT_SECONDS) -> None:
+    """Append what is missing of an archive to the file `part`.
 
     Raises
     ------
     DownloadError
         As `download`.
     DataError
-        If the file is far too large to be the archive; what came of it is deleted.
+        If the server has a file of another size.
     """
     from tqdm import tqdm
 
     have = part.stat().st_size if part.exists() else 0
-    response = _open(url, have, timeout)
-    if response is None:  # the server has nothing beyond what is here
+    if have >= archive.size:
         return
-    with response:
-        resumed = have > 0 and response.status == 206
-        length = response.headers.get("Content-Length")
-        total = (have if resumed else 0) + int(length) if length and length.isdecimal() else None
-        if total is not None and total > MOST_BYTES:
-            part.unlink(missing_ok=True)
-            raise DataError(f"{url} announces {total} bytes, more than {MOST_BYTES}; it is not the archive")
+    url, size = archive.url, archive.size
+    with _open(url, have, timeout) as response:
+        have = have if response.status == 206 else 0
+        length = response.headers.get("Content-Length", "")
+        if length.isdecimal() and length != str(size - have):
+            raise DataError(f"{url} announces {length:.20} bytes, expected {size - have}; it is not the archive")
         with (
-            part.open("ab" if resumed else "wb") as file,
-            tqdm(desc="CIFAR-10", total=total, initial=have if resumed else 0, unit="B", unit_scale=True) as bar,
+            part.open("ab" if have else "wb") as file,
+            tqdm(desc=archive.name, total=size, initial=have, unit="B", unit_scale=True) as bar,
         ):
             for chunk in _chunks(response, url):
                 file.write(chunk)
                 bar.update(len(chunk))
-                if file.tell() > MOST_BYTES:
-                    part.unlink()
-                    raise DataError(f"{url} sent more than {MOST_BYTES} bytes; it is not the archive")
-            if total is not None and file.tell() != total:
-                raise DownloadError(f"{url} broke off after {file.tell()} of {total} bytes; run again to resume")
+                if file.tell() > size:
+                    raise DataError(f"{url} sent more than {size} bytes; it is not the archive")
+            if file.tell() < size:
+                raise DownloadError(f"{url} broke off after {file.tell()} of {size} bytes; run again to resume")
 
 
 def _chunks(response: HTTPResponse, url: str) -> Iterator[bytes]:
@@ -133,8 +157,8 @@ def _chunks(response: HTTPResponse, url: str) -> Iterator[bytes]:
         raise DownloadError(f"{url} broke off ({error!r}); run again to resume") from error
 
 
-def _open(url: str, have: int, timeout: float) -> HTTPResponse | None:
-    """Ask for the file from byte `have` on; None if there is nothing more.  The server may send all of it."""
+def _open(url: str, have: int, timeout: float) -> HTTPResponse:
+    """Ask for the file from byte `have` on; the server may send all of it."""
     import urllib.error
     import urllib.request
     from http.client import HTTPException
@@ -149,15 +173,15 @@ def _open(url: str, have: int, timeout: float) -> HTTPResponse | None:
         response = _within(timeout, connect)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == 416 and have:
-                return None
+            if error.code == 416 and have:  # its file ends before that: is it another one?
+                return _open(url, 0, timeout)
             raise DownloadError(f"{url} answered {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise DownloadError(f"{url} cannot be reached ({reason})") from error
     came_from = response.headers.get("Content-Range", "")
     if have and response.status == 206 and not came_from.startswith(f"bytes {have}-"):
-        response.close()  # another part than the one asked for: better all of it
+        response.close()  # not the part that was asked for: take all of it
         return _open(url, 0, timeout)
     return response
 
@@ -190,14 +214,13 @@ def _close(outcome: Future[HTTPResponse]) -> None:
 
 
 def check_md5(part: Path, md5: str) -> None:
-    """Delete `part` and raise DataError unless it has the given MD5."""
+    """Raise DataError unless the file has the given MD5."""
     with part.open("rb") as file:
         got = hashlib.file_digest(file, "md5").hexdigest()
     if got != md5:
-        size = part.stat().st_size
-        part.unlink()
         raise DataError(
-            f"the downloaded archive has MD5 {got} ({size} bytes), expected {md5}; it was deleted, run again"
+            f"the downloaded archive has MD5 {got} ({part.stat().st_size} bytes), expected {md5}; it was deleted, "
+            "run again"
         )
 
 
@@ -207,7 +230,7 @@ def unpack(archive: Path, target: Path) -> None:
     Raises
     ------
     DataError
-        If a member is not a plain file directly in the folder ``cifar-10-batches-bin``; nothing is left.
+        If a member is not a plain file directly in the folder named as `target`; nothing is left.
     """
     import tarfile
     import zlib
@@ -222,14 +245,12 @@ def unpack(archive: Path, target: Path) -> None:
                 if member.isdir() and member.name.rstrip("/") == target.name:
                     continue
                 parts = Path(member.name).parts
-                if not member.isfile() or len(parts) != 2 or parts[0] != target.name or parts[1] == "..":
+                source = tar.extractfile(member) if member.isfile() else None
+                if source is None or parts[:-1] != (target.name,) or not PLAIN_NAME.fullmatch(parts[-1]):
                     raise DataError(
-                        f"the archive holds {member.name!r}, expected plain files in {target.name}/ only; "
+                        f"the archive holds {member.name!r:.100}, expected plain files in {target.name}/ only; "
                         "nothing was unpacked"
                     )
-                source = tar.extractfile(member)
-                if source is None:
-                    raise DataError(f"the archive's {member.name!r} cannot be read")
                 with source, (temporary / parts[1]).open("wb") as file:
                     shutil.copyfileobj(source, file)
         temporary.rename(target)
@@ -240,12 +261,12 @@ def unpack(archive: Path, target: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; wait for another process that does.  The system frees a dead one's lock."""
+def _locked(path: Path, name: str) -> Iterator[None]:
+    """Hold the lock file `path`; wait for another process that does.  The system releases the lock of a dead one."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("waiting for another process that is downloading CIFAR-10", file=sys.stderr, flush=True)
+            print(f"waiting for another process that is downloading {name}", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -5,7 +5,9 @@ From there they take the way of the test pictures, `npcnn.datasets.pipeline.inpu
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,14 @@ from numpy.typing import NDArray
 from npcnn.datasets.cifar10 import SIZE
 from npcnn.errors import DataError
 
-# A picture of a hundred million pixels is 300 MB in memory; Pillow itself only warns of larger ones.
-MOST_PIXELS = 100_000_000
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Pillow has many more readers.  Some fail in odd ways, and one hands the file to another program.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# So many take Pillow 400 MB, and as much again while it turns them.
+PIXEL_LIMIT = 100_000_000
+BAND = 256  # rows converted at a time
 
 
 def read_picture(path: str | Path) -> NDArray[np.uint8]:
@@ -25,7 +33,7 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : str or Path
-        Any file that Pillow opens.
+        A file of one of the `FORMATS`, under any name.
 
     Returns
     -------
@@ -36,31 +44,41 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
     ImportError
         If Pillow is not installed.
     OSError
-        If the file cannot be read.
+        If the file cannot be opened.
     DataError
-        If it is not a picture, is damaged, or has more than a hundred million pixels.
+        If it is of no such format, is damaged, or has more than a hundred million pixels.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise DataError(f"{path} has {image.width} x {image.height} pixels, expected at most {MOST_PIXELS:,}")
-            picture = ImageOps.exif_transpose(image).convert("RGBA")
-    except UnidentifiedImageError:
-        raise DataError(f"{path} is not a picture that Pillow can open; convert it to PNG or JPEG") from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{path} is too large: {error}") from error
-    except (SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
-    except OSError as error:
-        if error.errno is not None:  # the system's: no such file, no permission
+    with Path(path).open("rb") as file, warnings.catch_warnings():  # what is raised from here on is about the content
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > PIXEL_LIMIT:
+                    size = f"{image.width} x {image.height}"
+                    raise Image.DecompressionBombError(f"it has {size} pixels, expected at most {PIXEL_LIMIT:,}")
+                ImageOps.exif_transpose(image, in_place=True)
+                return _small_square(image)
+        except UnidentifiedImageError:
+            raise DataError(f"{path} is not a picture in one of the formats {', '.join(FORMATS)}; convert it") from None
+        except Image.DecompressionBombError as error:
+            raise DataError(f"{path} is too large: {error}; scale it down") from error
+        except MemoryError:
             raise
-        raise DataError(f"{path} is damaged: {error}") from error
-    white = Image.new("RGBA", picture.size, "white")
-    whole = Image.alpha_composite(white, picture).convert("RGB")
-    side = min(whole.size)
-    left, top = (whole.width - side) // 2, (whole.height - side) // 2
-    # Cut first: scaling would let the pixels beside the square shine in.
-    square = whole.crop((left, top, left + side, top + side))
-    return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.LANCZOS), dtype=np.uint8)
+        except Exception as error:  # a decoder may raise anything
+            raise DataError(f"{path} is damaged: {str(error) or type(error).__name__}") from error
+
+
+def _small_square(image: Image.Image) -> NDArray[np.uint8]:
+    """Cut and scale, first the width, band by band, then the height: the whole is never converted at once."""
+    from PIL import Image
+
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    narrow = Image.new("RGB", (SIZE, side))
+    for y in range(0, side, BAND):
+        # Cut before scaling, which would mix in the pixels beside the square.
+        band = image.crop((left, top + y, left + side, top + min(y + BAND, side))).convert("RGBA")
+        opaque = Image.alpha_composite(Image.new("RGBA", band.size, "white"), band).convert("RGB")
+        narrow.paste(opaque.resize((SIZE, band.height), Image.Resampling.LANCZOS), (0, y))
+    return np.asarray(narrow.resize((SIZE, SIZE), Image.Resampling.LANCZOS), dtype=np.uint8)

@@ -1,11 +1,11 @@
 """From pictures to batches: TensorFlow's two CIFAR-10 pipelines, and a thread that stays ahead.
 
 `inputs` cuts out the middle and standardises: what the article trains and everybody evaluates on.
-`distorted_inputs` cuts out any part, mirrors, and changes brightness and contrast first.
+`distorted_inputs` first cuts out any part, mirrors, and changes brightness and contrast.
 
 Every batch of a training is a function of (seed, number of the batch) alone.  The order of an epoch is a
-permutation drawn from (seed, epoch), the distortions of a batch from (seed, batch): so the thread may run
-ahead as it likes, and a training that was broken off goes on with the batch it would have had.
+permutation drawn from (seed, epoch), the distortions of a batch are drawn from (seed, batch): so the thread may run
+ahead as it likes, and a training that was interrupted goes on with the batch it would have had.
 
 Source: TensorFlow's tutorial ``models/tutorials/image/cifar10/cifar10_input.py``.
 """
@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import functools
 import math
-import queue
+import os
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -176,6 +178,9 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
     Each epoch is a new permutation of all pictures.  Batches are always full: one that an epoch's end cuts
     is filled up from the next epoch, so that no picture is left out.
 
+    Any thread may take batches.  The thread that prepares them ends with `close`, with a ``with`` block, or when
+    nothing refers to the batches any more.  A process made by fork has no such thread: make new batches there.
+
     Parameters
     ----------
     images : ndarray, shape (N, H, W, C), uint8
@@ -191,7 +196,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
     start : int
         Number of the first batch: a training that goes on after k steps starts at k.
     ahead : int
-        Batches the thread may be ahead.
+        How many batches to prepare ahead.
 
     Attributes
     ----------
@@ -202,6 +207,8 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
     ------
     TypeError, ValueError
         If an argument is not of the form above.
+    RuntimeError
+        By `next`, after `close` (also when it was waiting then) and in a forked process.
 
     Examples
     --------
@@ -232,16 +239,14 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
             raise ValueError(f"batch_size must be at most {len(images)}, the pictures there are, got {batch_size}")
         self._pipeline = PIPELINES[pipeline]
         self._seed = integer(seed, "seed", minimum=0)
-        # An epoch's order is drawn once, not for every batch; a batch needs at most two of them.
-        self._permutation = functools.lru_cache(maxsize=2)(self._draw_permutation)
         self.wait_seconds = 0.0
         self._served = 0
-        self._queue: queue.Queue[tuple[Floats, Labels] | BaseException] = queue.Queue(
-            integer(ahead, "ahead", minimum=1)
-        )
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._prepare, args=(integer(start, "start", minimum=0),), daemon=True)
+        self._ready = _ReadyBatches(integer(ahead, "ahead", minimum=1))
+        start = integer(start, "start", minimum=0)
+        # Forgotten batches could never be collected if their thread held them.
+        self._thread = threading.Thread(target=_prepare, args=(weakref.ref(self), self._ready, start), daemon=True)
         self._thread.start()
+        weakref.finalize(self, self._ready.close)
 
     def batch(self, number: int) -> tuple[Floats, Labels]:
         """Return batch `number` of the training, from 0; it depends on nothing but that and the seed."""
@@ -251,35 +256,13 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         index = np.empty(self._batch_size, np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            index[here] = self._permutation(int(epoch))[offsets[here]]
+            index[here] = _permutation(self._seed, int(epoch), len(self._images))[offsets[here]]
         rng = np.random.default_rng([self._seed, 1, number])
         return self._pipeline(self._images[index], rng), self._labels[index]
 
-    def _draw_permutation(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._images))
-
-    def _prepare(self, number: int) -> None:
-        while not self._closed.is_set():
-            item: tuple[Floats, Labels] | BaseException
-            try:
-                item = self.batch(number)
-            except BaseException as error:
-                item = error  # raised again where the batch is asked for
-            while not self._closed.is_set():
-                try:
-                    self._queue.put(item, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
-            if isinstance(item, BaseException):
-                return
-            number += 1
-
     def __next__(self) -> tuple[Floats, Labels]:
-        if self._closed.is_set():
-            raise RuntimeError("these batches are closed; make new ones with start=")
         begin = time.perf_counter()
-        item = self._queue.get()
+        item = self._ready.take()
         if self._served:
             self.wait_seconds += time.perf_counter() - begin
         self._served += 1
@@ -289,8 +272,8 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         return item
 
     def close(self) -> None:
-        """Stop the thread."""
-        self._closed.set()
+        """Stop the thread; whoever is waiting in `next` gets a RuntimeError."""
+        self._ready.close()
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -303,6 +286,62 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+# An epoch's order is drawn once, not for every batch; a batch needs at most two of them.
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, 0, epoch]).permutation(count)
+
+
+class _ReadyBatches:
+    """The batches that the thread has prepared and nobody has taken yet, or the exception that one failed with."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._items: deque[tuple[Floats, Labels] | BaseException] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._process = os.getpid()
+
+    def put(self, item: tuple[Floats, Labels] | BaseException) -> bool:
+        """Wait until there is room, and add a batch; return False when no more are wanted."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._most)
+            self._items.append(item)
+            self._changed.notify_all()
+            return not self._closed
+
+    def take(self) -> tuple[Floats, Labels] | BaseException:
+        """Wait for the next batch."""
+        if os.getpid() != self._process:
+            raise RuntimeError("the thread of these batches is not in this forked process; make new batches here")
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._items)
+            if self._closed:
+                raise RuntimeError("these batches are closed; make new ones with start=")
+            self._changed.notify_all()
+            return self._items.popleft()
+
+    def close(self) -> None:
+        """Wake all that wait; nothing is taken or kept from now on."""
+        if os.getpid() == self._process:  # after a fork the lock may be held by a thread that is not there
+            with self._changed:
+                self._closed = True
+                self._changed.notify_all()
+
+
+def _prepare(reference: weakref.ref[TrainingBatches], ready: _ReadyBatches, number: int) -> None:
+    """Prepare batches from `number` on, until no more are wanted or one fails."""
+    try:
+        while (batches := reference()) is not None:
+            item = batches.batch(number)
+            del batches  # not to be held while waiting
+            if not ready.put(item):
+                return
+            number += 1
+    except BaseException as error:
+        ready.put(error)  # raised again where the batch is asked for
 
 
 def evaluation_batches(

@@ -2,11 +2,11 @@
 
 Each picture shows one figure - a disc, a ring, stripes, ... - of random size, place and colours on a background
 that fades from one random colour to another, under noise.  Figure and background may be light or dark, so no
-pixel by itself says anything: a linear classifier stays well under 60 %, the convolutional networks of
+pixel on its own says anything: a linear classifier stays well under 60 %, the convolutional networks of
 `npcnn.models` pass 90 %.
 
-The pictures are written in the binary format of CIFAR-10 and read back by the same reader, so that all that
-is tried out on them holds for the real data.
+The pictures are written in the binary format of CIFAR-10 and read back by the same reader, so that whatever works
+with them works with the real data.
 """
 
 from __future__ import annotations
@@ -20,15 +20,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.datasets.cifar10 import (
-    CLASSES_FILE,
-    FOLDER,
-    SIZE,
-    TEST_FILE,
-    TRAINING_FILES,
-    Dataset,
-    read_dataset,
-)
+from npcnn.datasets.cifar10 import ARCHIVE, CLASSES_FILE, SIZE, TEST_FILE, TRAINING_FILES, read_dataset
+from npcnn.datasets.dataset import Dataset
 from npcnn.functional.checks import integer
 
 SEED = 1
@@ -134,17 +127,17 @@ def write(folder: str | Path, *, records_per_file: int = RECORDS_PER_FILE, seed:
     """
     integer(records_per_file, "records_per_file", minimum=1)
     integer(seed, "seed", minimum=0)
-    target = Path(folder) / FOLDER
+    target = Path(folder) / ARCHIVE.folder
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{FOLDER}."))
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         for number, file in enumerate((*TRAINING_FILES, TEST_FILE)):
             rng = np.random.default_rng([seed, number])
             labels = rng.integers(0, len(FIGURES), records_per_file)
             planes = draw(labels, rng).transpose(0, 3, 1, 2).reshape(records_per_file, -1)
-            np.column_stack([labels.astype(np.uint8), planes]).tofile(temporary / file)
+            (temporary / file).write_bytes(np.column_stack([labels.astype(np.uint8), planes]).data)
         (temporary / CLASSES_FILE).write_text("\n".join(FIGURES) + "\n", "ascii")
         temporary.chmod(0o755)
         try:
@@ -152,13 +145,17 @@ def write(folder: str | Path, *, records_per_file: int = RECORDS_PER_FILE, seed:
         except OSError:
             if not target.is_dir():  # unless another process was quicker
                 raise
+    except OSError as error:
+        if error.filename is None:  # a full disk: a write names no file
+            error.filename = str(target)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 
 def load(cache: str | Path) -> Dataset:
-    """Return the data set, drawn into a folder of `cache` the first time (some seconds).
+    """Return the data set; the first time it is drawn into a folder of `cache`, which takes some seconds.
 
     Parameters
     ----------

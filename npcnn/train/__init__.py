@@ -8,6 +8,7 @@ module                        what is there
 `logs`                        callbacks: CSV, JSON lines, TensorBoard, the curve
 `checkpoints`                 callback, and how to resume
 `run`                         all of these in one folder: a run
+`trained_on`                  which data a network was trained on
 `generators`                  the random generators of a network
 `diagnosis`                   where a NaN began
 ============================  =====================================================
@@ -28,6 +29,7 @@ from npcnn.train.loop import (
     fit,
 )
 from npcnn.train.run import Run, numbered_folder, read_settings
+from npcnn.train.trained_on import class_names_of, data_of
 
 __all__ = [
     "Callback",
@@ -45,6 +47,8 @@ __all__ = [
     "StopSignals",
     "StopTraining",
     "TensorBoard",
+    "class_names_of",
+    "data_of",
     "evaluate",
     "first_not_finite",
     "fit",

@@ -27,7 +27,7 @@ from typing import Any, Self
 import numpy as np
 
 from npcnn import config, weights
-from npcnn.datasets import Dataset
+from npcnn.datasets import Dataset, sources
 from npcnn.functional.checks import integer
 from npcnn.layers import Layer
 from npcnn.metrics import read_metrics
@@ -57,7 +57,8 @@ class Run:
     data : Dataset
         What it is trained on.
     settings : dict
-        The settings of the run, for ``settings.json``, in types that JSON has; anything else is written as text.
+        The settings of the run, for ``settings.json``, in types that JSON has; anything else is written as text.  The
+        run adds which data it is trained on and where that is, in place of "data" and "data_dir", and the machine.
     fixed : iterable of str
         The settings that decide the bits of the result.  A checkpoint written under other values of these, or with
         other data, is refused.
@@ -119,9 +120,10 @@ class Run:
         settings, fixed = dict(settings or {}), tuple(fixed)
         if unknown := [name for name in fixed if name not in settings]:
             raise ValueError(f"fixed must name settings, of which there are {list(settings)}; got {unknown}")
-        about = {"data_sha256": data.checksum(), "data_name": data.name, "class_names": data.class_names}
+        about = sources.arguments(data) | {"data_sha256": data.checksum(), "data_name": data.name}
+        about |= {"class_names": data.class_names, "config": config.current()}
         try:
-            self._settings = _to_json(settings | about | {"config": config.current()})
+            self._settings = _to_json(settings | about)
         except ValueError as error:
             raise ValueError(
                 f"settings must hold no NaN or infinity, which JSON does not have; got {settings}"
