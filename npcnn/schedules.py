@@ -6,13 +6,14 @@ An optimizer takes a schedule wherever it takes a number.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import integer, shown
 
 Schedule: TypeAlias = Callable[[int], float]
 
@@ -20,9 +21,9 @@ Schedule: TypeAlias = Callable[[int], float]
 def positive(value: float, name: str) -> float:
     """Return `value` if it is a finite number above 0; else raise ValueError or TypeError."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
-        raise TypeError(f"{name} must be a number above 0, got {value!r}")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number above 0, got {value}")
+        raise TypeError(f"{name} must be a number above 0, got {shown(value)}")
+    if not 0 < value <= sys.float_info.max:  # of an int beyond it, math.isfinite makes an OverflowError
+        raise ValueError(f"{name} must be a finite number above 0, got {shown(value)}")
     return float(value)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import WindowGeometry
-from npcnn.functional.checks import FLOAT_DTYPES, addressable, integer
+from npcnn.functional.checks import FLOAT_DTYPES, addressable, integer, shown
 from npcnn.initializers import Initializer
 from npcnn.layers.parameters import NamedArrays
 
@@ -194,10 +194,10 @@ class Layer:
         if not isinstance(name, str) or not name or "." in name or name in self._params:
             raise ValueError(
                 f"name must be a string without a dot that no parameter has yet ({', '.join(self._params) or 'none'}), "
-                f"got {name!r}"
+                f"got {shown(name)}"
             )
         if not callable(init):
-            raise TypeError(f"the initializer of {name} must be a function (shape, rng, dtype), got {init!r}")
+            raise TypeError(f"the initializer of {name} must be a function (shape, rng, dtype), got {shown(init)}")
         lengths = shape if isinstance(shape, tuple | list) else (shape,)
         shape = tuple(integer(length, f"shape[{i}]", minimum=0) for i, length in enumerate(lengths))
         dtype = float_dtype(dtype)
@@ -393,7 +393,7 @@ def generator(rng: np.random.Generator | None) -> np.random.Generator:
         return np.random.default_rng()
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
-            f"rng must be a numpy.random.Generator or None, got {rng!r}; "
+            f"rng must be a numpy.random.Generator or None, got {shown(rng)}; "
             "make one of a seed with numpy.random.default_rng(seed)"
         )
     return rng
@@ -403,8 +403,8 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return `dtype` as a NumPy dtype if npcnn computes with it; else raise DTypeError."""
     try:
         given = np.dtype(dtype)
-    except TypeError:
-        raise DTypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
+    except (TypeError, ValueError, SyntaxError):  # all of which NumPy raises
+        raise DTypeError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
     if given not in FLOAT_DTYPES:
         raise DTypeError(f"dtype must be float32 or float64, got {given}")
     return given
@@ -413,5 +413,5 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 def activation_name(value: str | None, name: str = "activation") -> str | None:
     """Return `value` if it is "relu" or None; else raise ValueError."""
     if value not in (None, "relu"):
-        raise ValueError(f"{name} must be 'relu' or None, got {value!r}")
+        raise ValueError(f"{name} must be 'relu' or None, got {shown(value)}")
     return value

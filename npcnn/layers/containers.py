@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from npcnn.errors import ShapeError
+from npcnn.functional.checks import shown
 from npcnn.layers import fusion
 from npcnn.layers.base import Array, Layer, Shape, batch_shape, snake_case
 from npcnn.summary import table
@@ -184,7 +185,7 @@ def _check_layers(container: Layer, layers: tuple[Any, ...], name: str) -> None:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             hint = f"; unpack it: {type(container).__name__}(*{name})" if isinstance(layer, list | tuple) else ""
-            raise TypeError(f"{name}[{i}] must be a Layer, got {layer!r:.80}{hint}")
+            raise TypeError(f"{name}[{i}] must be a Layer, got {shown(layer)}{hint}")
         inside = {id(part) for _, part in layer.walk()}
         if inside & seen:
             raise ValueError(

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from npcnn import config, weights
 from npcnn.errors import CheckpointError, WeightsError
-from npcnn.functional.checks import integer, number
+from npcnn.functional.checks import integer, number, shown
 from npcnn.layers import Layer
 from npcnn.optimizers import Optimizer
 from npcnn.train.generators import generator_states, set_generator_states
@@ -259,7 +259,7 @@ class Checkpoints:
         names = sorted(settings.keys() | self.settings.keys())
         nothing = object()
         other = [
-            f"{name} {settings.get(name)!r}, now {self.settings.get(name)!r}"
+            f"{name} {shown(settings.get(name))}, now {shown(self.settings.get(name))}"
             for name in names
             if settings.get(name, nothing) != self.settings.get(name, nothing)
         ]
@@ -287,7 +287,7 @@ def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
         plain: dict[str, Any] = json.loads(json.dumps(settings, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"settings must be of types that JSON has, and without NaN and infinity, got {settings!r} ({error})"
+            f"settings must be of types that JSON has, and without NaN and infinity, got {shown(settings)} ({error})"
         ) from error
     return plain
 
@@ -317,7 +317,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if told is None:
         raise CheckpointError(f"{path} is damaged, it has no checksum")
     if told != got:
-        raise CheckpointError(f"{path} is damaged: its checksum is {got}, it says {told!r:.80}")
+        raise CheckpointError(f"{path} is damaged: its checksum is {got}, it says {shown(told)}")
     checked: dict[str, Any] = content
     return checked
 
@@ -330,7 +330,7 @@ def _check_fields(path: Path, content: dict[str, Any], fields: dict[str, Any], i
         if isinstance(value, int | float):
             fits = fits and 0 <= value < math.inf
         if not fits:
-            raise CheckpointError(f"{path} is damaged: {inside}{name} is {value!r:.80}, expected {WORDS[kind]}")
+            raise CheckpointError(f"{path} is damaged: {inside}{name} is {shown(value)}, expected {WORDS[kind]}")
         if isinstance(field, dict):
             _check_fields(path, content[name], field, f"{name}.")
 

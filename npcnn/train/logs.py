@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from npcnn import plot, weights
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import integer, shown
 from npcnn.metrics import COLUMNS, read_metrics, read_rows
 from npcnn.train.loop import StepResult
 
@@ -180,7 +180,7 @@ def _cut_jsonl(path: Path, step: int) -> None:
             keep = json.loads(line)["step"] <= step
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{path}: line {number} is damaged, expected a JSON object with a step: {line!r}"
+                f"{path}: line {number} is damaged, expected a JSON object with a step: {shown(line)}"
             ) from error
         if keep:
             kept.append(line + "\n")
