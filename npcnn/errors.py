@@ -16,7 +16,7 @@ class DTypeError(TypeError):
 
 
 class DataError(ValueError):
-    """A data set file is missing, damaged, or not what it claims to be."""
+    """A file of data or of metrics is missing, damaged, or not what it claims to be."""
 
 
 class WeightsError(ValueError):
