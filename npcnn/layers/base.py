@@ -39,7 +39,7 @@ class Layer:
     Attributes
     ----------
     children : dict of Layer
-        The layers it is made of, by name, in the order of the forward pass.
+        The layers it is made of, by name, in the order of the forward pass; another one put under a name takes part.
     children_share_input : bool
         Whether every child gets the layer's own input, instead of the output of the one before.
     kind : str
@@ -97,7 +97,7 @@ class Layer:
             value = vars(self).get(name, parameter.default)
             by_place &= parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY
             if parameter.kind is parameter.VAR_POSITIONAL:
-                shown += [("", one) for one in vars(self).get(name, ())]
+                shown += [("", one) for one in getattr(self, name, ())]
             elif value is parameter.default or _unreadable(value) or value == parameter.default:
                 by_place = False
             else:
@@ -280,9 +280,9 @@ class Layer:
         """Write the parameters to a safetensors file; see `npcnn.weights.save`."""
         weights.save(self.params, path)
 
-    def load(self, path: str | Path) -> None:
+    def load(self, path: str | Path, *, widen: bool = False) -> None:
         """Read the parameters from a safetensors file; see `npcnn.weights.load`."""
-        weights.load(self.params, path)
+        weights.load(self.params, path, widen=widen)
 
     def _buffer(self, name: str, shape: Shape, dtype: DTypeLike) -> Array:
         """Return an array to write a result into: the one used last time if nobody else holds it.
