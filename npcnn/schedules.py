@@ -6,7 +6,6 @@ An optimizer takes a schedule wherever it takes a number.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -22,9 +21,13 @@ def positive(value: float, name: str) -> float:
     """Return `value` if it is a finite number above 0; else raise ValueError or TypeError."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
         raise TypeError(f"{name} must be a number above 0, got {shown(value)}")
-    if not 0 < value <= sys.float_info.max:  # of an int beyond it, math.isfinite makes an OverflowError
+    try:
+        checked = float(value)
+    except OverflowError:
+        checked = math.inf
+    if not 0 < checked < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {shown(value)}")
-    return float(value)
+    return checked
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,42 @@ def bias(value: Any, w: NDArray[Any]) -> NDArray[Any] | None:
     return b
 
 
+def class_labels(labels: Any, scores: NDArray[Any], scores_name: str) -> NDArray[np.integer[Any]]:
+    """Return `labels` if they are the number of a class, a column of `scores`, for each row of them.
+
+    Raises
+    ------
+    TypeError, DTypeError
+        If they are not an array, or not of integers: as indices, floats would be cut without a word.
+    ShapeError
+        If their number is another.
+    ValueError
+        If one is no column of `scores`.
+    """
+    count, classes = scores.shape
+    if not isinstance(labels, np.ndarray):
+        raise TypeError(
+            f"labels must be a numpy.ndarray of {count} integers, got {type(labels).__name__}; "
+            "convert it with numpy.asarray"
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DTypeError(
+            f"labels must be integers, the number of the class, got {labels.dtype}; "
+            "convert one-hot rows with labels.argmax(axis=1)"
+        )
+    if labels.shape != (count,):
+        hint = "; convert one-hot rows with labels.argmax(axis=1)" if labels.shape == (count, classes) else ""
+        raise ShapeError(
+            f"labels must have shape ({count},), one for each row of {scores_name}, got {labels.shape}{hint}"
+        )
+    if count and not (labels.min() >= 0 and labels.max() < classes):
+        wrong = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
+        raise ValueError(
+            f"labels must be 0 to {classes - 1}, the columns of {scores_name}, got labels[{wrong}] = {labels[wrong]}"
+        )
+    return labels
+
+
 def padded_to_vectors(w: NDArray[Any]) -> NDArray[Any]:
     """Return weights (..., columns) contiguous, with columns of zeros up to a whole number of vectors.
 

@@ -213,10 +213,9 @@ class Checkpoints:
     ) -> None:
         self.close()
 
-    def _tensors(self, optimizer_state: dict[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
-        state = self.optimizer.state() if optimizer_state is None else optimizer_state
+    def _tensors(self) -> dict[str, NDArray[Any]]:
         net = {f"net.{name}": array for name, array in self.net.params.items()}
-        return net | {f"optimizer.{name}": array for name, array in state.items()}
+        return net | {f"optimizer.{name}": array for name, array in self.optimizer.state().items()}
 
     def _load(self, step: int) -> Resumed:
         path = self.folder / _file(step, "json")
@@ -233,19 +232,20 @@ class Checkpoints:
         stored = _read_tensors(self.folder / _file(step, "safetensors"), content["tensors"])
         # All that can be wrong is found before anything is changed.
         before = generator_states(self.net)
-        state = self.optimizer.state()
+        tensors = {name: array.copy() for name, array in self._tensors().items()}
         try:
             set_generator_states(self.net, content["generators"])
             if generator_states(self.net) != content["generators"]:  # NumPy cuts 1.5 to 1
                 raise ValueError("its numbers must be integers")
-            weights.assign(self._tensors(state), stored, f"{path} does not fit this network and optimizer")
+            weights.assign(tensors, stored, f"{path} does not fit this network and optimizer")
+            self.optimizer.load_state(_named_below(tensors, "optimizer."))
         except WeightsError as error:
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, OverflowError) as error:  # NumPy's, of a state that cannot be
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path} is damaged: generators holds no state of a generator ({error})") from error
-        self.optimizer.load_state(state)
+        weights.assign(self.net.params, _named_below(tensors, "net."), f"{path} does not fit this network")
         now = config.current()
         other = [
             f"{name} {content['config'][name]}, now {now[name]}"
@@ -333,6 +333,10 @@ def _check_fields(path: Path, content: dict[str, Any], fields: dict[str, Any], i
             raise CheckpointError(f"{path} is damaged: {inside}{name} is {shown(value)}, expected {WORDS[kind]}")
         if isinstance(field, dict):
             _check_fields(path, content[name], field, f"{name}.")
+
+
+def _named_below(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _read_tensors(path: Path, told: dict[str, Any]) -> dict[str, NDArray[Any]]:
