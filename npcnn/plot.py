@@ -1,4 +1,4 @@
-"""Pictures of a training, drawn with matplotlib (``pip install npcnn[plot]``).
+"""Pictures of a training, drawn with matplotlib (``python -m pip install ".[plot]"`` in the clone).
 
 Each function draws into the Axes it is given as `ax`, or into those of a new pyplot figure (which a notebook shows by
 itself, and `matplotlib.pyplot.show` in a window), and returns them.  Without matplotlib it raises ImportError.  What is

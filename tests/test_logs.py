@@ -151,7 +151,8 @@ def test_tensorboard_gets_every_number(tmp_path):
 
 def test_without_tensorboardx_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=r"tensorboardX.*; install it with pip install npcnn\[tensorboard\]"):
+    told = r'tensorboardX.*; install it with python -m pip install "\.\[tensorboard\]" in the clone of npcnn'
+    with pytest.raises(ImportError, match=told):
         TensorBoard(tmp_path)
 
 

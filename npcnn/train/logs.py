@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from npcnn import plot, weights
-from npcnn.errors import DataError
+from npcnn.errors import DataError, to_install
 from npcnn.functional.checks import integer, shown
 from npcnn.metrics import COLUMNS, complete_lines, read_metrics, read_rows
 from npcnn.train.loop import StepResult
@@ -195,7 +195,7 @@ def _cut_jsonl(path: Path, step: int) -> int:
 
 
 class TensorBoard(Log):
-    """Callback that writes event files for TensorBoard (``pip install npcnn[tensorboard]``).
+    """Callback that writes event files for TensorBoard (``python -m pip install ".[tensorboard]"`` in the clone).
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ class TensorBoard(Log):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError(f"{error}; install it with pip install npcnn[tensorboard]") from error
+            raise ImportError(f"{error}; install it with {to_install('tensorboard')}") from error
 
         self.every = integer(every, "every", minimum=1)
         self._writer: Any = SummaryWriter(str(folder))
