@@ -7,9 +7,11 @@ docs/how-the-core-works.md tells the story.
     python benchmarks/ladder.py [--batch 128] [--rounds 5] [--json FILE]
 
 The rung in Python takes one picture only, and the rungs in C below the vectors fewer pictures, and are scaled up.
+Each time is the median over the rounds.  Where a rung is slower than the one before it, the last lines say so.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +108,15 @@ def check(ladder, w):
             raise AssertionError(f"{name}: the largest error is {error:.1e} of the largest output")
 
 
+def contradictions(rows):
+    """Return a line for every rung that took longer than the one before it, from rows (name, milliseconds, ...)."""
+    return [
+        f"not faster here: '{name}' takes {time / time_before:.2f} times as long as '{before}'"
+        for (before, time_before, *_), (name, time, *_) in itertools.pairwise(rows)
+        if time > time_before
+    ]
+
+
 def main():
     """Check, measure, print the ladder, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -136,7 +147,8 @@ def main():
         before, faster = time, before / time if before else 1.0
         rows.append((name, time, gflop / time * 1e3, faster, ms[slow] * scale[slow] / time))
         print(f"{name:46} {time:11.2f} {rows[-1][2]:9.3g} {faster:9.2f} {rows[-1][4]:10.0f}")
-    print("\nNumPy's matrix product uses the threads its BLAS is set to (OPENBLAS_NUM_THREADS)")
+    print("", *contradictions(rows), sep="\n")
+    print("NumPy's matrix product uses the threads its BLAS is set to (OPENBLAS_NUM_THREADS)")
     write_json(options.json, rungs=rows)
 
 

@@ -16,7 +16,7 @@ class DTypeError(TypeError):
 
 
 class DataError(ValueError):
-    """A data set file is missing, damaged, or not what it claims to be."""
+    """A file of data or of metrics is missing, damaged, or not what it claims to be."""
 
 
 class WeightsError(ValueError):
@@ -25,3 +25,15 @@ class WeightsError(ValueError):
 
 class CheckpointError(WeightsError):
     """A checkpoint is damaged, or of another training, or its folder is in use."""
+
+
+def to_install(extra: str) -> str:
+    """Return the command that installs what a part of the library needs besides NumPy, for messages.
+
+    Examples
+    --------
+    >>> from npcnn.errors import to_install
+    >>> to_install("plot")
+    'python -m pip install ".[plot]" in the clone of npcnn'
+    """
+    return f'python -m pip install ".[{extra}]" in the clone of npcnn'

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import softmax
-from npcnn.functional.checks import addressable, integer
+from npcnn.functional.checks import addressable, class_labels, integer
 from npcnn.layers import Layer
 
 Array = NDArray[Any]
@@ -55,6 +55,8 @@ def predict(net: Layer, batches: Iterable[tuple[Array, Array]]) -> tuple[Array, 
         If there is no batch.
     TypeError
         If a batch is not a pair (x, labels).
+    DTypeError, ShapeError, ValueError
+        If labels are not integers, not one for each row of the logits, or none of their columns.
 
     Examples
     --------
@@ -63,7 +65,10 @@ def predict(net: Layer, batches: Iterable[tuple[Array, Array]]) -> tuple[Array, 
     >>> nn.evaluation.predict(net, [(x, labels)])[0][0].tolist()
     [0.5, 0.5]
     """
-    parts = [(softmax(net.forward(x)), labels) for x, labels in map(checked_batch, batches)]
+    parts = []
+    for x, labels in map(checked_batch, batches):
+        probabilities = softmax(net.forward(x))
+        parts.append((probabilities, class_labels(labels, probabilities, "logits")))
     if not parts:
         raise ValueError("batches must hold at least one batch, got none")
     return np.concatenate([p for p, _ in parts]), np.concatenate([labels for _, labels in parts]).astype(np.int64)
@@ -148,13 +153,18 @@ def worst_mistakes(probabilities: Array, labels: Array, count: int) -> NDArray[n
     count : int
         How many at most.
 
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        If `labels` are not integers, one for each row of `probabilities`, or `count` is wrong.
+
     Examples
     --------
     >>> nn.evaluation.worst_mistakes(np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), np.array([1, 1, 0]), 5)
     array([0, 2])
     """
     predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
+    wrong = np.flatnonzero(predicted != class_labels(labels, probabilities, "probabilities"))
     confidence = probabilities[wrong, predicted[wrong]]
     return wrong[np.argsort(-confidence, kind="stable")][: integer(count, "count", minimum=0)]
 
@@ -169,5 +179,5 @@ def mistake_titles(probabilities: Array, labels: Array, class_names: Sequence[st
     """
     return [
         f"{class_names[label]}, taken for\n{class_names[row.argmax()]} {row.max():.0%}"
-        for row, label in zip(probabilities, labels, strict=True)
+        for row, label in zip(probabilities, class_labels(labels, probabilities, "probabilities"), strict=True)
     ]

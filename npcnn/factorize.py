@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import float_array, integer, pair
+from npcnn.functional.checks import float_array, integer, pair, shown
 from npcnn.layers import Concat, Conv1D, Conv2D, Layer, Sequential
 
 Array = NDArray[Any]
@@ -168,7 +168,7 @@ def cut_convolution(layer: Conv2D, rank: int) -> Sequential:
     )
     """
     if not isinstance(layer, Conv2D):
-        raise TypeError(f"layer must be a Conv2D, got {layer!r}")
+        raise TypeError(f"layer must be a Conv2D, got {shown(layer)}")
     w = layer.params["w"]
     vertical, horizontal = cut_kernel(w, rank)
     KH, KW, C_in, C_out = w.shape
@@ -224,7 +224,7 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
     [('2_conv2d', 64, 320)]
     """
     if not isinstance(net, Layer):
-        raise TypeError(f"net must be a Layer, got {net!r}")
+        raise TypeError(f"net must be a Layer, got {shown(net)}")
     names = {layer: name for name, layer in net.walk(into=CONTAINERS)}
     found = {name: layer for layer, name in names.items() if type(layer) is Conv2D}
     if isinstance(rank, Mapping):

@@ -116,8 +116,7 @@ def constant(value: float) -> Initializer:
     >>> nn.initializers.constant(0.1)((2,), np.random.default_rng(0), np.float64)
     array([0.1, 0.1])
     """
-    if not math.isfinite(value):
-        raise ValueError(f"value must be finite, got {value}")
+    value = number(value, "value")
 
     def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> NDArray[Any]:
         return np.full(shape, value, dtype)

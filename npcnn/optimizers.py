@@ -114,8 +114,11 @@ class Optimizer:
         Raises
         ------
         WeightsError
-            If names, shapes or dtypes are not those of this optimizer; nothing is changed then.
+            If names, shapes or dtypes are not those of this optimizer, or steps is negative; nothing is changed then.
         """
+        given = np.asarray(state.get("steps", 0))
+        if given.dtype.kind == "i" and (given < 0).any():
+            raise WeightsError(f"the state does not fit this optimizer: steps is {given}, expected at least 0")
         steps = np.zeros(1, np.int64)
         weights.assign({"steps": steps} | self._averages(), state, "the state does not fit this optimizer")
         self.steps = int(steps[0])

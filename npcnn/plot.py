@@ -1,4 +1,4 @@
-"""Pictures of a training, drawn with matplotlib (``pip install npcnn[plot]``).
+"""Pictures of a training, drawn with matplotlib (``python -m pip install ".[plot]"`` in the clone).
 
 Each function draws into the Axes it is given as `ax`, or into those of a new pyplot figure (which a notebook shows by
 itself, and `matplotlib.pyplot.show` in a window), and returns them.  Without matplotlib it raises ImportError.  An
@@ -16,7 +16,7 @@ import numpy as np
 
 from npcnn import reference
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import integer, shown
 from npcnn.functional.windows import IntOrPair, Padding, window_geometry
 from npcnn.layers import Layer
 from npcnn.layers.base import snake_case
@@ -169,7 +169,7 @@ def window(
     geometry = window_geometry(x.shape, size, stride=stride, padding=padding, dilation=dilation)
     corner = [integer(place, "pixel", minimum=0) for place in pixel]
     if len(corner) != 2 or any(place >= length for place, length in zip(corner, geometry.output, strict=True)):
-        raise ValueError(f"pixel must be (row, column) in an output of {geometry.output}, got {pixel}")
+        raise ValueError(f"pixel must be (row, column) in an output of {geometry.output}, got {shown(pixel)}")
     (top, _), (left, _) = geometry.padding
     padded = np.pad(x, geometry.padding)
     is_padding = np.pad(np.zeros(x.shape, bool), geometry.padding, constant_values=True)

@@ -22,6 +22,7 @@ import numpy as np
 
 from npcnn import evaluation, weights
 from npcnn.datasets import Dataset
+from npcnn.errors import to_install
 from npcnn.layers import Layer
 
 MISTAKES = 24
@@ -210,7 +211,7 @@ def _classes(matrix: Any, names: tuple[str, ...]) -> str:
 def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, labels: Any) -> dict[str, str]:
     """Return the pictures of the report as HTML, or what to install to get them."""
     if importlib.util.find_spec("matplotlib") is None:
-        text = "<p>Not drawn: matplotlib is not installed (pip install npcnn[plot]).</p>"
+        text = f"<p>Not drawn: matplotlib is not installed ({html.escape(to_install('plot'))}).</p>"
         return dict.fromkeys(("curve", "filters", "mistakes"), text)
     from matplotlib.figure import Figure
 

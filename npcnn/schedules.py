@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import integer, shown
 
 Schedule: TypeAlias = Callable[[int], float]
 
@@ -20,10 +20,14 @@ Schedule: TypeAlias = Callable[[int], float]
 def positive(value: float, name: str) -> float:
     """Return `value` if it is a finite number above 0; else raise ValueError or TypeError."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
-        raise TypeError(f"{name} must be a number above 0, got {value!r}")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number above 0, got {value}")
-    return float(value)
+        raise TypeError(f"{name} must be a number above 0, got {shown(value)}")
+    try:
+        checked = float(value)
+    except OverflowError:
+        checked = math.inf
+    if not 0 < checked < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, got {shown(value)}")
+    return checked
 
 
 @dataclass(frozen=True)

@@ -326,6 +326,22 @@ def test_a_forged_file_with_the_right_checksum_changes_nothing(tmp_path, field, 
     assert net.children["3_dropout"].rng.bit_generator.state == masks
 
 
+def test_an_optimizer_of_a_negative_number_of_steps_changes_nothing(tmp_path):
+    net, optimizer = net_and_optimizer()
+    optimizer.steps = -3
+    with Checkpoints(tmp_path, net, optimizer) as checkpoints:
+        checkpoints.save(2, 1.0)
+    other, optimizer = net_and_optimizer(seed=5)
+    before = {name: param.copy() for name, param in other.params.items()}
+    with (
+        Checkpoints(tmp_path, other, optimizer) as checkpoints,
+        pytest.raises(nn.CheckpointError, match=r"steps is \[-3\], expected at least 0"),
+    ):
+        checkpoints.resume()
+    assert_same(other.params, before)
+    assert optimizer.steps == 0
+
+
 def test_a_missing_tensor_file_is_named(tmp_path):
     train(tmp_path, steps=4, every=2)
     (tmp_path / "step-00000004.safetensors").unlink()

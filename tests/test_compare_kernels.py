@@ -27,7 +27,7 @@ def run(cache, *arguments):
         env=os.environ | {"XDG_CACHE_HOME": str(cache), "NPCNN_DATA": ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
     )
 
 

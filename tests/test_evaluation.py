@@ -55,6 +55,35 @@ def test_labels_that_are_not_integers_are_refused(labels):
         nn.evaluation.confusion_matrix(labels, np.array([0, 1]), 2)
 
 
+WRONG_LABELS = {
+    "floats, which would be cut": (LABELS + 0.9, nn.DTypeError, "labels must be integers.*float64"),
+    "one-hot rows": (np.eye(3, dtype=int)[LABELS], nn.ShapeError, r"labels must have shape \(6,\).*argmax"),
+    "too few": (LABELS[:1], nn.ShapeError, r"labels must have shape \(6,\)"),
+    "as a column, which would be broadcast": (LABELS[:, None], nn.ShapeError, r"labels must have shape \(6,\)"),
+    "no class": (LABELS + 1, ValueError, r"labels must be 0 to 2.*labels\[5\] = 3"),
+    "more than int64 holds": (LABELS.astype(np.uint64) + 2**63, ValueError, "labels must be 0 to 2"),
+    "a list": (LABELS.tolist(), TypeError, "labels must be a numpy.ndarray"),
+}
+
+
+@pytest.mark.parametrize(("labels", "error", "told"), WRONG_LABELS.values(), ids=WRONG_LABELS)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda labels: nn.evaluation.predict(Given(), [(PROBABILITIES, labels)]),
+        lambda labels: nn.evaluation.worst_mistakes(PROBABILITIES, labels, 2),
+        lambda labels: nn.evaluation.mistake_titles(PROBABILITIES, labels, ("a", "b", "c")),
+        lambda labels: nn.train.evaluate(Given(), [(PROBABILITIES, labels)]),
+        lambda labels: nn.functional.softmax_cross_entropy(PROBABILITIES, labels),
+    ],
+    ids=["predict", "worst_mistakes", "mistake_titles", "evaluate", "softmax_cross_entropy"],
+)
+def test_labels_that_are_no_classes_of_the_rows_are_refused(call, labels, error, told):
+    with pytest.raises(error, match=told) as caught:
+        call(labels)
+    assert type(caught.value) is error
+
+
 def test_class_scores_by_hand():
     scores = nn.evaluation.class_scores(np.array(MATRIX))
     assert [score.pictures for score in scores] == [2, 3, 1]

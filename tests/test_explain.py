@@ -232,17 +232,24 @@ def browser():
         chromium.close()
 
 
+def new_page(browser, **options):
+    page = browser.new_page(**options)
+    page.set_default_timeout(1_800_000)  # milliseconds; it only ends what would never end
+    return page
+
+
 @pytest.fixture
 def page(browser, explanation, tmp_path):
     """The page, opened; when it is closed, nothing may have been said on the console or asked of a network."""
     complaints = []
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = new_page(browser, viewport={"width": 1280, "height": 900})
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     path = explanation.save(tmp_path / "explorer.html")
     page.on("request", lambda request: request.url != path.as_uri() and complaints.append(request.url))
-    page.clock.install()  # so that a test can let time pass
+    page.clock.install(time=0)
     page.goto(path.as_uri())
+    page.clock.pause_at(24 * 3600)  # from here on time passes only where a test lets it
     yield page
     page.close()
     assert complaints == []
@@ -345,7 +352,6 @@ def test_a_place_that_was_chosen_is_kept_when_the_direction_changes(page):
 
 def test_play_walks_through_the_multiplications_and_the_patches(page):
     """The page is drawn anew between a press and its release; the button under it must stay the same."""
-    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
     for view, key in (("forward", "cursor"), ("backward", "patches")):
         page.evaluate(f"Explorer.open(1, '{view}')")
         page.evaluate("Explorer.set({ cursor: 0 })")
@@ -380,7 +386,6 @@ def marked_numbers(page):
 
 def test_what_is_marked_in_the_patch_is_the_running_multiplication(page, explanation):
     """Whatever moved it: the buttons, Play, the slider, a click on a strip, a table or another channel."""
-    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
     step = explanation.steps[1]
     C, seen = step.w.shape[2], set()
 
@@ -460,7 +465,6 @@ def test_no_word_of_a_heading_is_broken_on_a_phone(browser, tmp_path, title):
 @pytest.mark.parametrize("key", ["output", "outputs", "inputs"])
 def test_a_slow_click_on_a_map_counts_while_it_is_drawn_anew(page, key):
     chosen = "[Explorer.state.held, Explorer.state.o, Explorer.state.cursor % Explorer.steps[0].shape[2]]"
-    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
     page.evaluate("Explorer.set({ o: 0, cursor: 0 })")
     page.click("[data-key='play cursor']")
     page.locator(f"[data-key={key}]").scroll_into_view_if_needed()
@@ -497,7 +501,7 @@ def test_a_click_holds_a_pixel_and_escape_lets_go(page):
 
 
 def open_page(browser, explanation, path, **options):
-    page = browser.new_page(**options)
+    page = new_page(browser, **options)
     page.goto(explanation.save(path).as_uri())
     return page
 

@@ -90,18 +90,16 @@ def assert_same_run(folder, whole):
 def test_killed_at_any_moment_it_ends_with_the_same_bits(cache, tmp_path, nightly):
     kills, draw = (50 if nightly else 6), random.Random(1)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    steps = str(60 * kills)
-    finish(cache, *SETTINGS, "--steps", steps, "--out", whole)
     reached = 0
     for number in range(kills):
         begun = (killed / "settings.json").exists()
         arguments = ("--resume", killed, "--threads", number % 3 + 1)
-        with start(cache, *(arguments if begun else (*SETTINGS, "--steps", steps, "--out", killed))) as process:
+        with start(cache, *(arguments if begun else (*SETTINGS, "--steps", "1000000", "--out", killed))) as process:
             if number % 2:  # in the middle of training and writing, else wherever it is: in its imports, its data
-                for line in process.stdout:
-                    if line.startswith("total"):
-                        break
-                time.sleep(draw.uniform(0.0, 0.3))
+                lines = (line for line in process.stdout if line.startswith("step"))
+                for _ in range(draw.randint(2, 4)):  # by the second, a checkpoint has been written
+                    next(lines, None)
+                time.sleep(draw.uniform(0.0, 0.05))
             else:
                 time.sleep(draw.uniform(0.0, 1.5))
             assert process.poll() is None, process.stderr.read()
@@ -113,7 +111,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(cache, tmp_path, nightl
         assert newest(killed) >= reached
         reached = newest(killed)
     assert reached > 0
-    out, _ = finish(cache, "--resume", killed)
+    steps = reached + 20
+    finish(cache, *SETTINGS, "--steps", steps, "--out", whole)
+    out, _ = finish(cache, "--resume", killed, "--steps", steps)
     assert f"going on after step {reached}" in out
     assert_same_run(killed, whole)
 

@@ -71,8 +71,54 @@ def test_damaged_line_is_named(tmp_path):
     write(MetricsCSV, tmp_path / "m.csv", [1])
     with (tmp_path / "m.csv").open("a") as file:
         csv.writer(file).writerow(["x", "y"])
-    with pytest.raises(ValueError, match="line 3 is damaged, expected 8 numbers"):
+    with pytest.raises(nn.DataError, match="line 3 is damaged, expected 8 fields"):
         read_metrics(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("2,0.5,2.5,0.25,2.0,16.0,,", None),
+        ("2,0.5,2.5,0.2x5,2.0,16.0,,", r"accuracy must be a number, got '0\.2x5'"),
+        ("2,0.5,,,,,0.7,O.5", r"test_accuracy must be a number, got 'O\.5'"),
+        ("2.5,0.5,,,,,0.7,0.5", r"step must be a whole number, got '2\.5'"),
+        ("9" * 5000 + ",0.5,,,,,0.7,0.5", r"step must be a whole number, got '9+\.\.\."),
+        ("-2,0.5,,,,,0.7,0.5", "step must be a whole number, got '-2'"),
+        (",0.5,,,,,0.7,0.5", "expected 8 fields"),
+        ("2,0.5,2.5,,2.0,16.0,,", "expected 8 fields"),
+        ("2,0.5,,,,,,", "expected 8 fields"),
+        ('2,0.5,,,,,"0.7,0.5', "test_loss must be a number"),
+    ],
+)
+def test_a_damaged_number_is_named_with_file_line_and_value(tmp_path, line, told):
+    path = tmp_path / "m.csv"
+    write(MetricsCSV, path, [1])
+    path.write_text(path.read_text() + line + "\n")
+    if told is None:
+        assert read_metrics(path)[0][1]["step"] == 2
+        return
+    text = path.read_text()
+    for read in (read_metrics, lambda path: MetricsCSV(path, resume_after=1)):
+        with pytest.raises(nn.DataError, match=rf"m\.csv: line 3 is damaged, {told}") as caught:
+            read(path)
+        assert len(str(caught.value)) < 300 + len(str(path))
+    assert path.read_text() == text
+
+
+@each_log
+def test_what_is_no_text_is_refused(tmp_path, log):
+    (tmp_path / "m").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(nn.DataError, match="m is damaged: it is not text"):
+        log(tmp_path / "m", resume_after=1)
+
+
+@each_log
+def test_an_evaluation_that_the_file_has_is_not_written_again(tmp_path, log):
+    write(log, tmp_path / "m", range(1, 5))
+    text = (tmp_path / "m").read_text()
+    with log(tmp_path / "m", resume_after=4) as metrics:
+        metrics.evaluation(step=4, seconds=9.0, loss=1 / 7, accuracy=0.7)
+    assert (tmp_path / "m").read_text() == text
 
 
 def test_tensorboard_gets_every_number(tmp_path):
@@ -105,7 +151,8 @@ def test_tensorboard_gets_every_number(tmp_path):
 
 def test_without_tensorboardx_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=r"tensorboardX.*; install it with pip install npcnn\[tensorboard\]"):
+    told = r'tensorboardX.*; install it with python -m pip install "\.\[tensorboard\]" in the clone of npcnn'
+    with pytest.raises(ImportError, match=told):
         TensorBoard(tmp_path)
 
 

@@ -67,6 +67,18 @@ def test_state_that_does_not_fit_changes_nothing():
 
 
 @each_optimizer
+def test_a_negative_number_of_steps_is_refused_and_changes_nothing(make):
+    net = nn.Dense(2, 3)
+    optimizer = make(net)
+    state = {name: array + 1 for name, array in optimizer.state().items()} | {"steps": np.array([-3])}
+    before = optimizer.state()
+    with pytest.raises(nn.WeightsError, match=r"steps is \[-3\], expected at least 0"):
+        optimizer.load_state(state)
+    for name, array in optimizer.state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@each_optimizer
 def test_repr_names_the_learning_rate_and_the_step(make):
     net = nn.Dense(1, 1)
     optimizer = make(net)

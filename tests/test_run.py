@@ -110,9 +110,11 @@ def test_a_signal_ends_it_and_it_goes_on_to_the_same_bits(tmp_path, data, capsys
 
 def test_asked_again_a_finished_run_says_that_nothing_was_left_to_do(tmp_path, data, capsys):
     first = train(tmp_path, data, 4)
+    metrics = (tmp_path / "metrics.csv").read_text()
     capsys.readouterr()
     again = train(tmp_path, data, 4, resume=True)
     out = capsys.readouterr().out
+    assert (tmp_path / "metrics.csv").read_text() == metrics
     assert "nothing was left to do: the run was at step 4 already" in out
     assert "images/s" not in out
     assert {name: again[name] for name in again if "seconds" not in name} == {

@@ -165,3 +165,54 @@ def test_an_initializers_array_is_copied():
     layer = nn.Dense(2, 3, weight_init=returns(values))
     layer.params["w"][...] = 5
     assert (values == 1).all()
+
+
+def small(seed, channels=4):
+    return nn.Conv2D(channels, 4, 3, padding="same", rng=np.random.default_rng(seed))
+
+
+REPLACED = {
+    "Sequential": (lambda *layers: nn.Sequential(*layers), small, "1_conv2d"),
+    "Sequential, fused": (
+        lambda *layers: nn.Sequential(*layers, nn.MaxPool2D(2)),
+        lambda seed: nn.Conv2D(4, 64, 5, algorithm="toom_cook", rng=np.random.default_rng(seed)),
+        "1_conv2d",
+    ),
+    "Concat": (lambda *layers: nn.Concat(*layers), small, "1_conv2d"),
+    "SpatiallySeparableConv2D": (
+        lambda *layers: nn.SpatiallySeparableConv2D(4, 4, 3, rng=np.random.default_rng(5)),
+        lambda seed: nn.Conv1D(4, 4, 3, axis="width", rng=np.random.default_rng(seed)),
+        "horizontal",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "layer", "name"), REPLACED.values(), ids=REPLACED)
+def test_another_layer_put_into_children_takes_part(make, layer, name):
+    """Forward, backward, parameters and repr: none may go on with the layer that was there."""
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 4)).astype(np.float32)
+    replaced, built = make(small(1), layer(2)), make(small(1), layer(3))
+    replaced.forward(x)
+    new = layer(3)
+    replaced.children[name] = new
+    if name == "horizontal":
+        built.params.update({f"{name}.{key}": array for key, array in new.params.items()})
+    y = replaced.forward(x, training=True)
+    np.testing.assert_array_equal(y, built.forward(x, training=True))
+    np.testing.assert_array_equal(replaced.backward(y), built.backward(y))
+    assert new.grads["w"].any()
+    assert list(replaced.params) == list(built.params)
+    for key, array in built.grads.items():
+        np.testing.assert_array_equal(replaced.grads[key], array)
+    assert repr(replaced) == repr(built)
+
+
+def test_the_order_of_layers_is_that_of_children_and_cannot_be_assigned():
+    net, branches = nn.Sequential(nn.ReLU(), nn.Flatten()), nn.Concat(nn.ReLU())
+    new = nn.ReLU()
+    net.children["0_relu"] = branches.children["0_relu"] = new
+    assert net.layers[0] is branches.branches[0] is new
+    with pytest.raises(AttributeError, match="layers"):
+        net.layers = (nn.ReLU(),)
+    with pytest.raises(AttributeError, match="branches"):
+        branches.branches = (nn.ReLU(),)

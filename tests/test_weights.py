@@ -111,6 +111,15 @@ def test_float16_is_widened_on_request(tmp_path):
     np.testing.assert_array_equal(params["w"], every.astype(np.float64))
 
 
+def test_a_layer_loads_half_the_precision_on_request(tmp_path):
+    path = safetensors_file(tmp_path / "w", "BF16", [1, 2], struct.pack("<2H", 0x3FC0, 0xC000))
+    layer = nn.Dense(1, 2, bias=False)
+    with pytest.raises(nn.WeightsError, match="widen=True"):
+        layer.load(path)
+    layer.load(path, widen=True)
+    np.testing.assert_array_equal(layer.forward(np.ones((1, 1), np.float32)), [[1.5, -2.0]])
+
+
 @pytest.mark.parametrize("widen", [False, True])
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2"])
 def test_a_dtype_that_numpy_does_not_have_is_named(tmp_path, dtype, widen):

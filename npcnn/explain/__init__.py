@@ -38,7 +38,7 @@ from npcnn import weights
 from npcnn.errors import ShapeError
 from npcnn.explain.steps import Step, trace
 from npcnn.functional import softmax
-from npcnn.functional.checks import float_array, integer
+from npcnn.functional.checks import float_array, integer, shown
 from npcnn.layers import Layer
 
 __all__ = ["Explanation", "Step", "picture", "trace"]
@@ -172,7 +172,7 @@ def picture(
     ['input', 'convolution', 'max_pool', 'convolution']
     """
     if not isinstance(net, Layer):
-        raise TypeError(f"net must be a Layer, got {net!r}")
+        raise TypeError(f"net must be a Layer, got {shown(net)}")
     if isinstance(x, np.ndarray) and x.ndim == 4 and len(x) == 1:
         x = x[0]
     return Explanation(trace(net, float_array(x, "x", "H, W, C")), class_names, label, title)

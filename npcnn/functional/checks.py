@@ -21,6 +21,23 @@ from npcnn.errors import DTypeError, ShapeError
 from npcnn.kernels.core import vector_columns
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+# Bits of the largest integer that is taken: Python does not print one of thousands of digits, in no message.
+MOST_BITS = 1000
+
+
+def shown(value: Any) -> str:
+    """Return a value as messages show it: its repr, cut to 80 characters.
+
+    Examples
+    --------
+    >>> shown((3, "same")), shown("a" * 1000)[-8:], shown(10**5000)
+    ("(3, 'same')", 'aaaaa...', 'an int too long to print')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no integer of more than 4300 digits
+        return f"an {type(value).__name__} too long to print"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
@@ -99,6 +116,42 @@ def bias(value: Any, w: NDArray[Any]) -> NDArray[Any] | None:
     return b
 
 
+def class_labels(labels: Any, scores: NDArray[Any], scores_name: str) -> NDArray[np.integer[Any]]:
+    """Return `labels` if they are the number of a class, a column of `scores`, for each row of them.
+
+    Raises
+    ------
+    TypeError, DTypeError
+        If they are not an array, or not of integers: as indices, floats would be cut without a word.
+    ShapeError
+        If their number is another.
+    ValueError
+        If one is no column of `scores`.
+    """
+    count, classes = scores.shape
+    if not isinstance(labels, np.ndarray):
+        raise TypeError(
+            f"labels must be a numpy.ndarray of {count} integers, got {type(labels).__name__}; "
+            "convert it with numpy.asarray"
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DTypeError(
+            f"labels must be integers, the number of the class, got {labels.dtype}; "
+            "convert one-hot rows with labels.argmax(axis=1)"
+        )
+    if labels.shape != (count,):
+        hint = "; convert one-hot rows with labels.argmax(axis=1)" if labels.shape == (count, classes) else ""
+        raise ShapeError(
+            f"labels must have shape ({count},), one for each row of {scores_name}, got {labels.shape}{hint}"
+        )
+    if count and not (labels.min() >= 0 and labels.max() < classes):
+        wrong = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
+        raise ValueError(
+            f"labels must be 0 to {classes - 1}, the columns of {scores_name}, got labels[{wrong}] = {labels[wrong]}"
+        )
+    return labels
+
+
 def padded_to_vectors(w: NDArray[Any]) -> NDArray[Any]:
     """Return weights (..., columns) contiguous, and padded with columns of zeros to a whole number of vectors.
 
@@ -150,7 +203,7 @@ def integer(value: Any, name: str, *, minimum: int, maximum: int | None = None) 
     TypeError
         If `value` is not an integer (a bool is not one here).
     ValueError
-        If it is out of range.
+        If it is out of range, or has hundreds of digits.
 
     Examples
     --------
@@ -159,13 +212,15 @@ def integer(value: Any, name: str, *, minimum: int, maximum: int | None = None) 
     """
     wanted = f"an integer of at least {minimum}" + (f" and at most {maximum}" if maximum is not None else "")
     if isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be {wanted}, got {value!r}")
+        raise TypeError(f"{name} must be {wanted}, got {shown(value)}")
     try:
         converted = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be {wanted}, got {value!r}") from None
+        raise TypeError(f"{name} must be {wanted}, got {shown(value)}") from None
     if converted < minimum or (maximum is not None and converted > maximum):
-        raise ValueError(f"{name} must be {wanted}, got {converted}")
+        raise ValueError(f"{name} must be {wanted}, got {shown(converted)}")
+    if converted.bit_length() > MOST_BITS:
+        raise ValueError(f"{name} must be below 2**{MOST_BITS}, got an integer of {converted.bit_length()} bits")
     return converted
 
 
@@ -190,17 +245,20 @@ def number(value: Any, name: str, *, minimum: float = -math.inf, below: float = 
     if below < math.inf:
         limits += f" and below {below:g}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be {limits}, got {value!r}")
-    converted = float(value)
+        raise TypeError(f"{name} must be {limits}, got {shown(value)}")
+    try:
+        converted = float(value)
+    except OverflowError:  # an int or a fraction may be more than floats reach
+        converted = math.inf
     if not (math.isfinite(converted) and minimum <= converted < below):
-        raise ValueError(f"{name} must be {limits}, got {value}")
+        raise ValueError(f"{name} must be {limits}, got {shown(value)}")
     return converted
 
 
 def boolean(value: Any, name: str) -> bool:
     """Return `value` if it is True or False; else raise `TypeError`."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
@@ -216,7 +274,7 @@ def pair(value: Any, name: str, *, minimum: int, maximum: int | None = None) -> 
     """
     if isinstance(value, tuple | list):
         if len(value) != 2:
-            raise ValueError(f"{name} must be an integer or a pair (height, width), got {value!r}")
+            raise ValueError(f"{name} must be an integer or a pair (height, width), got {shown(value)}")
         return (
             integer(value[0], f"{name}[0]", minimum=minimum, maximum=maximum),
             integer(value[1], f"{name}[1]", minimum=minimum, maximum=maximum),

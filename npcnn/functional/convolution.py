@@ -28,6 +28,7 @@ from npcnn.functional.checks import (
     padded_to_vectors,
     pictures,
     same_dtype,
+    shown,
     weights,
 )
 from npcnn.functional.pooling import checked_argmax, max_pool2d, max_pool2d_backward, pool_geometry, pooled_outputs
@@ -474,7 +475,7 @@ def _backward(
     dy, relu_output = _checked_like_result(dy, "dy", plan), _checked_like_result(relu_output, "relu_output", plan)
     given = (None, None, None) if out is None else out
     if not isinstance(given, tuple) or len(given) != 3:
-        raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {out!r:.80}")
+        raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {shown(out)}")
     read = (dy, x, w, relu_output, argmax)
     dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=read) if need_dx else None
     dw = output_array(given[1], "out[1] (dw)", dw_shape, w.dtype, inputs=(*read, dx))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.activations import log_softmax
+from npcnn.functional.checks import class_labels
 
 __all__ = ["softmax_cross_entropy"]
 
@@ -54,8 +54,8 @@ def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[f
     array([[-0.5,  0.5]])
     """
     log_probabilities = log_softmax(logits)
-    N, classes = log_probabilities.shape
-    labels = _checked_labels(labels, N, classes)
+    N = len(log_probabilities)
+    labels = class_labels(labels, log_probabilities, "logits")
     if N == 0:
         return 0.0, np.zeros_like(log_probabilities)
     rows = np.arange(N)
@@ -64,25 +64,3 @@ def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[f
     dlogits[rows, labels] -= 1
     dlogits /= N
     return loss, dlogits
-
-
-def _checked_labels(labels: Any, count: int, classes: int) -> NDArray[np.integer[Any]]:
-    if not isinstance(labels, np.ndarray):
-        raise TypeError(
-            f"labels must be a numpy.ndarray of {count} integers, got {type(labels).__name__}; "
-            "convert it with numpy.asarray"
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DTypeError(
-            f"labels must be integers, the number of the class, got {labels.dtype}; "
-            "convert one-hot rows with labels.argmax(axis=1)"
-        )
-    if labels.shape != (count,):
-        hint = "; convert one-hot rows with labels.argmax(axis=1)" if labels.shape == (count, classes) else ""
-        raise ShapeError(f"labels must have shape ({count},), one for each row of logits, got {labels.shape}{hint}")
-    if count and not (labels.min() >= 0 and labels.max() < classes):
-        wrong = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
-        raise ValueError(
-            f"labels must be 0 to {classes - 1}, the columns of logits, got labels[{wrong}] = {labels[wrong]}"
-        )
-    return labels

@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import boolean, contiguous, exact_shape, float_array, integer, output_array, pictures
+from npcnn.functional.checks import (
+    boolean,
+    contiguous,
+    exact_shape,
+    float_array,
+    integer,
+    output_array,
+    pictures,
+    shown,
+)
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
 from npcnn.kernels import pooling as kernels
 
@@ -304,7 +313,7 @@ def pooled_outputs(
     """Return (y, argmax) to write into: those of `out`, or new ones."""
     out = (None, None) if out is None else out
     if not isinstance(out, tuple) or len(out) != 2:
-        raise TypeError(f"out must be a tuple of two arrays (y, argmax), got {out!r:.80}")
+        raise TypeError(f"out must be a tuple of two arrays (y, argmax), got {shown(out)}")
     y = output_array(out[0], "out[0] (y)", shape, dtype, inputs=inputs)
     argmax = output_array(out[1], "out[1] (argmax)", shape, np.dtype(np.int32), inputs=(*inputs, y))
     return y, argmax
@@ -312,7 +321,7 @@ def pooled_outputs(
 
 def _checked_shape(x_shape: Any) -> tuple[int, int, int, int]:
     if not isinstance(x_shape, tuple | list) or len(x_shape) != 4:
-        raise ShapeError(f"x_shape must be (N, H, W, C), got {x_shape!r}")
+        raise ShapeError(f"x_shape must be (N, H, W, C), got {shown(x_shape)}")
     N = integer(x_shape[0], "x_shape[0]", minimum=0)
     H, W, C = (integer(length, f"x_shape[{i}]", minimum=1) for i, length in enumerate(x_shape[1:], 1))
     return N, H, W, C

@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.functional.checks import padded_to_vectors
+from npcnn.functional.checks import padded_to_vectors, shown
 from npcnn.functional.pooling import max_pool2d, max_pool2d_backward, wrong_argmax
 from npcnn.functional.windows import WindowGeometry, window_geometry
 from npcnn.kernels import toom_cook as kernels
@@ -72,7 +72,7 @@ def chosen_algorithm(
     'im2col'
     """
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm must be 'auto', 'im2col' or 'toom_cook', got {algorithm!r}")
+        raise ValueError(f"algorithm must be 'auto', 'im2col' or 'toom_cook', got {shown(algorithm)}")
     if algorithm == "im2col":
         return "im2col"
     KH, KW, C_in, C_out = weights

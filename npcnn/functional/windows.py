@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import integer, pair
+from npcnn.functional.checks import integer, pair, shown
 
 __all__ = ["WindowGeometry", "window_geometry"]
 
@@ -202,7 +202,8 @@ def _checked_padding(padding: Any) -> Literal["same"] | tuple[tuple[int, int], t
     else:
         both = integer(padding, "padding", minimum=0, maximum=MOST_PIXELS)
         return (both, both), (both, both)
-    raise ValueError(f"padding must be 'same', 'valid', an integer or ((top, bottom), (left, right)), got {padding!r}")
+    wanted = "'same', 'valid', an integer or ((top, bottom), (left, right))"
+    raise ValueError(f"padding must be {wanted}, got {shown(padding)}")
 
 
 def _same_padding(length: int, span: int, stride: int) -> tuple[int, int]:
@@ -258,7 +259,7 @@ def line_options(
 def checked_axis(axis: Any) -> Axis:
     """Return `axis` if it is "height" or "width"; else raise ValueError."""
     if axis not in ("height", "width"):
-        raise ValueError(f"axis must be 'height' or 'width', got {axis!r}")
+        raise ValueError(f"axis must be 'height' or 'width', got {shown(axis)}")
     return axis  # type: ignore[no-any-return]
 
 
@@ -266,6 +267,6 @@ def _before_and_after(padding: Any) -> tuple[int, int]:
     """Return the padding of a 1-D convolution as (before, after)."""
     sides = padding if isinstance(padding, tuple | list) else (padding, padding)
     if len(sides) != 2 or any(isinstance(side, tuple | list) for side in sides):
-        raise ValueError(f"padding must be 'same', 'valid', an integer or (before, after), got {padding!r}")
+        raise ValueError(f"padding must be 'same', 'valid', an integer or (before, after), got {shown(padding)}")
     before, after = (integer(side, "padding", minimum=0, maximum=MOST_PIXELS) for side in sides)
     return before, after

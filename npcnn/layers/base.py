@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import WindowGeometry
-from npcnn.functional.checks import FLOAT_DTYPES, addressable, integer
+from npcnn.functional.checks import FLOAT_DTYPES, addressable, integer, shown
 from npcnn.initializers import Initializer
 from npcnn.layers.parameters import NamedArrays
 
@@ -39,7 +39,7 @@ class Layer:
     Attributes
     ----------
     children : dict of Layer
-        The layers it is made of, by name, in the order of the forward pass.
+        The layers it is made of, by name, in the order of the forward pass; another one put under a name takes part.
     children_share_input : bool
         Whether every child gets the layer's own input, instead of the output of the one before.
     kind : str
@@ -97,7 +97,7 @@ class Layer:
             value = vars(self).get(name, parameter.default)
             by_place &= parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY
             if parameter.kind is parameter.VAR_POSITIONAL:
-                shown += [("", one) for one in vars(self).get(name, ())]
+                shown += [("", one) for one in getattr(self, name, ())]
             elif value is parameter.default or _unreadable(value) or value == parameter.default:
                 by_place = False
             else:
@@ -194,10 +194,10 @@ class Layer:
         if not isinstance(name, str) or not name or "." in name or name in self._params:
             raise ValueError(
                 f"name must be a string without a dot that no parameter has yet ({', '.join(self._params) or 'none'}), "
-                f"got {name!r}"
+                f"got {shown(name)}"
             )
         if not callable(init):
-            raise TypeError(f"the initializer of {name} must be a function (shape, rng, dtype), got {init!r}")
+            raise TypeError(f"the initializer of {name} must be a function (shape, rng, dtype), got {shown(init)}")
         lengths = shape if isinstance(shape, tuple | list) else (shape,)
         shape = tuple(integer(length, f"shape[{i}]", minimum=0) for i, length in enumerate(lengths))
         dtype = float_dtype(dtype)
@@ -279,9 +279,9 @@ class Layer:
         """Write the parameters to a safetensors file; see `npcnn.weights.save`."""
         weights.save(self.params, path)
 
-    def load(self, path: str | Path) -> None:
+    def load(self, path: str | Path, *, widen: bool = False) -> None:
         """Read the parameters from a safetensors file; see `npcnn.weights.load`."""
-        weights.load(self.params, path)
+        weights.load(self.params, path, widen=widen)
 
     def _buffer(self, name: str, shape: Shape, dtype: DTypeLike) -> Array:
         """Return an array to write a result into: the one used last time if nobody else holds it.
@@ -392,7 +392,7 @@ def generator(rng: np.random.Generator | None) -> np.random.Generator:
         return np.random.default_rng()
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
-            f"rng must be a numpy.random.Generator or None, got {rng!r}; "
+            f"rng must be a numpy.random.Generator or None, got {shown(rng)}; "
             "make one of a seed with numpy.random.default_rng(seed)"
         )
     return rng
@@ -402,8 +402,8 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return `dtype` as a NumPy dtype if npcnn computes with it; else raise DTypeError."""
     try:
         given = np.dtype(dtype)
-    except TypeError:
-        raise DTypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
+    except (TypeError, ValueError, SyntaxError):  # all of which NumPy raises
+        raise DTypeError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
     if given not in FLOAT_DTYPES:
         raise DTypeError(f"dtype must be float32 or float64, got {given}")
     return given
@@ -412,5 +412,5 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 def activation_name(value: str | None, name: str = "activation") -> str | None:
     """Return `value` if it is "relu" or None; else raise ValueError."""
     if value not in (None, "relu"):
-        raise ValueError(f"{name} must be 'relu' or None, got {value!r}")
+        raise ValueError(f"{name} must be 'relu' or None, got {shown(value)}")
     return value

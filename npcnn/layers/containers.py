@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from npcnn.errors import ShapeError
+from npcnn.functional.checks import shown
 from npcnn.layers import fusion
 from npcnn.layers.base import Array, Layer, Shape, batch_shape, snake_case
 from npcnn.summary import table
@@ -46,11 +47,24 @@ class Sequential(Layer):
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
         _check_layers(self, layers, "layers")
-        self.layers = layers
         self.children = _named(layers)
         self.in_channels = layers[0].in_channels
         self.channels_after(self.in_channels)
-        self._steps = fusion.steps(layers)
+        self._planned, self._plan = layers, fusion.steps(layers)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in their order: the values of `children`."""
+        return tuple(self.children.values())
+
+    @property
+    def _steps(self) -> list[Layer]:
+        """The steps that run the layers; another layer in `children` makes new ones."""
+        layers = self.layers
+        if layers != self._planned:
+            self._plan = fusion.steps(layers)
+            self._planned = layers
+        return self._plan
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return the channels after the last layer."""
@@ -71,9 +85,10 @@ class Sequential(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Go back through the layers; only the first may leave its input gradient out."""
         gradient: Any = dy
-        for step in self._steps[:0:-1]:
+        first, *others = self._steps
+        for step in reversed(others):
             gradient = step.backward(gradient)
-        return self._steps[0].backward(gradient, need_dx=need_dx)
+        return first.backward(gradient, need_dx=need_dx)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape after the last layer."""
@@ -120,10 +135,14 @@ class Concat(Layer):
     def __init__(self, *branches: Layer) -> None:
         super().__init__()
         _check_layers(self, branches, "branches")
-        self.branches = branches
         self.children = _named(branches)
         self.in_channels = next((branch.in_channels for branch in branches if branch.in_channels), None)
         self.channels_after(self.in_channels)
+
+    @property
+    def branches(self) -> tuple[Layer, ...]:
+        """The branches in their order: the values of `children`."""
+        return tuple(self.children.values())
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return the sum over the branches."""
@@ -184,7 +203,7 @@ def _check_layers(container: Layer, layers: tuple[Any, ...], name: str) -> None:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             hint = f"; unpack it: {type(container).__name__}(*{name})" if isinstance(layer, list | tuple) else ""
-            raise TypeError(f"{name}[{i}] must be a Layer, got {layer!r:.80}{hint}")
+            raise TypeError(f"{name}[{i}] must be a Layer, got {shown(layer)}{hint}")
         inside = {id(part) for _, part in layer.walk()}
         if inside & seen:
             raise ValueError(

@@ -309,18 +309,28 @@ class SpatiallySeparableConv2D(Layer):
             "weight_init": weight_init,
             "bias_init": bias_init,
         }
-        self.vertical = Conv1D(
+        vertical = Conv1D(
             in_channels, out_channels, kernel_size,
             axis="height", activation=middle_activation, **options,
         )  # fmt: skip
-        self.horizontal = Conv1D(
+        horizontal = Conv1D(
             out_channels, out_channels, kernel_size,
             axis="width", activation=activation, **options,
         )  # fmt: skip
-        self.children = {"vertical": self.vertical, "horizontal": self.horizontal}
-        self.in_channels, self.out_channels = self.vertical.in_channels, self.horizontal.out_channels
-        self.kernel_size, self.bias, self.algorithm = self.vertical.kernel_size, self.vertical.bias, algorithm
+        self.children = {"vertical": vertical, "horizontal": horizontal}
+        self.in_channels, self.out_channels = vertical.in_channels, horizontal.out_channels
+        self.kernel_size, self.bias, self.algorithm = vertical.kernel_size, vertical.bias, algorithm
         self.middle_activation, self.activation = middle_activation, activation
+
+    @property
+    def vertical(self) -> Layer:
+        """The k x 1 half."""
+        return self.children["vertical"]
+
+    @property
+    def horizontal(self) -> Layer:
+        """The 1 x k half."""
+        return self.children["horizontal"]
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the 1 x k convolution of the k x 1 convolution of `x`."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import WeightsError
-from npcnn.functional.checks import exact_shape, same_dtype
+from npcnn.functional.checks import exact_shape, same_dtype, shown
 
 Array: TypeAlias = NDArray[Any]
 
@@ -45,7 +45,8 @@ class NamedArrays(dict[str, Array]):
         values: dict[str, Array] = dict(*arrays, **named)
         for name, value in values.items():
             if name not in self:
-                raise WeightsError(f"{name!r} is not one of the layer's arrays, which are {', '.join(self) or 'none'}")
+                there = ", ".join(self) or "none"
+                raise WeightsError(f"{shown(name)} is not one of the layer's arrays, which are {there}")
             if not isinstance(value, np.ndarray | np.generic):
                 raise TypeError(
                     f"{name} must be a numpy.ndarray, got {type(value).__name__}; convert it with numpy.asarray"

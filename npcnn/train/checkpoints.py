@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from npcnn import config, weights
 from npcnn.errors import CheckpointError, WeightsError
-from npcnn.functional.checks import integer, number
+from npcnn.functional.checks import integer, number, shown
 from npcnn.layers import Layer
 from npcnn.optimizers import Optimizer
 from npcnn.train.generators import generator_states, set_generator_states
@@ -213,10 +213,9 @@ class Checkpoints:
     ) -> None:
         self.close()
 
-    def _tensors(self, optimizer_state: dict[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
-        state = self.optimizer.state() if optimizer_state is None else optimizer_state
+    def _tensors(self) -> dict[str, NDArray[Any]]:
         net = {f"net.{name}": array for name, array in self.net.params.items()}
-        return net | {f"optimizer.{name}": array for name, array in state.items()}
+        return net | {f"optimizer.{name}": array for name, array in self.optimizer.state().items()}
 
     def _load(self, step: int) -> Resumed:
         path = self.folder / _file(step, "json")
@@ -233,19 +232,20 @@ class Checkpoints:
         stored = _read_tensors(self.folder / _file(step, "safetensors"), content["tensors"])
         # Everything that can be wrong is found before the network or the optimizer is changed.
         before = generator_states(self.net)
-        state = self.optimizer.state()
+        tensors = {name: array.copy() for name, array in self._tensors().items()}
         try:
             set_generator_states(self.net, content["generators"])
             if generator_states(self.net) != content["generators"]:  # NumPy truncates 1.5 to 1
                 raise ValueError("its numbers must be integers")
-            weights.assign(self._tensors(state), stored, f"{path} does not fit this network and optimizer")
+            weights.assign(tensors, stored, f"{path} does not fit this network and optimizer")
+            self.optimizer.load_state(_named_below(tensors, "optimizer."))
         except WeightsError as error:
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, OverflowError) as error:  # NumPy's, for an impossible state
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path} is damaged: generators holds no state of a generator ({error})") from error
-        self.optimizer.load_state(state)
+        weights.assign(self.net.params, _named_below(tensors, "net."), f"{path} does not fit this network")
         now = config.current()
         other = [
             f"{name} {content['config'][name]}, now {now[name]}"
@@ -259,7 +259,7 @@ class Checkpoints:
         names = sorted(settings.keys() | self.settings.keys())
         nothing = object()
         other = [
-            f"{name} {settings.get(name)!r}, now {self.settings.get(name)!r}"
+            f"{name} {shown(settings.get(name))}, now {shown(self.settings.get(name))}"
             for name in names
             if settings.get(name, nothing) != self.settings.get(name, nothing)
         ]
@@ -287,7 +287,7 @@ def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
         plain: dict[str, Any] = json.loads(json.dumps(settings, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"settings must be of types that JSON has, and without NaN and infinity, got {settings!r} ({error})"
+            f"settings must be of types that JSON has, and without NaN and infinity, got {shown(settings)} ({error})"
         ) from error
     return plain
 
@@ -317,7 +317,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if told is None:
         raise CheckpointError(f"{path} is damaged, it has no checksum")
     if told != got:
-        raise CheckpointError(f"{path} is damaged: its checksum is {got}, it says {told!r:.80}")
+        raise CheckpointError(f"{path} is damaged: its checksum is {got}, it says {shown(told)}")
     checked: dict[str, Any] = content
     return checked
 
@@ -330,9 +330,13 @@ def _check_fields(path: Path, content: dict[str, Any], fields: dict[str, Any], i
         if isinstance(value, int | float):
             fits = fits and 0 <= value < math.inf
         if not fits:
-            raise CheckpointError(f"{path} is damaged: {inside}{name} is {value!r:.80}, expected {WORDS[kind]}")
+            raise CheckpointError(f"{path} is damaged: {inside}{name} is {shown(value)}, expected {WORDS[kind]}")
         if isinstance(field, dict):
             _check_fields(path, content[name], field, f"{name}.")
+
+
+def _named_below(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _read_tensors(path: Path, told: dict[str, Any]) -> dict[str, NDArray[Any]]:

@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from npcnn import plot, weights
-from npcnn.functional.checks import integer
-from npcnn.metrics import COLUMNS, read_metrics, read_rows
+from npcnn.errors import DataError, to_install
+from npcnn.functional.checks import integer, shown
+from npcnn.metrics import COLUMNS, complete_lines, read_metrics, read_rows
 from npcnn.train.loop import StepResult
 
 
@@ -77,8 +78,8 @@ class MetricsCSV(Log):
     ------
     FileExistsError, FileNotFoundError, OSError
         If the file exists, or with `resume_after` does not exist, or cannot be written.
-    ValueError
-        If the file to continue is not one that this class wrote.
+    DataError
+        If the file to continue is not one that this class wrote, or a line of it is damaged.
 
     Examples
     --------
@@ -95,9 +96,9 @@ class MetricsCSV(Log):
     """
 
     def __init__(self, path: str | Path, *, resume_after: int | None = None) -> None:
-        path = Path(path)
+        path, self._evaluated = Path(path), -1  # the last step of which there is an evaluation
         if resume_after is not None:
-            _cut_csv(path, integer(resume_after, "resume_after", minimum=0))
+            self._evaluated = _cut_csv(path, integer(resume_after, "resume_after", minimum=0))
         # Line by line, so that a process killed at any time leaves at most half a line.
         mode = "x" if resume_after is None else "a"
         self._file = path.open(mode, newline="", buffering=1)  # (closed by close)
@@ -111,20 +112,21 @@ class MetricsCSV(Log):
         self._writer.writerow([result.step, f"{result.seconds:.3f}", *map(float, numbers), "", ""])
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
-        """Write the line of one evaluation."""
-        self._writer.writerow([step, f"{seconds:.3f}", "", "", "", "", float(loss), float(accuracy)])
+        """Write the line of one evaluation, unless the file has it: a finished training, resumed, repeats it."""
+        if step != self._evaluated:
+            self._evaluated = step
+            self._writer.writerow([step, f"{seconds:.3f}", "", "", "", "", float(loss), float(accuracy)])
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
-def _cut_csv(path: Path, step: int) -> None:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(row for row in read_rows(path) if int(row[0]) <= step)
-    weights.write_atomically(path, out.getvalue().encode())
+def _cut_csv(path: Path, step: int) -> int:
+    """Leave the lines up to a step; return the last step of which there is an evaluation, or -1."""
+    kept = [row for row in read_rows(path) if int(row[0]) <= step]
+    weights.write_atomically(path, "".join(",".join(row) + "\n" for row in [COLUMNS, *kept]).encode())
+    return max((int(row[0]) for row in kept if row[-1]), default=-1)
 
 
 class MetricsJSONL(Log):
@@ -137,7 +139,7 @@ class MetricsJSONL(Log):
 
     Raises
     ------
-    FileExistsError, FileNotFoundError, OSError, ValueError
+    FileExistsError, FileNotFoundError, OSError, DataError
         As `MetricsCSV`.
 
     Examples
@@ -151,9 +153,9 @@ class MetricsJSONL(Log):
     """
 
     def __init__(self, path: str | Path, *, resume_after: int | None = None) -> None:
-        path = Path(path)
+        path, self._evaluated = Path(path), -1  # the last step of which there is an evaluation
         if resume_after is not None:
-            _cut_jsonl(path, integer(resume_after, "resume_after", minimum=0))
+            self._evaluated = _cut_jsonl(path, integer(resume_after, "resume_after", minimum=0))
         self._file = path.open("x" if resume_after is None else "a", buffering=1)  # (closed by close)
 
     def __call__(self, result: StepResult) -> None:
@@ -161,8 +163,10 @@ class MetricsJSONL(Log):
         self._write(asdict(result))
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
-        """Write the line of one evaluation."""
-        self._write({"step": step, "seconds": seconds, "test_loss": float(loss), "test_accuracy": float(accuracy)})
+        """Write the line of one evaluation, unless the file has it, as in `MetricsCSV`."""
+        if step != self._evaluated:
+            self._evaluated = step
+            self._write({"step": step, "seconds": seconds, "test_loss": float(loss), "test_accuracy": float(accuracy)})
 
     def _write(self, numbers: dict[str, float]) -> None:
         self._file.write(json.dumps(numbers) + "\n")
@@ -172,23 +176,26 @@ class MetricsJSONL(Log):
         self._file.close()
 
 
-def _cut_jsonl(path: Path, step: int) -> None:
-    text = path.read_text()
-    kept = []
-    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
+def _cut_jsonl(path: Path, step: int) -> int:
+    """As `_cut_csv`."""
+    kept, evaluated = [], -1
+    for number, line in enumerate(complete_lines(path), 1):
         try:
-            keep = json.loads(line)["step"] <= step
+            content = json.loads(line)
+            keep = content["step"] <= step
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path}: line {number} is damaged, expected a JSON object with a step: {line!r}"
+            raise DataError(
+                f"{path}: line {number} is damaged, expected a JSON object with a step: {shown(line)}"
             ) from error
         if keep:
             kept.append(line + "\n")
+            evaluated = content["step"] if "test_accuracy" in content else evaluated
     weights.write_atomically(path, "".join(kept).encode())
+    return evaluated
 
 
 class TensorBoard(Log):
-    """Callback that writes event files for TensorBoard (``pip install npcnn[tensorboard]``).
+    """Callback that writes event files for TensorBoard (``python -m pip install ".[tensorboard]"`` in the clone).
 
     Parameters
     ----------
@@ -209,7 +216,7 @@ class TensorBoard(Log):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError(f"{error}; install it with pip install npcnn[tensorboard]") from error
+            raise ImportError(f"{error}; install it with {to_install('tensorboard')}") from error
 
         self.every = integer(every, "every", minimum=1)
         self._writer: Any = SummaryWriter(str(folder))

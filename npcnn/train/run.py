@@ -28,7 +28,7 @@ import numpy as np
 
 from npcnn import config, weights
 from npcnn.datasets import Dataset, sources
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import integer, shown
 from npcnn.layers import Layer
 from npcnn.metrics import read_metrics
 from npcnn.optimizers import Optimizer
@@ -126,7 +126,7 @@ class Run:
             self._settings = _to_json(settings | about)
         except ValueError as error:
             raise ValueError(
-                f"settings must hold no NaN or infinity, which JSON does not have; got {settings}"
+                f"settings must hold no NaN or infinity, which JSON does not have; got {shown(settings)} ({error})"
             ) from error
         written = json.loads(self._settings)
         deciding = {name: written[name] for name in (*fixed, "data_sha256")}

@@ -1,0 +1,59 @@
+"""A message shows what came, however large it is, in a length that can be read."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import npcnn as nn
+from npcnn import functional as F
+
+HUGE = 10**5000  # Python refuses to print it, with an error of its own
+LONG = "a" * 100_000
+X, W = np.zeros((1, 6, 6, 3), np.float32), np.zeros((3, 3, 3, 4), np.float32)
+DENSE = nn.Dense(2, 2)
+
+CASES = [
+    *[
+        call
+        for value in (HUGE, -HUGE, LONG, [HUGE], (HUGE, HUGE), (1, HUGE))
+        for call in (
+            lambda value=value: nn.Dense(value, 1),
+            lambda value=value: nn.Conv2D(3, value, 3),
+            lambda value=value: nn.Conv2D(3, 4, value),
+            lambda value=value: nn.Conv2D(3, 4, 3, padding=value),
+            lambda value=value: nn.Conv2D(3, 4, 3, stride=value),
+            lambda value=value: nn.MaxPool2D(value),
+            lambda value=value: F.conv2d(X, W, padding=value),
+            lambda value=value: F.conv1d(X, W[0], axis="width", padding=value),
+            lambda value=value: nn.Dropout(value),
+            lambda value=value: nn.Adam(DENSE, lr=value),
+            lambda value=value: nn.schedules.Step(value, [1]),
+            lambda value=value: nn.schedules.Step(0.1, [value]),
+            lambda value=value: nn.initializers.constant(value),
+            lambda value=value: nn.set_num_threads(value),
+            lambda value=value: nn.evaluation.confusion_matrix(np.array([0]), np.array([0]), value),
+            lambda value=value: nn.train.fit(None, iter([]), None, steps=value),
+            lambda value=value: nn.summary.table(nn.Sequential(nn.Conv2D(3, 4, 3)), (value, 6, 3)),
+            lambda value=value: nn.AvgPool2D(2, count_include_pad=value),
+            lambda value=value: F.conv2d(X, W, algorithm=value),
+            lambda value=value: F.conv1d(X, W[0], axis=value),
+            lambda value=value: nn.Dense(2, 2, dtype=value),
+            lambda value=value: nn.Dense(2, 2, rng=value),
+            lambda value=value: nn.Dense(2, 2, weight_init=value),
+            lambda value=value: nn.Sequential(value),
+            lambda value=value: DENSE.params.update({value if isinstance(value, str) else "no": np.zeros(1)}),
+            lambda value=value: F.max_pool2d(X, 2, out=value),
+        )
+    ],
+    lambda: nn.Adam(DENSE, beta1=Fraction(HUGE)),
+    lambda: nn.Conv2D(3, 4, 3, stride=[1] * 100_000),
+]
+
+
+@pytest.mark.parametrize("call", CASES)
+def test_a_message_is_short_whatever_came(call):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    assert len(str(caught.value)) < 400
+    assert "integer string conversion" not in str(caught.value)
