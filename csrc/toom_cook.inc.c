@@ -61,7 +61,7 @@ static void NAME(toom_cook_copy)(const REAL *restrict x, const REAL *restrict re
     *too_large |= found;
 }
 
-/* Call `function` with the numbers of rows and columns of the table for so many taps, and the table itself. */
+/* Call `function` with the numbers of rows and columns of the table for `taps`, and the table itself. */
 #define WITH_TABLE(function, table, ...)                                                              \
     function((int)(sizeof (table) / sizeof (table)[0]), (int)(sizeof (table)[0] / sizeof (table)[0][0]), \
              (table)[0], __VA_ARGS__)

@@ -42,7 +42,7 @@ def adam_step(
     Raises
     ------
     ShapeError, DTypeError, TypeError, ValueError
-        If the arrays are not alike, or one that is written to is not contiguous and writeable.
+        If the arrays differ in shape or dtype, or one that is written to is not contiguous and writeable.
 
     References
     ----------

@@ -64,7 +64,7 @@ class StepResult:
     loss : float
         Mean cross-entropy of the batch, before the step changed the weights.
     accuracy : float
-        Share of the batch classified correctly, likewise.
+        Share of the batch classified correctly, also before the step.
     images : int
         Pictures in the batch.
     seconds : float

@@ -37,7 +37,7 @@ from npcnn.train.checkpoints import Checkpoints
 from npcnn.train.logs import CurvePlot, Log, MetricsCSV
 from npcnn.train.loop import Batch, Callback, StepResult, fit
 
-# The training accuracy of a run is the mean over its last so many steps: that of a single batch is too rough.
+# The training accuracy of a run is the mean over this number of last steps: that of a single batch is too rough.
 LAST_STEPS = 1000
 
 
