@@ -20,6 +20,7 @@ import npcnn as nn
 from npcnn.explain import Explanation, picture, trace
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HANG = 1_800_000  # milliseconds; it only ends what would never end
 F = nn.functional
 
 
@@ -227,14 +228,14 @@ def browser():
         pytest.skip("Chromium is not installed")
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=HANG)
         yield chromium
         chromium.close()
 
 
 def new_page(browser, **options):
     page = browser.new_page(**options)
-    page.set_default_timeout(1_800_000)  # milliseconds; it only ends what would never end
+    page.set_default_timeout(HANG)
     return page
 
 
@@ -510,7 +511,9 @@ def test_no_mark_lies_outside_its_map(browser, tmp_path):
     """A Concat marks a channel in one of its branches only."""
     net = nn.models.cifar_multichannel(rng=np.random.default_rng(0))
     x = np.random.default_rng(2).standard_normal((24, 24, 3)).astype(np.float32)
-    page = open_page(browser, picture(net, x), tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
+    named = {"title": "weights.safetensors, CIFAR-10 test picture 3", "class_names": [f"class {k}" for k in range(10)]}
+    shown = picture(net, x, label=1, **named)
+    page = open_page(browser, shown, tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
     for view in ("forward", "backward"):
         for k in range(page.evaluate("Explorer.steps.length")):
             page.evaluate(f"Explorer.open({k}, '{view}')")

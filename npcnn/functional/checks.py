@@ -21,7 +21,7 @@ from npcnn.errors import DTypeError, ShapeError
 from npcnn.kernels.core import vector_columns
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-# Bits of the largest integer that is taken: Python does not print one of thousands of digits, in no message.
+# Bits of the largest integer that is taken: one of thousands of digits could not be printed in later messages.
 MOST_BITS = 1000
 
 
@@ -31,12 +31,12 @@ def shown(value: Any) -> str:
     Examples
     --------
     >>> shown((3, "same")), shown("a" * 1000)[-8:], shown(10**5000)
-    ("(3, 'same')", 'aaaaa...', 'an int too long to print')
+    ("(3, 'same')", 'aaaaa...', 'int too long to print')
     """
     try:
         text = repr(value)
     except ValueError:  # Python prints no integer of more than 4300 digits
-        return f"an {type(value).__name__} too long to print"
+        return f"{type(value).__name__} too long to print"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

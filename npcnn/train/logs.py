@@ -96,9 +96,9 @@ class MetricsCSV(Log):
     """
 
     def __init__(self, path: str | Path, *, resume_after: int | None = None) -> None:
-        path, self._evaluated = Path(path), -1  # the last step of which there is an evaluation
+        path, self._had = Path(path), -1  # the last step whose evaluation the file had
         if resume_after is not None:
-            self._evaluated = _cut_csv(path, integer(resume_after, "resume_after", minimum=0))
+            self._had = _cut_csv(path, integer(resume_after, "resume_after", minimum=0))
         # Line by line, so that a process killed at any time leaves at most half a line.
         mode = "x" if resume_after is None else "a"
         self._file = path.open(mode, newline="", buffering=1)  # (closed by close)
@@ -113,8 +113,7 @@ class MetricsCSV(Log):
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
         """Write the line of one evaluation, unless the file has it: a finished training, resumed, repeats it."""
-        if step != self._evaluated:
-            self._evaluated = step
+        if step != self._had:
             self._writer.writerow([step, f"{seconds:.3f}", "", "", "", "", float(loss), float(accuracy)])
 
     def close(self) -> None:
@@ -153,9 +152,9 @@ class MetricsJSONL(Log):
     """
 
     def __init__(self, path: str | Path, *, resume_after: int | None = None) -> None:
-        path, self._evaluated = Path(path), -1  # the last step of which there is an evaluation
+        path, self._had = Path(path), -1  # the last step whose evaluation the file had
         if resume_after is not None:
-            self._evaluated = _cut_jsonl(path, integer(resume_after, "resume_after", minimum=0))
+            self._had = _cut_jsonl(path, integer(resume_after, "resume_after", minimum=0))
         self._file = path.open("x" if resume_after is None else "a", buffering=1)  # (closed by close)
 
     def __call__(self, result: StepResult) -> None:
@@ -164,8 +163,7 @@ class MetricsJSONL(Log):
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
         """Write the line of one evaluation, unless the file has it, as in `MetricsCSV`."""
-        if step != self._evaluated:
-            self._evaluated = step
+        if step != self._had:
             self._write({"step": step, "seconds": seconds, "test_loss": float(loss), "test_accuracy": float(accuracy)})
 
     def _write(self, numbers: dict[str, float]) -> None:
