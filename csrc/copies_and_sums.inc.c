@@ -3,6 +3,9 @@
  * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
+#undef SUM_COLUMNS
+#define SUM_COLUMNS 4
+
 /* Copy pixels that lie x_pixel numbers apart to places to_pixel apart.  With relu_output, laid out like x, numbers
  * that the ReLU stopped become 0. */
 static void NAME(copy_pixels)(const REAL *restrict x, const REAL *restrict relu_output, ptrdiff_t pixels,
@@ -28,20 +31,38 @@ static void NAME(add)(const REAL *restrict x, REAL *restrict total, ptrdiff_t co
         total[i] += x[i];
 }
 
+/* total[j] += sum over the rows r of x[r, j], for some vectors of columns at once: their additions need not wait for
+ * each other. */
+ALWAYS_INLINE void NAME(add_columns)(const int vectors, const REAL *x, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t x_row,
+                                     REAL *total)
+{
+    vec sum[SUM_COLUMNS], lost[SUM_COLUMNS];
+    UNROLL for (int v = 0; v < vectors; v++)
+        sum[v] = lost[v] = (vec){0};
+    for (ptrdiff_t r = 0; r < rows; r += SUM_PIECE) {
+        const ptrdiff_t end = rows - r < SUM_PIECE ? rows : r + SUM_PIECE;
+        vec piece[SUM_COLUMNS];
+        UNROLL for (int v = 0; v < vectors; v++)
+            piece[v] = (vec){0};
+        for (ptrdiff_t i = r; i < end; i++)
+            UNROLL for (int v = 0; v < vectors; v++)
+                piece[v] += NAME(load)(x + i * x_row + v * VECTOR_LENGTH, count);
+        UNROLL for (int v = 0; v < vectors; v++)
+            NAME(add_exactly)(&sum[v], &lost[v], piece[v]);
+    }
+    UNROLL for (int v = 0; v < vectors; v++) {
+        REAL *to = total + v * VECTOR_LENGTH;
+        NAME(store)(to, NAME(load)(to, count) + sum[v], count);
+    }
+}
+
 /* total[j] += sum over the rows r of x[r, j]: the gradient of a bias. */
 static void NAME(add_rows)(const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row,
                            REAL *restrict total)
 {
-    for (ptrdiff_t j = 0; j < cols; j += VECTOR_LENGTH) {
-        const ptrdiff_t count = cols - j < VECTOR_LENGTH ? cols - j : VECTOR_LENGTH;
-        vec sum = {0}, lost = {0};
-        for (ptrdiff_t r = 0; r < rows; r += SUM_PIECE) {
-            const ptrdiff_t end = rows - r < SUM_PIECE ? rows : r + SUM_PIECE;
-            vec piece = {0};
-            for (ptrdiff_t i = r; i < end; i++)
-                piece += NAME(load)(x + i * x_row + j, count);
-            NAME(add_exactly)(&sum, &lost, piece);
-        }
-        NAME(store)(total + j, NAME(load)(total + j, count) + sum, count);
-    }
+    ptrdiff_t j = 0;
+    for (; cols - j >= SUM_COLUMNS * VECTOR_LENGTH; j += SUM_COLUMNS * VECTOR_LENGTH)
+        NAME(add_columns)(SUM_COLUMNS, x + j, rows, VECTOR_LENGTH, x_row, total + j);
+    for (; j < cols; j += VECTOR_LENGTH)
+        NAME(add_columns)(1, x + j, rows, cols - j < VECTOR_LENGTH ? cols - j : VECTOR_LENGTH, x_row, total + j);
 }

@@ -264,8 +264,8 @@ cdef bint copy_gradient(const BackwardPlan* plan, const float* dy, const float* 
 
 
 cdef void weight_gradient(const BackwardPlan* plan, const float* x_lines, const float* dy_lines, float* v, float* g,
-                          float* du) noexcept nogil:
-    """du[p, s] += sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` take its values at the points."""
+                          bint accumulate, float* du) noexcept nogil:
+    """du[p, s] (+)= sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` take its values at the points."""
     cdef const Taps* taps = &plan.taps
     cdef const Bordered* bx = &plan.x_lines
     cdef const Bordered* bdy = &plan.dy_lines
@@ -282,14 +282,14 @@ cdef void weight_gradient(const BackwardPlan* plan, const float* x_lines, const 
             csrc(du).gemm(Sizes(plan.rows, plan.dw_row, plan.y.pixels, tiles),
                           Factor(v + p * v_step, 1, plan.x.channels, bx.line),
                           Factor(g + p * g_step + bdy.first_pixel * bdy.pixel, 0, bdy.pixel, bdy.line),
-                          du + p * plan.rows * plan.dw_row, plan.dw_row, True, NULL, False)
+                          du + p * plan.rows * plan.dw_row, plan.dw_row, accumulate or first > 0, NULL, False)
         first += tiles
 
 
 cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const float* dy, const float* relu_output,
-                            const int32_t* argmax, const float* u_flipped, float* room, float* du,
-                            float* dx) noexcept nogil:
-    """Add one picture's share to du and to db, which follows it, and write its dx unless that is NULL.
+                            const int32_t* argmax, const float* u_flipped, float* room, bint accumulate,
+                            float* du, float* dx) noexcept nogil:
+    """Add one picture's share to db, which follows du, and to du, or write that; and write its dx unless that is NULL.
 
     Returns False, having done none of this, if the transforms cannot carry its x or dy.
     """
@@ -303,7 +303,7 @@ cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const floa
         return False
     csrc(du).add_rows(dy_lines, bdy.lines * bdy.line // bdy.pixel, bdy.pixel, bdy.pixel,
                       du + points_of(&plan.taps) * plan.rows * plan.dw_row)
-    weight_gradient(plan, x_lines, dy_lines, v, g, du)
+    weight_gradient(plan, x_lines, dy_lines, v, g, accumulate, du)
     if dx != NULL:
         convolve(dy_lines, bdy, bdy.first_line - plan.flipped.pad, bdy.first_pixel - plan.flipped.cross_pad,
                  plan.y.channels, u_flipped, plan.u_row, NULL, &plan.flipped, &plan.x, False, g, v, dx)
@@ -341,6 +341,7 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
         Py_ssize_t dw_size = taps.along * plan.rows * plan.dw_row
         Py_ssize_t part_size = (points_of(&taps) * plan.rows + 1) * plan.dw_row
         int team = threads()
+        bint begun
         float* scratch
         float* partial
     dw[:, :, :, :] = 0
@@ -353,15 +354,19 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
         zero_run(scratch + n * room, plan.x_size + plan.dy_size)
     with nogil:
         for part in prange(parts, schedule="dynamic", num_threads=team):
-            zero_run(partial + part * part_size, part_size)
+            begun = False                       # whether a picture has written its part of du
+            zero_run(partial + (part + 1) * part_size - plan.dw_row, plan.dw_row)
             for n in range(part * N // parts, (part + 1) * N // parts):
                 wrong += plan.pooled and any_outside(&argmax[n, 0, 0, 0], &pooling)
                 skipped[n] = not picture_gradients(
                     &plan, &x[n, 0, 0, 0], &dy[n, 0, 0, 0],
                     &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
                     &argmax[n, 0, 0, 0] if plan.pooled else NULL, &u_flipped[0, 0, 0] if dx is not None else NULL,
-                    scratch + threadid() * room, partial + part * part_size,
+                    scratch + threadid() * room, begun, partial + part * part_size,
                     &dx[n, 0, 0, 0] if dx is not None else NULL)
+                begun = begun or not skipped[n]
+            if not begun:
+                zero_run(partial + part * part_size, part_size)
         add_parts(partial, parts, part_size, team)
         leave_points(&plan, partial, partial + parts * part_size, dw, db)
     release_workspace(scratch)
