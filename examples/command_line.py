@@ -7,6 +7,7 @@ import signal
 import sys
 
 import npcnn as nn
+from npcnn.errors import to_install
 
 # What the user gives may be wrong in these ways; anything else is a fault of the program and shows its traceback.
 USER_ERRORS = (ValueError, OSError, ImportError, nn.train.NonFiniteError)
@@ -90,7 +91,7 @@ def exit_status(program, main, arguments=None):
         return 128 + signal.SIGPIPE
     except USER_ERRORS as error:
         missing = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(("PIL", "matplotlib"))
-        install = "; install what pictures need with pip install npcnn[plot]" if missing else ""
+        install = f"; install what pictures need: {to_install('plot')}" if missing else ""
         print(f"{program}: error: {' '.join(str(error).split())}{install}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -96,7 +96,7 @@ def test_what_drawings_need_is_named_where_it_is_missing(capsys):
 
     for module, told in (("PIL", True), ("matplotlib.figure", True), ("tensorboardX", False)):
         assert exit_status("a.py", fails, module) == 2
-        assert ("pip install npcnn[plot]" in capsys.readouterr().err) == told
+        assert ('pip install ".[plot]"' in capsys.readouterr().err) == told
 
 
 @pytest.mark.parametrize("lines", [1, 100_000])

@@ -1,4 +1,4 @@
-"""Pictures of any kind as the network's input: read by Pillow (``pip install npcnn[plot]``), cut and scaled to 32 x 32.
+"""Pictures of any kind as the network's input: read by Pillow (the extra ``plot``), cut and scaled to 32 x 32.
 
 From there they take the way of the test pictures, `npcnn.datasets.pipeline.inputs`: the middle 24 x 24, standardised.
 """

@@ -11,6 +11,7 @@ from npcnn import explain, models, train
 from npcnn.datasets import inputs, sources
 from npcnn.datasets.cifar10 import CLASS_NAMES
 from npcnn.datasets.pictures import FORMATS, read_picture
+from npcnn.errors import to_install
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         explanation = explain.picture(net, inputs(picture[None])[0], class_names=names, label=label, title=title)
         explanation.save(options.out)
     except ImportError as error:
-        print(f"npcnn.explain: error: {error}; install what pictures need: pip install npcnn[plot]", file=sys.stderr)
+        print(f"npcnn.explain: error: {error}; install what pictures need: {to_install('plot')}", file=sys.stderr)
         return 2
     except (ValueError, OSError) as error:
         print(f"npcnn.explain: error: {' '.join(str(error).split())}", file=sys.stderr)
