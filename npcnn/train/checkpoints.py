@@ -215,7 +215,8 @@ class Checkpoints:
 
     def _tensors(self, optimizer_state: dict[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
         state = self.optimizer.state() if optimizer_state is None else optimizer_state
-        net = {f"net.{name}": array for name, array in self.net.params.items()}
+        arrays = self.net.arrays if isinstance(self.net, Layer) else self.net.params
+        net = {f"net.{name}": array for name, array in arrays.items()}
         return net | {f"optimizer.{name}": array for name, array in state.items()}
 
     def _load(self, step: int) -> Resumed:
