@@ -115,7 +115,7 @@ def test_what_it_cannot_take_is_said_with_its_place():
 def test_the_explorer_shows_it(place):
     net = networks(np.float32)[place]
     x = np.random.default_rng(1).standard_normal((4, 5, 2)).astype(np.float32)
-    steps = nn.explain.explain(net, x).steps
+    steps = nn.explain.picture(net, x).steps
     (own,) = (step for step in steps if step.name.endswith("scale"))
     assert (own.kind, own.window, own.differs_in_training) == ("other", None, False)
     np.testing.assert_array_equal(steps[-1].y.ravel(), net.forward(x[None])[0])
@@ -169,7 +169,7 @@ def test_a_layer_that_computes_something_else_is_not_taken_for_what_it_inherits_
         pass
 
     net = nn.Sequential(Shifted(1, 2, 3), Named(2, 2, 3), nn.GlobalAvgPool2D())
-    steps = nn.explain.explain(net, rng.standard_normal((4, 4, 1)).astype(np.float32)).steps
+    steps = nn.explain.picture(net, rng.standard_normal((4, 4, 1)).astype(np.float32)).steps
     assert [step.kind for step in steps] == ["input", "other", "convolution", "avg_pool"]
     assert [step.w is None for step in steps] == [True, True, False, True]
 
