@@ -17,8 +17,9 @@ from numpy.typing import DTypeLike, NDArray
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import WindowGeometry
-from npcnn.functional.checks import FLOAT_DTYPES, addressable, integer
+from npcnn.functional.checks import addressable, integer
 from npcnn.initializers import Initializer
+from npcnn.layers.checks import float_dtype, generator
 from npcnn.layers.parameters import NamedArrays
 
 Array: TypeAlias = NDArray[Any]
@@ -251,7 +252,7 @@ class Layer:
         taken = [*self._params, *self._state]
         if not isinstance(name, str) or not name or "." in name or name in taken:
             raise ValueError(
-                f"name must be a string without a dot that no array of the layer has yet ({', '.join(taken) or 'none'}), "
+                f"name must be a string without a dot that no array has yet ({', '.join(taken) or 'none'}), "
                 f"got {name!r}"
             )
         if not callable(init):
@@ -319,7 +320,8 @@ class Layer:
             return None
         inside = self._children_and_input_shapes(input_shape)
         counts = [child.multiplications(shape, spent=spent) for _, child, shape in inside]
-        return None if None in counts else sum(counts)
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return the length of the last axis after the layer, from that before it; None if unknown.
@@ -455,57 +457,3 @@ def snake_case(name: str) -> str:
     if name.isupper() or name == "ReLU":
         return name.lower()
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("2D", "2d").replace("1D", "1d").lower()
-
-
-def picture_shape(input_shape: Shape, layer: Layer) -> tuple[int, int, int]:
-    """Return `input_shape` if it is (H, W, C) with the layer's channels; else raise ShapeError."""
-    if len(input_shape) != 3:
-        raise ShapeError(
-            f"{layer!r} takes pictures of shape (H, W, C), got {tuple(input_shape)} not counting the batch axis; "
-            "forward needs (N, H, W, C), output_shape and summary (H, W, C)"
-        )
-    H, W, C = (integer(length, f"input_shape[{i}]", minimum=1) for i, length in enumerate(input_shape))
-    channels = layer.in_channels
-    if channels not in (None, C):
-        hint = "; for pictures (N, C, H, W) pass x.transpose(0, 2, 3, 1)" if channels == H else ""
-        raise ShapeError(f"{layer!r} takes {channels} channels, got {C} (shape {tuple(input_shape)}){hint}")
-    return H, W, C
-
-
-def batch_shape(x: Array) -> tuple[int, Shape]:
-    """Return the length of the batch and the shape of one input; TypeError or ShapeError if `x` has none."""
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"x must be a numpy.ndarray, got {type(x).__name__}; convert it with numpy.asarray")
-    if x.ndim == 0:
-        raise ShapeError("x must have a batch axis, got an array of no axes")
-    return len(x), x.shape[1:]
-
-
-def generator(rng: np.random.Generator | None) -> np.random.Generator:
-    """Return `rng`, or an unpredictable one for None; else raise TypeError."""
-    if rng is None:
-        return np.random.default_rng()
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(
-            f"rng must be a numpy.random.Generator or None, got {rng!r}; "
-            "make one of a seed with numpy.random.default_rng(seed)"
-        )
-    return rng
-
-
-def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return `dtype` as a NumPy dtype if npcnn computes with it; else raise DTypeError."""
-    try:
-        given = np.dtype(dtype)
-    except TypeError:
-        raise DTypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
-    if given not in FLOAT_DTYPES:
-        raise DTypeError(f"dtype must be float32 or float64, got {given}")
-    return given
-
-
-def activation_name(value: str | None, name: str = "activation") -> str | None:
-    """Return `value` if it is "relu" or None; else raise ValueError."""
-    if value not in (None, "relu"):
-        raise ValueError(f"{name} must be 'relu' or None, got {value!r}")
-    return value

@@ -8,7 +8,8 @@ import numpy as np
 
 from npcnn.errors import ShapeError
 from npcnn.layers import fusion
-from npcnn.layers.base import Array, Layer, Shape, batch_shape, snake_case
+from npcnn.layers.base import Array, Layer, Shape, snake_case
+from npcnn.layers.checks import batch_shape
 from npcnn.summary import table
 
 

@@ -22,16 +22,8 @@ from npcnn.functional.windows import (
     window_options,
 )
 from npcnn.initializers import Initializer, constant, truncated_normal
-from npcnn.layers.base import (
-    Array,
-    Layer,
-    Shape,
-    activation_name,
-    batch_shape,
-    float_dtype,
-    generator,
-    picture_shape,
-)
+from npcnn.layers.base import Array, Layer, Shape
+from npcnn.layers.checks import activation_name, batch_shape, float_dtype, generator, picture_shape
 
 
 class _Convolution(Layer):
