@@ -9,7 +9,7 @@ static void NAME(relu)(const REAL *x, REAL *y, ptrdiff_t count)
         y[i] = x[i] < 0 ? 0 : x[i];             /* this way round NaN stays NaN */
 }
 
-/* dx = dy where the ReLU let its input through.  y > 0 tells, so the input itself need not be kept. */
+/* dx = dy where the ReLU let its input through.  y > 0 says where, so the input itself need not be kept. */
 static void NAME(relu_backward)(const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++)

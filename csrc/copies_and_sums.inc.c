@@ -3,8 +3,8 @@
  * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
-/* Copy pixels that lie x_pixel apart to places to_pixel apart; with relu_output, which lies like x, a number
- * becomes 0 where the ReLU stopped it. */
+/* Copy pixels that lie x_pixel numbers apart to places to_pixel apart.  With relu_output, laid out like x, numbers
+ * that the ReLU stopped become 0. */
 static void NAME(copy_pixels)(const REAL *restrict x, const REAL *restrict relu_output, ptrdiff_t pixels,
                               ptrdiff_t channels, ptrdiff_t x_pixel, REAL *restrict to, ptrdiff_t to_pixel)
 {

@@ -1,7 +1,7 @@
 /* Chooses among the variants that setup.py compiled: one table of functions per instruction set.
  *
- * This is the only file that asks the CPU what it can do, and the only one that holds state: the
- * table in use, and the number of threads.
+ * This is the only file that asks the CPU what it can do, and the only one of csrc/ that holds state: the table in
+ * use, and the number of threads.
  */
 #include "dispatch.h"
 
@@ -25,11 +25,12 @@ extern const npcnn_kernels npcnn_kernels_neon;
 static int always(void) { return 1; }
 
 #if defined(NPCNN_X86)
-/* The CPU itself is asked: __builtin_cpu_supports looks into a table of the compiler's runtime library, and where that
- * is not linked in, as by zig cc, it answers that the CPU has nothing. */
+/* We ask the CPU itself: __builtin_cpu_supports reads a table in the compiler's runtime library, and where that is not
+ * linked in (zig cc does not) it reports that the CPU has nothing. */
 enum { SAVES_YMM = 0x06, SAVES_ZMM = 0xe6 };
 
-/* Whether the operating system keeps these registers when it switches between programs; needs OSXSAVE. */
+/* Whether the operating system saves these registers when it switches between programs.  Only a CPU with OSXSAVE can
+ * be asked. */
 static int saves_registers(unsigned wanted)
 {
     unsigned low, high;
@@ -97,11 +98,11 @@ const npcnn_kernels *npcnn_active(void)
 }
 
 #ifdef _OPENMP
-static int limit;                               /* set by npcnn_set_threads; 0: no limit of ours */
+static int limit;                               /* set by npcnn_set_threads; 0: no limit set */
 static int used;                                /* 1 once a kernel may have started threads */
 static int forked;                              /* 1 in a process forked after that */
 
-/* The threads of an OpenMP runtime do not survive a fork, and GNU's waits for them for ever.  A child
+/* The threads of an OpenMP runtime do not survive a fork, and GNU's runtime would wait for them forever.  A child
  * forked after threads were used therefore computes in its one thread. */
 static void after_fork_in_child(void) { forked = used; }
 

@@ -1,27 +1,27 @@
-/* The micro-kernel: the product of matrices that every convolution ends in.
+/* The micro-kernel: the matrix product that every convolution comes down to.
  *
  *     C[r, j] = relu( bias[j] + sum_t sum_k A_t[r, k] * B_t[k, j] )
  *
  * A is addressed by steps only - A_t[r, k] = a.numbers[r*a.row + k*a.depth + t*a.tap] - so one function serves
  * y = columns w, dw = columns^T dy (a.row = 1) and dcolumns = dy w^T, and the sum over the taps t of a 1-D convolution
  * needs no copy of the picture.  A row of B and of C is contiguous: B_t[k, j] = b.numbers[k*b.depth + j + t*b.tap]
- * (b.row is not looked at), C[r, j] = c[r*c_row + j].  With `accumulate`, what C holds is added to the sum.
+ * (b.row is ignored), C[r, j] = c[r*c_row + j].  With `accumulate`, what C holds is added to the sum.
  *
  * Why it is fast: a tile of GEMM_ROWS rows by two vectors of C lives in registers while the sum
- * runs; each value of A that is loaded is multiplied with two vectors, each vector of B with
+ * runs; each value of A that is loaded is multiplied by two vectors, each vector of B by
  * GEMM_ROWS values (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
  *
  * B is read in whole vectors: its rows must be readable up to the next multiple of the vector
- * length.  C is written only where it exists.
+ * length.  C is written only inside its own columns.
  *
  * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
-/* Rows of B that are worked through at a time: a panel of two vectors is then 32 KB (256 rows with AVX-512). */
+/* Rows of B that are used at a time: a panel two vectors wide is then 32 KB (256 rows with AVX-512). */
 #undef DEPTH_BLOCK
 #define DEPTH_BLOCK (32768 / (2 * VECTOR_LENGTH * (ptrdiff_t)sizeof(REAL)))
 
-/* The factor that begins `count` numbers further on. */
+/* The same factor, beginning `count` numbers further on. */
 ALWAYS_INLINE npcnn_factor NAME(further_on)(npcnn_factor factor, ptrdiff_t count)
 {
     factor.numbers = (const REAL *)factor.numbers + count;
@@ -45,7 +45,7 @@ ALWAYS_INLINE void NAME(gemm_tile)(
     for (ptrdiff_t t = 0; t < taps; t++) {
         const REAL *b_row = (const REAL *)b.numbers + t * b.tap;
         /* Every third row has a pointer of its own; the two after it are that plus one or two
-         * steps, which the processor's addressing adds for nothing. */
+         * steps, which the processor's addressing adds for free. */
         const REAL *a_third[(GEMM_ROWS + 2) / 3];
         UNROLL for (int r = 0; r < rows; r += 3)
             a_third[r / 3] = (const REAL *)a.numbers + t * a.tap + r * a.row;
@@ -80,7 +80,7 @@ ALWAYS_INLINE void NAME(gemm_tile)(
             *(vec_unaligned *)(c + r * c_row + v * VECTOR_LENGTH) = sum[r][v];
 }
 
-/* All rows of C under one panel of columns, in tiles as tall as they come. */
+/* All rows of one panel of columns of C, in the tallest tiles that fit. */
 ALWAYS_INLINE void NAME(gemm_panel)(
     const int vectors, npcnn_sizes sizes, npcnn_factor a, npcnn_factor b,
     REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
@@ -97,8 +97,8 @@ ALWAYS_INLINE void NAME(gemm_panel)(
 #undef TILES_OF
 }
 
-/* A panel of at most two vectors that may end inside one: its rows of C are computed in whole vectors aside,
- * GEMM_ROWS at a time, and copied. */
+/* A panel of at most two vectors, the last of which may not be whole: its rows of C are computed in whole vectors in
+ * a buffer, GEMM_ROWS at a time, and copied from there. */
 static void NAME(gemm_border)(npcnn_sizes sizes, npcnn_factor a, npcnn_factor b,
                               REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
 {
@@ -126,7 +126,7 @@ static void NAME(gemm)(npcnn_sizes sizes, npcnn_factor a, npcnn_factor b,
                        REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
 {
     const ptrdiff_t panel = 2 * VECTOR_LENGTH;
-    /* Deep products without taps are cut so that the panel of B stays in the L1 cache: the first block
+    /* Deep products with one tap are cut into blocks, so that the panel of B stays in the L1 cache: the first block
      * starts from the bias, the others add to C, the last applies the ReLU. */
     const ptrdiff_t block = sizes.taps == 1 ? DEPTH_BLOCK : sizes.depth;
 

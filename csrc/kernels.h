@@ -1,4 +1,4 @@
-/* The inner loops that csrc offers: one list, from which everything else about them is made.
+/* The inner loops that csrc/ offers: one list, from which everything else about them is made.
  *
  * KERNEL(name, arguments) declares one.  The structs below turn the list into a table of pointers for float and one
  * for double, variant.c fills them once for every instruction set, and dispatch.c chooses among those when the library
@@ -12,8 +12,8 @@
 
 #include "windows.h"
 
-/* A product of matrices: its sizes, and each of its factors as the place it begins at and the steps from row to row,
- * along the depth (the index that is summed over) and from tap to tap.  gemm.inc.c explains them. */
+/* A matrix product: its sizes, and each factor as the address where it begins and its steps from row to row, along the
+ * depth (the index that is summed over) and from tap to tap.  gemm.inc.c explains them. */
 typedef struct {
     ptrdiff_t rows, cols, depth, taps;
 } npcnn_sizes;

@@ -1,13 +1,14 @@
 /* Max and average pooling, one row of output pixels at a time.
  *
  * NHWC puts the channels of a pixel side by side, so every loop over c below takes a vector of them: a window is a
- * handful of pixels that are compared or added channel by channel, and the best or the sum stays in a register.
- * Pixels of the padding take no part.
+ * handful of pixels that are compared or added channel by channel, and the maximum or the sum stays in a register.
+ * Taps in the padding are skipped.
  *
  * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
-/* Call `function(rows, columns, ...)` on a window; the usual size, 2 x 2, with numbers that the compiler knows. */
+/* Call `function(rows, columns, ...)` on a window; for the usual size, 2 x 2, with constants, so that the compiler can
+ * unroll its loops. */
 #undef FOR_WINDOW
 #define FOR_WINDOW(function, rows, columns, ...)                                                      \
     do {                                                                                              \
@@ -17,11 +18,12 @@
             NAME(function)(rows, columns, __VA_ARGS__);                                               \
     } while (0)
 
-/* Numbers of a window that are simply added up. */
+/* Windows of up to this many pixels are simply added up. */
 #undef SHORT_SUM
 #define SHORT_SUM 64
 
-/* For every vector of `channels`: `count` is known to be a whole one but for the last. */
+/* Run `call` for every vector of `channels`, from channel c on; in all but the last, `count` is a constant, the vector
+ * length. */
 #undef FOR_VECTORS
 #define FOR_VECTORS(channels, call)                                                                   \
     do {                                                                                              \
@@ -35,7 +37,7 @@
             call;                                                                                     \
     } while (0)
 
-/* Positions of taps as int32_t, which a mask has the size of in float only. */
+/* Tap numbers are int32_t in memory; the integers of a mask have that size for float only. */
 ALWAYS_INLINE mask NAME(load_taps)(const int32_t *from, ptrdiff_t count)
 {
 #if VECTOR_BYTES
@@ -60,7 +62,7 @@ ALWAYS_INLINE void NAME(store_taps)(int32_t *to, mask taps, ptrdiff_t count)
 #endif
 }
 
-/* The largest of rows x columns pixels, and where it was: taps are numbered from `first_tap`, a row is `tap_row` on. */
+/* The largest of rows x columns pixels, and its tap: taps count from `first_tap`, and by `tap_row` from row to row. */
 ALWAYS_INLINE void NAME(max_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *x, ptrdiff_t row, ptrdiff_t pixel,
                                     ptrdiff_t first_tap, ptrdiff_t tap_row, ptrdiff_t count, REAL *y, int32_t *argmax)
 {
@@ -95,7 +97,7 @@ static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *windows, pt
     }
 }
 
-/* dx gets `gradient`: added to what other windows gave, or, where windows are `disjoint`, in place of what was there. */
+/* Add `gradient` to dx, or, where windows are `disjoint`, write it over what was there. */
 ALWAYS_INLINE void NAME(give)(REAL *dx, vec gradient, ptrdiff_t count, int disjoint)
 {
     NAME(store)(dx, disjoint ? gradient : gradient + NAME(load)(dx, count), count);

@@ -84,7 +84,7 @@ ALWAYS_INLINE vec NAME(relu_vec)(vec v)
     return NAME(select)(v < (REAL)0, (vec){0}, v);      /* NaN < 0 does not hold, so NaN stays */
 }
 
-/* `count` numbers, a vector or less, and zeros behind them. */
+/* `count` numbers, a vector or less, followed by zeros. */
 ALWAYS_INLINE vec NAME(load)(const REAL *from, ptrdiff_t count)
 {
 #if VECTOR_BYTES
@@ -112,14 +112,14 @@ ALWAYS_INLINE void NAME(store)(REAL *to, vec v, ptrdiff_t count)
 #endif
 }
 
-/* sum += v, with what its rounding loses kept in `lost` and given back with the next (Kahan, "Further remarks on
- * reducing truncation errors", 1965).  Long sums are added up in pieces of SUM_PIECE numbers, and the pieces so. */
+/* sum += v; what rounding loses is kept in `lost` and given back with the next v (Kahan, "Further remarks on reducing
+ * truncation errors", 1965).  Long sums are first added up in pieces of SUM_PIECE numbers, and the pieces this way. */
 #undef SUM_PIECE
 #define SUM_PIECE 16
 ALWAYS_INLINE void NAME(add_exactly)(vec *sum, vec *lost, vec v)
 {
     const vec with_lost = v - *lost, total = *sum + with_lost;
     const vec error = (total - *sum) - with_lost;
-    *lost = NAME(select)(error == error, error, (vec){0});      /* of an infinite sum nothing is lost */
+    *lost = NAME(select)(error == error, error, (vec){0});      /* an infinite sum loses nothing */
     *sum = total;
 }

@@ -1,7 +1,7 @@
-/* The transforms of Toom-Cook: y = output @ ((kernel @ g) * (input @ x)), see npcnn/reference/toom_cook.py.
+/* The transforms of Toom-Cook: y = output @ ((kernel @ w) * (input @ x)), see npcnn/reference/toom_cook.py.
  *
  * Four outputs of a 1-D convolution with 3 (5) taps come from 6 (8) values, one per point, and as many
- * products; with 7 taps it is two outputs from 8.  Here are the sums before and behind those products.
+ * products; with 7 taps it is two outputs from 8.  Here are the sums before and after those products.
  * They run over channels, which lie side by side, so each is a handful of vector additions and
  * multiplications by constants.
  *
@@ -14,10 +14,9 @@
 
 #define TOOM_COOK_MOST_POINTS 8
 
-/* What the transforms carry of x, of dy and of w: numbers up to 2^40, which as a float's bits is this.  A product of two
- * such numbers is 2^80, the transforms make it at most 2^10 times as large, and a sum of 2^30 of those is still below
- * float's 2^128.  Without their sign, the bits of floats are ordered as the floats are, and infinity and NaN stand above
- * all others. */
+/* The transforms carry x, dy and w up to 2^40; these are its bits as a float.  A product of two such numbers is 2^80,
+ * the transforms make it at most 2^10 times as large, and a sum of 2^30 of those is still below float's limit of 2^128.
+ * Without the sign bit, the bits of floats are ordered as the floats are, with infinity and NaN above all others. */
 #define LARGEST_BITS 0x53800000
 
 ALWAYS_INLINE int32_t NAME(is_too_large)(REAL x)
@@ -36,7 +35,7 @@ static void NAME(toom_cook_look)(const REAL *x, ptrdiff_t count, int *too_large)
     *too_large |= found;
 }
 
-/* copy_pixels, which looks at every number on its way. */
+/* copy_pixels, which also sets *too_large if one of the numbers copied is. */
 static void NAME(toom_cook_copy)(const REAL *restrict x, const REAL *restrict relu_output, ptrdiff_t pixels,
                                  ptrdiff_t channels, ptrdiff_t x_pixel, REAL *restrict to, ptrdiff_t to_pixel,
                                  int *too_large)
@@ -62,7 +61,7 @@ static void NAME(toom_cook_copy)(const REAL *restrict x, const REAL *restrict re
     *too_large |= found;
 }
 
-/* Call `function` with the table, and its numbers of rows and columns, that belong to the number of taps. */
+/* Call `function` with the numbers of rows and columns of the table for so many taps, and the table itself. */
 #define WITH_TABLE(function, table, ...)                                                              \
     function((int)(sizeof (table) / sizeof (table)[0]), (int)(sizeof (table)[0] / sizeof (table)[0][0]), \
              (table)[0], __VA_ARGS__)
@@ -167,8 +166,8 @@ static void NAME(toom_cook_weights)(int taps, const REAL *w, ptrdiff_t w_step, p
     BY_TAPS(taps, NAME(split), toom_cook_weights, w, w_step, count, u, u_step);
 }
 
-/* The first `lines` outputs of one tile from the products at the points, then bias and ReLU, for a vector of
- * channels of one pixel, of which `count` exist. */
+/* The first `lines` outputs of one tile from the products at the points, with bias and ReLU, for one vector of
+ * channels of one pixel; `count` of these channels exist. */
 ALWAYS_INLINE void NAME(join_vector)(const int outputs, const int points, const double *table,
                                      const REAL *m, ptrdiff_t m_step, REAL *y, ptrdiff_t y_step, ptrdiff_t count,
                                      ptrdiff_t lines, vec bias, int relu)

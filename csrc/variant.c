@@ -1,7 +1,7 @@
 /* One instruction set: every inner loop, for float and for double.
  *
  * setup.py compiles this file once per instruction set, with -DVARIANT=<name> and the compiler flags
- * that allow it.  Nothing here is visible to the outside but the table npcnn_kernels_<name>.
+ * that allow it.  Only the table npcnn_kernels_<name> is visible from outside.
  */
 #include <math.h>
 #include <stddef.h>

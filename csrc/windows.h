@@ -14,8 +14,8 @@ typedef struct {
     ptrdiff_t out_height, out_width;
 } npcnn_windows;
 
-/* Declare `begin` and `end`: the first tap inside the picture, and the one behind the last, along an axis of `length`
- * pixels, of a window of `size` taps that starts at pixel `first`. */
+/* Declare `begin` and `end`, the first tap inside the picture and the one after the last, along an axis of `length`
+ * pixels, for a window of `size` taps, side by side, that starts at pixel `first`. */
 #define TAPS_INSIDE(first, size, length, begin, end)                                                   \
     const ptrdiff_t begin = (first) < 0 ? -(first) : 0;                                                \
     const ptrdiff_t end = (length) - (first) < (size) ? (length) - (first) : (size)

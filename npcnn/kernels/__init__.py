@@ -1,12 +1,12 @@
 """The algorithms, in Cython: what runs when `npcnn.functional` is called.
 
-`convolution.pyx` (im2col whose matrix is never written, then matrix products;
-1-D kernels without any copy), `toom_cook.pyx` (the same with about half the
-multiplications), `pooling.pyx`, `activations.pyx` and `updates.pyx` hold the
-loops over pictures, rows and taps, with the GIL released and threads over rows
-or pictures.  Their inner loops are the C functions of `csrc/`: `core.pxd` is the
-bridge to them, `core.pyx` holds threads and memory, and `windows.pxd` says where
-windows lie.
+`convolution.pyx` (im2col as matrix products, without ever writing the matrix;
+kernels with a side of 1 without any copy), `toom_cook.pyx` (the same with about
+half the multiplications), `pooling.pyx`, `activations.pyx` and `updates.pyx` hold
+the loops over pictures, rows and taps, with the GIL released and threads over
+rows or pictures.  Their inner loops are the C functions of `csrc/`: `core.pxd` is
+the bridge to them, `core.pyx` holds threads and memory, and `windows.pxd` says
+where windows lie.
 
 These functions trust their arguments.  `npcnn.functional` is their only
 caller and checks everything first.

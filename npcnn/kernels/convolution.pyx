@@ -1,4 +1,4 @@
-"""Convolution by all the multiplications of its definition, as products of matrices: algorithm="im2col".
+"""Convolution with all the multiplications of its definition, as matrix products: algorithm="im2col".
 
 Write the receptive field of every output pixel as one row of a matrix, in the order of the weights,
 and convolution becomes a matrix product:
@@ -6,17 +6,17 @@ and convolution becomes a matrix product:
     columns[pixel, (kh*KW + kw)*Cin + c] = x[i*s + kh*d - p, j*s + kw*d - p, c]         (im2col)
     y = columns @ w            (pixels, K) @ (K, Cout),   K = KH*KW*Cin
 
-(s, d and p are the stride, the dilation and the padding before.)  The matrix of a batch would be KH*KW times as large
-as x.  But in NHWC the KW*Cin numbers under one row of the kernel lie side by side, and those of the next output pixel
-begin stride*Cin further on.  With zeros to the left and right of every line of the picture, the part of `columns` that
-belongs to kernel row kh and output line i *is* that line, read with rows that overlap:
+(s, d and p are the stride, the dilation and the padding at the top or left.) The matrix of a batch would be KH*KW times
+as large as x.  But in NHWC the KW*Cin numbers under one row of the kernel lie side by side, and those of the next
+output pixel begin stride*Cin further on.  With zeros to the left and right of every line of the picture, the part of
+`columns` that belongs to kernel row kh and output line i *is* that line, read with rows that overlap:
 
     columns[j, kh, :] = lines[i*s + kh*d - p][j*s*Cin : j*s*Cin + KW*Cin]
 
 The matrix product takes its left factor by steps, so it reads that straight from the line, and sums over the
 kernel rows that fall inside the picture.  (With a dilation along the width the KW taps are runs of their own.)
 
-The gradients are two more products.  What col2im would add up, dx gets tap by tap, where no two rows overlap:
+The gradients are two more products.  Instead of col2im, dx is added up tap by tap, where no two rows overlap:
 
     dw[kh] = sum_i columns_i[kh]^T @ dy[i]               (KW*Cin, Wout) @ (Wout, Cout)
     dx[i*s + kh*d - p, j*s + kw*d - p] += dy[i, j] @ w[kh, kw]^T
@@ -43,7 +43,7 @@ from npcnn.kernels.windows cimport (
 # Bytes of the lines a thread copies at a time: half of a small L2 cache, so that the weights have room beside them.
 cdef enum:
     LINES_BYTES = 128 * 1024
-    # Pixels over which a product sums up for dw before the sum is added to the others: a longer one rounds too much.
+    # Pixels that one product for dw sums over before it is added to the others: longer sums round too much.
     SUM_PIXELS = 1024
 
 
@@ -57,7 +57,7 @@ cdef struct Lines:
 
 
 cdef inline bint one_sided(const Windows* w, Lines* lines) noexcept nogil:
-    """Whether the kernel moves along one axis only, with neither stride nor padding across it; and the lines then."""
+    """Whether one side of the kernel is 1, with neither stride nor padding along that axis; if so, fill in `lines`."""
     if w.size_w == 1 and w.stride_w == 1 and w.pad_left == 0 and w.out_width == w.width:
         lines.axis = height_of(w)
         lines.pixels, lines.x_line, lines.x_pixel, lines.y_line, lines.y_pixel = w.width, w.width, 1, w.width, 1
@@ -112,7 +112,7 @@ cdef void one_sided_input_gradient(const real* dy, Py_ssize_t dy_row, const real
             i += 1
 
 
-# --- Any kernel: lines of the picture, its rows, between zeros; read as rows of `columns`.
+# --- Any kernel: the rows of the picture as lines, with zeros at both ends, read as rows of `columns`.
 
 cdef inline Py_ssize_t pixels_of_line(const Windows* w) noexcept nogil:
     """Pixels of a line with its zeros, from the first to the last that a window sees."""
@@ -120,7 +120,7 @@ cdef inline Py_ssize_t pixels_of_line(const Windows* w) noexcept nogil:
 
 
 cdef inline Py_ssize_t pixels_inside(const Windows* w) noexcept nogil:
-    """Those of them that are the picture's own; they begin at pad_left."""
+    """How many of them are the picture's own; these begin at pad_left."""
     return max(min(w.width, pixels_of_line(w) - w.pad_left), 0)
 
 
@@ -131,7 +131,7 @@ cdef inline Py_ssize_t lines_of_block(const Windows* w, Py_ssize_t itemsize) noe
 
 
 cdef void copy_lines(const real* x, const Windows* w, Py_ssize_t first, Py_ssize_t last, real* lines) noexcept nogil:
-    """Copy the input lines `first` to `last` between their zeros; those outside the picture are left alone."""
+    """Copy the input lines from `first` to before `last` between their zeros, leaving out those outside the picture."""
     cdef Py_ssize_t i, C = w.channels, line = pixels_of_line(w) * C
     for i in range(max(first, 0), min(last, w.height)):
         csrc(x).copy_pixels(x + i * w.width * C, NULL, pixels_inside(w), C, C,
@@ -141,7 +141,7 @@ cdef void copy_lines(const real* x, const Windows* w, Py_ssize_t first, Py_ssize
 cdef void im2col_forward(const real* lines, Py_ssize_t first_line, const real* w, Py_ssize_t w_row, const real* bias,
                          Py_ssize_t Cout, const Windows* windows, Py_ssize_t first, Py_ssize_t last, bint relu,
                          real* y) noexcept nogil:
-    """y of the output lines `first` to `last`; `lines` begins with the input line `first_line`."""
+    """y of the output lines from `first` to before `last`; `lines` begins with the input line `first_line`."""
     cdef Py_ssize_t i, kh, kh_end, run, C = windows.channels, line = pixels_of_line(windows) * C
     cdef Py_ssize_t runs = 1 if windows.dilation_w == 1 else windows.size_w, tap_row = windows.size_w * C
     cdef Axis vertical = height_of(windows)
@@ -178,7 +178,7 @@ cdef void im2col_weight_gradient(const real* dy, Py_ssize_t dy_row, const real* 
 
 cdef void im2col_input_gradient(const real* dy, Py_ssize_t dy_row, const real* w_transposed, Py_ssize_t w_row,
                                 Py_ssize_t Cout, const Windows* windows, real* lines) noexcept nogil:
-    """Add dy[i] @ w[kh, kw]^T to the pixels of dx that tap sees; a pixel of `lines` is `w_row` numbers."""
+    """Add dy[i] @ w[kh, kw]^T of one picture to the pixels that tap sees; a pixel of `lines` is `w_row` numbers."""
     cdef Py_ssize_t i, i_end, kh, kw, line = pixels_of_line(windows) * w_row
     cdef Axis vertical = height_of(windows)
     for kh in range(windows.size_h):
@@ -194,7 +194,7 @@ cdef void im2col_input_gradient(const real* dy, Py_ssize_t dy_row, const real* w
 
 
 cdef void copy_out(const real* lines, Py_ssize_t pixel, const Windows* windows, real* dx) noexcept nogil:
-    """dx of one picture from between the borders; pixels right of the last window get no gradient."""
+    """Copy dx of one picture from between its zeros; pixels right of the last window get 0."""
     cdef Py_ssize_t i, C = windows.channels, inside = pixels_inside(windows)
     for i in range(windows.height):
         csrc(dx).copy_pixels(lines + (i * pixels_of_line(windows) + windows.pad_left) * pixel, NULL, inside, C, pixel,
@@ -239,7 +239,7 @@ cdef im2col_batch(const real[:, :, :, ::1] x, const real[:, ::1] w, const real* 
 
 def conv2d(const real[:, :, :, ::1] x, const real[:, ::1] w, const real[::1] b, Windows windows, bint relu,
            real[:, :, :, ::1] y):
-    """y = relu(x convolved with w, plus b).
+    """y = x convolved with w, plus b, and then the ReLU if there is one.
 
     `w` is (KH*KW*Cin, Cout), its rows padded with zeros to whole vectors; `b` may be None.
     """
@@ -281,7 +281,7 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
         Py_ssize_t pixels = windows.out_height * windows.out_width, dy_row = whole_vectors(Cout, sizeof(real))
         Lines lines
         bint by_lines = one_sided(&windows, &lines), need_dx = dx is not None
-        # One thread: dy in whole vectors, and for im2col the lines of x and of dx.
+        # The workspace of one thread: dy in whole vectors, and for im2col the lines of x and of dx.
         Py_ssize_t dy_size = whole_cache_lines(pixels * dy_row), line = pixels_of_line(&windows)
         Py_ssize_t x_size = 0 if by_lines else whole_cache_lines(windows.height * line * Cin)
         Py_ssize_t dx_size = windows.height * line * w_row if need_dx and not by_lines else 0

@@ -1,9 +1,9 @@
 """The bridge to csrc: `csrc(x).relu(x, y, count)` calls the inner loop `relu` for the type of the numbers at x.
 
-`csrc/kernels.h` declares every inner loop once.  Here are only their names: a call goes into the generated C code as it
-stands, where the compiler holds it to that declaration.  `csrc` is a macro that picks, by the type of the pointer it is
-given, the table for float or the one for double of the instruction set in use; so the algorithms are written once for
-both types.
+`csrc/kernels.h` declares every inner loop once.  Only their names are repeated here: Cython copies a call into the C
+code as it stands, and the C compiler checks it against that declaration.  `csrc` is a macro that picks, by the type of
+the pointer it is given, the table for float or the one for double of the instruction set in use; so the algorithms are
+written once for both types.
 """
 from cython.parallel cimport prange
 from libc.string cimport memset
@@ -17,7 +17,7 @@ ctypedef fused real:
 cdef enum:
     BATCH_PARTS = 16
 
-# Numbers of a flat array that a thread takes at a time: enough to be worth it, few enough to stay in its L1 cache.
+# Numbers of a flat array that a thread takes at a time: enough to be worth starting, few enough for its L1 cache.
 cdef enum:
     FLAT_RUN = 4096
 
@@ -60,7 +60,7 @@ cdef extern from "kernels.h" nogil:
 
     const InnerLoops* csrc "NPCNN_OF_TYPE"(const void* pointer)
 
-# The table in use, under the name by which NPCNN_OF_TYPE asks for it.
+# The table in use, under the name that NPCNN_OF_TYPE calls.
 cdef const Kernels* active "npcnn_in_use"() noexcept nogil
 cdef int threads() noexcept nogil
 cdef void* workspace(size_t count, size_t itemsize) except NULL

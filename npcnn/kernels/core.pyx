@@ -48,10 +48,10 @@ cdef enum:
 
 
 cdef void* workspace(size_t count, size_t itemsize) except NULL:
-    """Memory for `count` items, on a cache line; MemoryError when there is none.  Its contents are arbitrary.
+    """Memory for `count` items, aligned to a cache line; MemoryError when there is none.  Its contents are arbitrary.
 
-    It is the memory the last kernel used if that is large enough.  A network therefore soon computes in one
-    workspace, that of its largest layer, and asks the system for no more.
+    It is the memory the last kernel used if that is large enough, so a network soon computes in one workspace, that
+    of its largest layer, and asks the system for no more.
     """
     global spare, spare_size
     cdef void* buffer = spare
@@ -92,7 +92,7 @@ def isa():
 
 
 def use_isa(name):
-    """Use the named instruction set from the next kernel on; ValueError if it can't be."""
+    """Use the named instruction set from the next kernel on; ValueError if this build or CPU does not have it."""
     if name not in supported_isas():
         raise ValueError(
             f"instruction set must be one that this build and this CPU have, {', '.join(supported_isas())}; "

@@ -3,7 +3,7 @@
     max_pool2d:  y[i, j, c] = max  of x[i*sh + kh - top, j*sw + kw - left, c] over the taps (kh, kw) inside the picture
     avg_pool2d:  y[i, j, c] = mean of the same
 
-The gradient of a maximum goes to the one pixel that was it: `argmax` remembers which tap, kh*KW + kw.  The
+The gradient of a maximum goes to the one pixel that held it: `argmax` remembers which tap, kh*KW + kw.  The
 gradient of a mean is shared out equally.  Where windows overlap, a pixel's gradients add up.  Threads take rows
 of output pixels forward, and whole pictures backward, so that no two of them ever add to one pixel.
 """
@@ -15,7 +15,7 @@ from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, picture_s
 
 
 def max_pool2d(const real[:, :, :, ::1] x, Windows windows, real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
-    """The largest value of each window and the tap it was at; the first of equals in row-major order."""
+    """The largest value of each window and its tap; of equal values, the first in row-major order."""
     cdef Py_ssize_t item, n, i, N = x.shape[0]
     for item in prange(N * windows.out_height, nogil=True, schedule="static", num_threads=threads()):
         n = item // windows.out_height
@@ -25,10 +25,10 @@ def max_pool2d(const real[:, :, :, ::1] x, Windows windows, real[:, :, :, ::1] y
 
 def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1] argmax, Windows windows,
                         real[:, :, :, ::1] dx):
-    """dx: each dy added to the pixel that was the largest of its window.  Returns in how many pictures an
-    argmax is not a tap.
+    """dx: each dy added to the pixel that was the largest of its window.
 
-    They are looked at picture by picture, just before they are used, so that they come from memory once.
+    Returns in how many pictures an argmax is not a tap.  A picture's are checked just before they are used, so that
+    they are read from memory only once.
     """
     cdef Py_ssize_t n, i, N = dx.shape[0], wrong = 0
     cdef bint disjoint = are_disjoint(&windows)

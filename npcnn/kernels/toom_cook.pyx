@@ -4,11 +4,11 @@ One kernel serves them all: K x 1 along the height, 1 x K along the width, and K
 one axis and a plain sum over the taps across it.  A picture is taken as *lines across the axis*: its rows when the
 axis is the height, its columns when it is the width.
 
-T = 4 output lines (2 for 7 taps), a tile, need T*K products of a line with w[t].  Through n = K + T - 1 values at
-n points they need n products (npcnn/reference/toom_cook.py derives the tables):
+A tile of T = 4 output lines (2 for 7 taps) takes T*K products of a line with w[t] by the definition.  By way of its
+values at n = K + T - 1 points it takes n (npcnn/reference/toom_cook.py derives the tables):
 
     v[p, i] = sum_k input[p, k] x[T*tile + k - pad, i]     the pixels i of a tile's lines, at point p
-    u[p, s] = sum_t kernel[p, t] w[t, s]                   the weights of cross tap s, at point p; the caller's
+    u[p, s] = sum_t kernel[p, t] w[t, s]                   the weights of cross tap s, at point p, once per call
     m[p, i] = sum_s v[p, i + s - cross_pad] @ u[p, s]      the products: one matrix product a point
     y[T*tile + l, i] = sum_p output[l, p] m[p, i]
 
@@ -32,13 +32,13 @@ from npcnn.kernels.core cimport (
 from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, output_size, picture_size
 
 cdef enum:
-    PIXELS = 12                         # of a tile that are multiplied at a time
-    TILES_BYTES = 256 * 1024            # of values at the points that the weight gradient keeps at a time
+    PIXELS = 12                         # pixels of a line that are multiplied at a time
+    TILES_BYTES = 256 * 1024            # bytes of values at the points that the weight gradient keeps at a time
 
 
 cdef struct Taps:
-    # The kernel: which axis it is taken along, its taps along and across that, the padding before either, and the
-    # outputs of a tile.
+    # The kernel: which axis Toom-Cook works along, the taps along and across it, the padding before each, and the
+    # output lines of a tile.
     bint along_height
     Py_ssize_t along, pad, across, cross_pad, outputs
 
@@ -75,17 +75,17 @@ cdef inline Py_ssize_t tiles_of(const Picture* y, const Taps* taps) noexcept nog
 
 
 cdef inline Bordered bordered_input(const Picture* x, const Picture* y, const Taps* taps) noexcept nogil:
-    """x as the forward pass reads it: its padding, and lines up to a whole tile."""
+    """x as the forward pass reads it: with its padding, and lines up to a whole number of tiles."""
     return Bordered(tiles_of(y, taps) * taps.outputs + taps.along - 1,
                     whole_vectors((y.pixels + taps.across - 1) * x.channels, sizeof(float)),
                     x.channels, taps.pad, taps.cross_pad)
 
 
 cdef inline Bordered bordered_gradient(const Picture* x, const Picture* y, const Taps* flipped) noexcept nogil:
-    """dy as both gradients read it: dx as the input of a convolution, dw as whole tiles.
+    """dy as both gradients read it: dx as the input of a convolution, dw in whole tiles.
 
-    Where x was padded by more than the kernel reaches, the padding `flipped` is negative: dx then starts
-    behind the first lines of dy, which see padding only.
+    Where x was padded by more than the kernel reaches, the padding of `flipped` is negative: dx then starts
+    after the first lines of dy, which see padding only.
     """
     cdef Bordered b
     b.pixel = whole_vectors(y.channels, sizeof(float))
@@ -101,7 +101,8 @@ cdef bint copy_inside(const float* x, const float* relu_output, const Picture* p
                       float* lines) noexcept nogil:
     """Copy a picture to its place between the zeros; with `relu_output`, only what the ReLU let through.
 
-    It is read row by row, as it lies in memory, whichever way the lines go.  Returns whether the transforms carry it.
+    It is read row by row, as it lies in memory, whichever way the lines go.  Returns whether the transforms can carry
+    its numbers.
     """
     cdef int too_large = 0
     cdef Py_ssize_t i, at
@@ -124,10 +125,10 @@ cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line,
                    const Picture* to, bint relu, float* v, float* m, float* y) noexcept nogil:
     """y of one picture from its bordered lines, of which the windows start at the given line and pixel.
 
-    `v` and `m` are room for the values and the products of a tile at the points.
+    `v` and `m` are buffers for the values and the products of a tile at the points.
     """
     cdef Py_ssize_t tile, p, i, pixels
-    cdef bint one_run = b.pixel == channels        # then all cross taps are one run of the line
+    cdef bint one_run = b.pixel == channels        # the cross taps are then one run of the line
     cdef Py_ssize_t depth = taps.across * channels if one_run else channels
     for tile in range(tiles_of(to, taps)):
         csrc(v).toom_cook_input(taps.along, lines + (first_line + tile * taps.outputs) * b.line, b.line, b.line,
@@ -149,12 +150,11 @@ cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line,
 
 def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::1] b, Taps taps, bint relu,
            Windows pooling, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
-    """y = relu(b + x convolved with w), along the height or the width.
-
-    Pictures with a number that the transforms cannot carry are not computed, and are 1 in `skipped`.
+    """y = x convolved with w, plus b, and then the ReLU if there is one.
 
     `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded with zeros to whole
-    vectors; `b` may be None.  With `argmax`, y is what max pooling leaves of that, see pooling.pyx.
+    vectors; `b` may be None.  With `argmax`, y is the result of max pooling that, see pooling.pyx.  Pictures with a
+    number that the transforms cannot carry are not computed, but marked with 1 in `skipped`.
     """
     cdef:
         Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n, i
@@ -162,7 +162,7 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
         Picture py = picture_of(&taps, pooling.height, pooling.width, pooling.channels)
         Bordered bx = bordered_input(&px, &py, &taps)
         bint pooled = argmax is not None
-        # One thread: the lines of x, a tile at the points, its products, and what is pooled.
+        # The workspace of one thread: the lines of x, a tile at the points, its products, and y before the pooling.
         Py_ssize_t lines_size = whole_cache_lines(bx.lines * bx.line), v_size = whole_cache_lines(points * bx.line)
         Py_ssize_t m_size = whole_cache_lines(points * PIXELS * u_row)
         Py_ssize_t thread_size = lines_size + v_size + m_size + pooled * whole_cache_lines(picture_size(&pooling))
@@ -193,7 +193,7 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
 
 
 def weights_at_points(const float[:, :, ::1] w, float[:, :, ::1] u):
-    """u[p] = sum_t kernel[p, t] w[t]; the rows of both are whole vectors.  Returns whether the transforms carry w."""
+    """u[p] = sum_t kernel[p, t] w[t], both in rows of whole vectors.  Returns whether the transforms can carry w."""
     cdef Py_ssize_t row, row_size = w.shape[2], step = w.shape[1] * row_size
     cdef int too_large = 0
     csrc(&w[0, 0, 0]).toom_cook_look(&w[0, 0, 0], w.shape[0] * step, &too_large)
@@ -205,7 +205,7 @@ def weights_at_points(const float[:, :, ::1] w, float[:, :, ::1] u):
 
 
 cdef struct BackwardPlan:
-    # A backward pass: the kernel, as it is for dw and flipped for dx, the pictures, and the lines they are copied into.
+    # One backward pass: the kernel as it is for dw and flipped for dx, the pictures, and the lines they are copied to.
     Taps taps, flipped
     Picture x, y
     Bordered x_lines, dy_lines
@@ -214,8 +214,8 @@ cdef struct BackwardPlan:
     # The rows of w for one tap, the columns of one row of dw and of u_flipped, and the tiles whose values at the
     # points, of x and of dy, stay in the L2 cache together.
     Py_ssize_t rows, dw_row, u_row, tiles
-    # The numbers of each buffer of a thread, in this order: lines of x and of dy, their values at the points (for dx,
-    # the products of a tile and dy's values, in the same two places), and gradients before pooling and ReLU.
+    # The sizes of a thread's buffers, in this order: lines of x and of dy, their values at the points (for dx, the
+    # products of a tile and dy's values, in the same two places), and gradients before pooling and ReLU.
     Py_ssize_t x_size, dy_size, v_size, g_size, unpooled_size
 
 
@@ -242,11 +242,11 @@ cdef BackwardPlan backward_plan(const Taps* taps, const Windows* pooling, bint p
 
 cdef bint copy_gradient(const BackwardPlan* plan, const float* dy, const float* relu_output, const int32_t* argmax,
                         float* unpooled, float* lines) noexcept nogil:
-    """Copy the gradient of one picture to its place between the zeros, back through ReLU and pooling if there were any.
+    """Take the gradient of one picture back through pooling and ReLU, if any, and copy it between the zeros.
 
-    Behind a pooling the ReLU is undone first: of a window it only matters whether the largest came through, and there
-    are fewer of those.  `unpooled` is room for the gradient before the pooling and, behind that, before the ReLU.
-    Returns whether the transforms carry it.
+    With pooling, the ReLU is undone first: what matters of a window is only whether its largest came through, and there
+    are fewer windows than pixels.  `unpooled` is a buffer for the gradient at the pooling's input, and after it the
+    gradient at its output with the ReLU undone.  Returns whether the transforms can carry the result.
     """
     cdef const Windows* pooling = &plan.pooling
     cdef Py_ssize_t i, row = pooling.out_width * pooling.channels
@@ -265,7 +265,7 @@ cdef bint copy_gradient(const BackwardPlan* plan, const float* dy, const float* 
 
 cdef void weight_gradient(const BackwardPlan* plan, const float* x_lines, const float* dy_lines, float* v, float* g,
                           float* du) noexcept nogil:
-    """du[p, s] += sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` are room for its values at the points."""
+    """du[p, s] += sum_i v[p, i + s]^T @ g[p, i] of one picture; `v` and `g` take its values at the points."""
     cdef const Taps* taps = &plan.taps
     cdef const Bordered* bx = &plan.x_lines
     cdef const Bordered* bdy = &plan.dy_lines
@@ -289,9 +289,9 @@ cdef void weight_gradient(const BackwardPlan* plan, const float* x_lines, const 
 cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const float* dy, const float* relu_output,
                             const int32_t* argmax, const float* u_flipped, float* room, float* du,
                             float* dx) noexcept nogil:
-    """Add to du, and behind it db, what one picture gives, and write its dx unless that is NULL.
+    """Add one picture's share to du and to db, which follows it, and write its dx unless that is NULL.
 
-    Returns False, and does nothing, if the transforms do not carry its x or dy.
+    Returns False, having done none of this, if the transforms cannot carry its x or dy.
     """
     cdef const Bordered* bdy = &plan.dy_lines
     cdef float* x_lines = room
@@ -312,7 +312,7 @@ cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const floa
 
 cdef void leave_points(const BackwardPlan* plan, const float* du, float* dw_rows, float[:, :, :, :] dw,
                        float[::1] db) noexcept nogil:
-    """dw[t] = sum_p output'[t, p] du[p], and db, from their sums over the batch; `dw_rows` is room for dw."""
+    """dw[t] = sum_p output'[t, p] du[p], and db, from their sums over the batch; `dw_rows` is a buffer for dw."""
     cdef Py_ssize_t t, s, C = plan.x.channels, row = plan.dw_row, tap = plan.rows * row
     csrc(du).toom_cook_weight_gradient(plan.taps.along, du, tap, tap, dw_rows, tap)
     for t in range(plan.taps.along):
@@ -329,9 +329,9 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     """dw, taps first: (taps, cross taps, Cin, Cout), db, and dx unless it is None.
 
     `u_flipped`, which only dx needs, is (points, cross taps * Cout, Cin): the transposed weights with all their taps
-    in reverse, at the points, its rows padded with zeros to whole vectors.  With `argmax`, `dy` and `relu_output` lie
-    behind a max pooling, see pooling.pyx.  Returns in how many pictures an argmax is not a tap.  Pictures of which the
-    transforms cannot carry x or dy add nothing, get no dx, and are 1 in `skipped`.
+    in reverse, at the points, its rows padded with zeros to whole vectors.  With `argmax`, `dy` and `relu_output`
+    belong to the result of a max pooling, see pooling.pyx.  Returns in how many pictures an argmax is not a tap.
+    Pictures whose x or dy the transforms cannot carry add nothing, get no dx, and are marked with 1 in `skipped`.
     """
     cdef:
         Py_ssize_t N = x.shape[0], n, part, wrong = 0, parts = min(N, BATCH_PARTS)

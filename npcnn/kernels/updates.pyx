@@ -1,4 +1,4 @@
-"""The Adam update: one number at a time, cut into runs that the threads share."""
+"""The Adam update over flat arrays, cut into runs that the threads share."""
 from cython.parallel cimport prange
 
 from npcnn.kernels.core cimport FLAT_RUN, csrc, real, threads

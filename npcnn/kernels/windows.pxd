@@ -65,7 +65,7 @@ cdef inline bint are_disjoint(const Windows* w) noexcept nogil:
 
 
 cdef inline bint any_outside(const int32_t* argmax, const Windows* w) noexcept nogil:
-    """Whether an `argmax` of one picture is not a tap of the window.  As unsigned numbers, negative ones are large."""
+    """Whether an `argmax` of one picture is not a tap of the window.  Taken as unsigned, negative numbers are large."""
     cdef Py_ssize_t i
     cdef uint32_t taps = <uint32_t>(w.size_h * w.size_w)
     cdef int32_t wrong = 0
