@@ -37,6 +37,7 @@ from npcnn.errors import CheckpointError, DataError, DTypeError, ShapeError, Wei
 from npcnn.gradient_check import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
     AvgPool2D,
+    BatchNorm,
     Concat,
     Conv1D,
     Conv2D,
@@ -45,6 +46,7 @@ from npcnn.layers import (
     Flatten,
     GlobalAvgPool2D,
     Layer,
+    LayerNorm,
     MaxPool2D,
     ReLU,
     Sequential,
@@ -60,6 +62,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AvgPool2D",
+    "BatchNorm",
     "CheckpointError",
     "Concat",
     "Conv1D",
@@ -74,6 +77,7 @@ __all__ = [
     "GradientError",
     "KinkWarning",
     "Layer",
+    "LayerNorm",
     "MaxPool2D",
     "ReLU",
     "Sequential",
