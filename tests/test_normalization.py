@@ -16,9 +16,7 @@ def drawn_configuration(seed):
     """Return (dy, x, scale, shift) in float64; more than one pixel."""
     rng = np.random.default_rng([4, seed])
     C = int(rng.choice([1, 2, 3, 4, 7, 8, 16, 17, 33, 64, 70]))
-    shape = [(int(rng.integers(2, 40)),), tuple(int(n) for n in (*rng.integers(1, 5, 1), *rng.integers(2, 9, 2)))][
-        seed % 2
-    ]
+    shape = rng.integers(2, 40, 1) if seed % 2 == 0 else (*rng.integers(1, 5, 1), *rng.integers(2, 9, 2))
     x = rng.standard_normal((*shape, C)) * rng.uniform(0.1, 10) + rng.uniform(-20, 20, C)
     return rng.standard_normal(x.shape), x, rng.standard_normal(C), rng.standard_normal(C)
 
@@ -78,12 +76,12 @@ def test_layer_norm_equals_the_definition(seed, dtype):
         strict=True,
     ):
         assert one.dtype == dtype
-        assert np.abs(one - other).max() <= (1e-10 if dtype == np.float64 else 1e-2) * np.abs(other).max()
+        size = max(np.abs(other).max(), np.abs(dy).max())
+        assert np.abs(one - other).max() <= (1e-10 if dtype == np.float64 else 1e-3) * size
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_definitions_against_central_differences(seed):
-    rng = np.random.default_rng(seed)
     dy, x, scale, shift = drawn_configuration(2 * seed)
     dy, x, scale, shift = dy[:5, :3], x[:5, :3], scale[:3], shift[:3]
 
@@ -101,7 +99,6 @@ def test_definitions_against_central_differences(seed):
         for array, gradient in zip((x, scale, shift), gradients, strict=True):
             numeric = central_difference(loss, array)
             np.testing.assert_allclose(gradient, numeric, atol=1e-6 * max(np.abs(numeric).max(), 1))
-    del rng
 
 
 @pytest.mark.parametrize("offset", [1e4, -1e4, 1e6])

@@ -42,7 +42,8 @@ def scale_rows(const real[:, ::1] x, const real[::1] centre, const real[::1] fac
     """y = (x - centre) * factor + shift."""
     cdef Py_ssize_t i, rows = x.shape[0]
     for i in prange(0, rows, ROWS, nogil=True, schedule="static", num_threads=threads()):
-        csrc(&x[i, 0]).scale_rows(&x[i, 0], min(ROWS, rows - i), x.shape[1], &centre[0], &factor[0], &shift[0], &y[i, 0])
+        csrc(&x[i, 0]).scale_rows(&x[i, 0], min(ROWS, rows - i), x.shape[1], &centre[0], &factor[0], &shift[0],
+                                  &y[i, 0])
 
 
 def scale_rows_backward(const real[:, ::1] dy, const real[:, ::1] x, const real[::1] centre, const real[::1] factor,
