@@ -36,6 +36,7 @@ from npcnn.config import get_num_threads, set_num_threads, show_config
 from npcnn.errors import CheckpointError, DataError, DTypeError, ShapeError, WeightsError
 from npcnn.gradient_check import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
+    Add,
     AvgPool2D,
     BatchNorm,
     Concat,
@@ -49,6 +50,7 @@ from npcnn.layers import (
     LayerNorm,
     MaxPool2D,
     ReLU,
+    Residual,
     Sequential,
     SpatiallySeparableConv2D,
 )
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SGD",
     "Adam",
+    "Add",
     "AvgPool2D",
     "BatchNorm",
     "CheckpointError",
@@ -80,6 +83,7 @@ __all__ = [
     "LayerNorm",
     "MaxPool2D",
     "ReLU",
+    "Residual",
     "Sequential",
     "ShapeError",
     "SpatiallySeparableConv2D",

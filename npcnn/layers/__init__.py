@@ -16,8 +16,10 @@ from npcnn.layers.dropout import Dropout
 from npcnn.layers.flatten import Flatten
 from npcnn.layers.normalization import BatchNorm, LayerNorm
 from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from npcnn.layers.residual import Add, Residual
 
 __all__ = [
+    "Add",
     "AvgPool2D",
     "BatchNorm",
     "Concat",
@@ -31,6 +33,7 @@ __all__ = [
     "LayerNorm",
     "MaxPool2D",
     "ReLU",
+    "Residual",
     "Sequential",
     "SpatiallySeparableConv2D",
 ]
