@@ -24,6 +24,7 @@
 #include "gemm.inc.c"
 #include "pooling.inc.c"
 #include "activations.inc.c"
+#include "normalization.inc.c"
 #include "updates.inc.c"
 #include "copies_and_sums.inc.c"
 #include "toom_cook.inc.c"
@@ -38,6 +39,7 @@
 #include "gemm.inc.c"
 #include "pooling.inc.c"
 #include "activations.inc.c"
+#include "normalization.inc.c"
 #include "updates.inc.c"
 #include "copies_and_sums.inc.c"
 

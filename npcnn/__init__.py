@@ -36,7 +36,9 @@ from npcnn.config import get_num_threads, set_num_threads, show_config
 from npcnn.errors import CheckpointError, DataError, DTypeError, ShapeError, WeightsError
 from npcnn.gradient_check import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
+    Add,
     AvgPool2D,
+    BatchNorm,
     Concat,
     Conv1D,
     Conv2D,
@@ -45,8 +47,10 @@ from npcnn.layers import (
     Flatten,
     GlobalAvgPool2D,
     Layer,
+    LayerNorm,
     MaxPool2D,
     ReLU,
+    Residual,
     Sequential,
     SpatiallySeparableConv2D,
 )
@@ -59,7 +63,9 @@ if TYPE_CHECKING:
 __all__ = [
     "SGD",
     "Adam",
+    "Add",
     "AvgPool2D",
+    "BatchNorm",
     "CheckpointError",
     "Concat",
     "Conv1D",
@@ -74,8 +80,10 @@ __all__ = [
     "GradientError",
     "KinkWarning",
     "Layer",
+    "LayerNorm",
     "MaxPool2D",
     "ReLU",
+    "Residual",
     "Sequential",
     "ShapeError",
     "SpatiallySeparableConv2D",

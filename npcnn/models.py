@@ -134,8 +134,8 @@ def load(path: str | Path) -> Sequential:
     for model in MODELS.values():
         for dtype in (np.float32, np.float64):
             net = model(dtype=dtype)
-            if shapes_and_dtypes(net.params) == shapes_and_dtypes(stored):
-                weights.assign(net.params, stored, str(path))
+            if shapes_and_dtypes(net.arrays) == shapes_and_dtypes(stored):
+                weights.assign(net.arrays, stored, str(path))
                 return net
     raise WeightsError(
         f"{path} holds none of the networks {', '.join(MODELS)}, but {', '.join(stored) or 'nothing'}; build the "

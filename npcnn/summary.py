@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+COLUMNS = ("layer", "output shape", "parameters", "multiplications", "spent")
 
 
 class SummaryRow(NamedTuple):
@@ -11,15 +15,36 @@ class SummaryRow(NamedTuple):
     name: str
     output_shape: tuple[int, ...]
     parameters: int
-    multiplications: int
-    spent: int
+    multiplications: int | None
+    spent: int | None
 
 
-def table(net: Any, input_shape: tuple[int, ...]) -> str:
-    """Return a table of a network's layers, with totals.
+class Table(str):
+    """A text that a notebook shows as a table.
+
+    Attributes
+    ----------
+    head : tuple of str
+        The names of its columns.
+    rows : list of tuple of str
+        Its cells.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def _repr_html_(self) -> str:
+        lines = [("th", self.head), *(("td", row) for row in self.rows)]
+        cells = ["".join(f"<{tag}>{_cell(text)}</{tag}>" for text in row) for tag, row in lines]
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+
+
+def table(net: Any, input_shape: tuple[int, ...]) -> Table:
+    """Return a table of a network's layers, with totals: text that a notebook shows as a table.
 
     Multiplications are those of the forward pass of one picture by the definition, products with the
-    padding included; "spent" are those of the algorithm each layer runs on (`npcnn.functional.toom_cook`).
+    padding included; "spent" are those of the algorithm each layer runs on (`npcnn.functional.toom_cook`).  A layer
+    that does not say how many it takes has a "?".
 
     Parameters
     ----------
@@ -30,7 +55,7 @@ def table(net: Any, input_shape: tuple[int, ...]) -> str:
 
     Returns
     -------
-    str
+    Table
 
     Raises
     ------
@@ -57,16 +82,16 @@ def table(net: Any, input_shape: tuple[int, ...]) -> str:
     total                                                     6                60            60
     """
     total = _row("total", net, input_shape)._replace(output_shape=())
-    rows = [*summary_rows(net, input_shape), total]
-    width = max(20, max(len(row.name) for row in rows) + 3)
-    head = f"{'layer':<{width}} {'output shape':<16} {'parameters':>10} {'multiplications':>17} {'spent':>13}"
+    rows = [_texts(row) for row in (*summary_rows(net, input_shape), total)]
+    width = max(20, max(len(row[0]) for row in rows) + 3)
+    head, *lines = (
+        f"{name:<{width}} {shape:<16} {parameters:>10} {multiplications:>17} {spent:>13}"
+        for name, shape, parameters, multiplications, spent in (COLUMNS, *rows)
+    )
     rule = "-" * len(head)
-    lines = [
-        f"{row.name:<{width}} {' x '.join(map(str, row.output_shape)):<16} "
-        f"{row.parameters:>10,} {row.multiplications:>17,} {row.spent:>13,}"
-        for row in rows
-    ]
-    return "\n".join([head, rule, *lines[:-1], rule, lines[-1]])
+    text = Table("\n".join([head, rule, *lines[:-1], rule, lines[-1]]))
+    text.head, text.rows = COLUMNS, rows
+    return text
 
 
 def summary_rows(net: Any, input_shape: tuple[int, ...]) -> list[SummaryRow]:
@@ -86,6 +111,15 @@ def _row(name: str, layer: Any, shape: tuple[int, ...]) -> SummaryRow:
         layer.multiplications(shape),
         layer.multiplications(shape, spent=True),
     )
+
+
+def _texts(row: SummaryRow) -> tuple[str, ...]:
+    counts = (row.parameters, row.multiplications, row.spent)
+    return row.name, " x ".join(map(str, row.output_shape)), *("?" if n is None else f"{n:,}" for n in counts)
+
+
+def _cell(text: str) -> str:
+    return html.escape(text).replace("  ", "&emsp;")
 
 
 def count_parameters(layer: Any) -> int:

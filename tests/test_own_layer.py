@@ -192,3 +192,146 @@ def test_input_shapes_are_those_of_the_forward_pass():
     assert shapes["2_concat.0_conv2d"] == shapes["2_concat.3_conv2d"] == (12, 12, 64)
     assert shapes["3_max_pool2d"] == (12, 12, 256)
     assert shapes["5_global_avg_pool2d"] == (6, 6, 10)
+
+
+class RunningMean(nn.Layer):
+    """Takes off the mean of each channel: of the batch in training, else the one it has learnt."""
+
+    def __init__(self, channels, dtype=np.float32):
+        super().__init__()
+        self.add_state("mean", (channels,), nn.initializers.constant(0.0), dtype=dtype)
+
+    def forward(self, x, training=False):
+        if not training:
+            return x - self.state["mean"]
+        mean = x.mean((0, 1, 2))
+        self.state["mean"] = (self.state["mean"] + mean) / 2
+        return x - mean
+
+    def backward(self, dy):
+        return dy - dy.mean((0, 1, 2))
+
+
+def with_state(seed=0, dtype=np.float32):
+    options = {"rng": np.random.default_rng(seed), "dtype": dtype}
+    return nn.Sequential(nn.Conv2D(2, 3, 3, **options), RunningMean(3, dtype), nn.GlobalAvgPool2D())
+
+
+def trained(net, start, steps, **options):
+    nn.train.fit(net, iter(list(batches(steps))[start:]), nn.Adam(net), steps=steps, start=start, **options)
+    return net
+
+
+def test_state_is_learnt_but_not_trained(rng):
+    net = trained(with_state(), 0, 3)
+    assert list(net.state) == ["1_running_mean.mean"]
+    assert list(net.params) == ["0_conv2d.w", "0_conv2d.b"]
+    assert net.state["1_running_mean.mean"].all()
+    x = rng.standard_normal((1, 4, 5, 2)).astype(np.float32)
+    before = net.state["1_running_mean.mean"].copy()
+    net(x)
+    np.testing.assert_array_equal(net.state["1_running_mean.mean"], before)
+
+
+def test_gradcheck_leaves_state_as_it_was(rng):
+    layer = RunningMean(2, np.float64)
+    layer.state["mean"] = np.array([1.0, 2.0])
+    assert nn.gradcheck(layer, rng.standard_normal((2, 4, 5, 2))).ok
+    np.testing.assert_array_equal(layer.state["mean"], [1, 2])
+
+
+def test_state_is_saved_and_compared_on_loading(tmp_path, rng):
+    net = trained(with_state(), 0, 3)
+    net.save(tmp_path / "w.safetensors")
+    other = with_state(seed=1)
+    other.load(tmp_path / "w.safetensors")
+    x = rng.standard_normal((2, 4, 5, 2)).astype(np.float32)
+    np.testing.assert_array_equal(other(x), net(x))
+    without = nn.Sequential(nn.Conv2D(2, 3, 3), nn.ReLU(), nn.GlobalAvgPool2D())
+    with pytest.raises(nn.WeightsError, match=r"1_running_mean\.mean is not"):
+        without.load(tmp_path / "w.safetensors")
+    without.save(tmp_path / "without.safetensors")
+    with pytest.raises(nn.WeightsError, match=r"1_running_mean\.mean is missing"):
+        net.load(tmp_path / "without.safetensors")
+
+
+def test_a_resumed_run_has_the_state_to_the_bit(tmp_path):
+    whole = with_state()
+    nn.train.fit(whole, batches(6), nn.Adam(whole), steps=6)
+    first = with_state()
+    optimizer = nn.Adam(first)
+    with nn.train.Checkpoints(tmp_path, first, optimizer, every=3) as checkpoints:
+        nn.train.fit(first, batches(3), optimizer, steps=3, callbacks=[checkpoints])
+    second = with_state(seed=1)
+    optimizer = nn.Adam(second)
+    with nn.train.Checkpoints(tmp_path, second, optimizer) as checkpoints:
+        start = checkpoints.resume().step
+    nn.train.fit(second, iter(list(batches(6))[start:]), optimizer, steps=6, start=start)
+    assert start == 3
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(second.arrays[name], array)
+
+
+def test_names_of_state_and_parameters_are_different():
+    layer = Scale(2)
+    with pytest.raises(ValueError, match=r"name must be .* \(s\), got 's'"):
+        layer.add_state("s", (2,), nn.initializers.constant(0.0))
+
+
+@each_place
+def test_calling_it_is_its_forward_pass(place, rng):
+    net = networks(np.float32)[place]
+    x = rng.standard_normal((2, 4, 5, 2)).astype(np.float32)
+    np.testing.assert_array_equal(net(x), net.forward(x))
+    y = net(x, training=True)
+    assert net.backward(np.ones_like(y)).shape == x.shape
+
+
+@classifier
+def test_a_trained_net_in_float64(place, rng):
+    net = trained(networks(np.float32)[place], 0, 3)
+    double = net.astype(np.float64)
+    assert {array.dtype for array in double.arrays.values()} == {np.dtype(np.float64)}
+    x = rng.standard_normal((2, 4, 5, 2))
+    np.testing.assert_allclose(double(x), net(x.astype(np.float32)), rtol=1e-4, atol=1e-5)
+    assert nn.gradcheck(double, x).ok
+    for name, array in net.arrays.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(double.arrays[name], array)
+        assert not np.may_share_memory(double.arrays[name], array)
+    back = double.astype(np.float32)
+    np.testing.assert_array_equal(back(x.astype(np.float32)), net(x.astype(np.float32)))
+
+
+@pytest.mark.parametrize("model", nn.models.MODELS)
+def test_every_model_in_float64_and_back(model, rng):
+    net = nn.models.MODELS[model](rng=rng)
+    x = rng.standard_normal((2, 24, 24, 3)).astype(np.float32)
+    y = net(x)
+    double = net.astype(np.float64)
+    np.testing.assert_allclose(double(x.astype(np.float64)), y, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(double.astype(np.float32)(x), y)
+
+
+def test_a_convolution_told_to_run_on_toom_cook_has_no_float64():
+    with pytest.raises(ValueError, match=r"toom_cook' needs .* float32"):
+        nn.Conv2D(3, 4, 5, algorithm="toom_cook").astype(np.float64)
+
+
+def test_multiplications_it_does_not_state_are_unknown():
+    net = nn.Sequential(nn.Conv2D(2, 3, 3), Scale(3), nn.GlobalAvgPool2D())
+    assert net.multiplications((4, 5, 2)) is None
+    table = net.summary((4, 5, 2))
+    (line,) = [line for line in table.splitlines() if "scale" in line]
+    assert line.split()[-2:] == ["?", "?"]
+    assert table.splitlines()[-1].split() == ["total", "60", "?", "?"]
+
+
+def test_tables_in_a_notebook(rng):
+    net = nn.Sequential(nn.Conv2D(2, 3, 3, dtype=np.float64), Scale(3, np.float64), nn.GlobalAvgPool2D())
+    page = net.summary((4, 5, 2))._repr_html_()
+    assert page.count("<tr>") == 5
+    assert "<td>4 x 5 x 3</td><td>57</td><td>1,080</td>" in page
+    page = nn.gradcheck(net, rng.standard_normal((2, 4, 5, 2)))._repr_html_()
+    assert page.count("<tr>") == 5
+    assert "<td>0_conv2d.w</td><td>54</td>" in page

@@ -132,7 +132,7 @@ def test_added_parameters_are_checked():
     layer.add_parameter("w", 3, one)
     assert layer.params["w"].shape == layer.grads["w"].shape == (3,)
     for name in ("w", "", "a.b", 3):
-        with pytest.raises(ValueError, match=r"name must be a string without a dot that no parameter has yet \(w\)"):
+        with pytest.raises(ValueError, match=r"name must be a string without a dot that no array has yet \(w\)"):
             layer.add_parameter(name, (2,), one)
     with pytest.raises(nn.DTypeError, match="dtype must be"):
         layer.add_parameter("i", (2,), one, dtype=np.int32)

@@ -42,11 +42,16 @@ def test_links_lead_somewhere(document):
         assert target.startswith("http") or (document.parent / target).exists(), target
 
 
-def test_the_core_explained_says_what_the_library_says():
-    text = (ROOT / "docs" / "how-the-core-works.md").read_text()
-    parsed = doctest.DocTestParser().get_doctest(text, {}, "how-the-core-works.md", None, 0)
+@pytest.mark.parametrize("name", ["how-the-core-works.md", "write-a-layer.md"])
+def test_documents_print_what_they_say(name):
+    text = re.sub("^```.*$", "", (ROOT / "docs" / name).read_text(), flags=re.MULTILINE)
+    parsed = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
     assert parsed.examples
     assert doctest.DocTestRunner().run(parsed).failed == 0
+
+
+def test_the_core_explained_says_what_the_library_says():
+    text = (ROOT / "docs" / "how-the-core-works.md").read_text()
     quoted = [line.strip() for line in text.splitlines() if re.match(r" +(layer |\d_|total )", line)]
     summary = [line.strip() for line in nn.models.cifar_separable().summary((24, 24, 3)).splitlines()]
     assert len(quoted) == 5

@@ -41,7 +41,7 @@ class Step:
     dy : ndarray, shape of `y`
         The gradient of the predicted class's logit with respect to `y`.
     multiplications : int
-        That it takes by the definition.
+        That it takes by the definition; 0 if the layer does not say.
     window : WindowGeometry, optional
         Of convolutions and poolings.
     w, b : ndarray, optional
@@ -123,7 +123,7 @@ class _Tracer:
         x = self.outputs[before]
         y = layer.forward(x).copy()
         step = Step(name or "net", repr(layer), type(layer).__name__, layer.kind, [before], _picture(y))
-        step.pair, step.branch, step.multiplications = pair, branch, layer.multiplications(x.shape[1:])
+        step.pair, step.branch, step.multiplications = pair, branch, layer.multiplications(x.shape[1:]) or 0
         if layer.kind != "other":
             _describe(step, layer, x.shape[1:])
         if layer.kind != "dropout":

@@ -13,6 +13,7 @@ module                        functions
 `pooling`                     max_pool2d, avg_pool2d
 `activations`                 relu, softmax, log_softmax
 `losses`                      softmax_cross_entropy
+`normalization`               batch_norm, layer_norm
 `updates`                     adam_step
 `windows`                     window_geometry: padding and output sizes
 `checks`                      what every function checks before a kernel is called
@@ -22,10 +23,11 @@ Arguments named `out` take arrays to write the result into, as in NumPy; they
 save the allocation in a training loop and nothing else.
 """
 
-from npcnn.functional import activations, convolution, losses, pooling, updates, windows
+from npcnn.functional import activations, convolution, losses, normalization, pooling, updates, windows
 from npcnn.functional.activations import *  # noqa: F403
 from npcnn.functional.convolution import *  # noqa: F403
 from npcnn.functional.losses import *  # noqa: F403
+from npcnn.functional.normalization import *  # noqa: F403
 from npcnn.functional.pooling import *  # noqa: F403
 from npcnn.functional.updates import *  # noqa: F403
 from npcnn.functional.windows import *  # noqa: F403
@@ -34,6 +36,7 @@ __all__ = [
     *activations.__all__,
     *convolution.__all__,
     *losses.__all__,
+    *normalization.__all__,
     *pooling.__all__,
     *updates.__all__,
     *windows.__all__,

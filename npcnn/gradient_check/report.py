@@ -6,9 +6,11 @@ every element at which there was no gradient to compare with.
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 
 from npcnn.gradient_check.differences import Index
+from npcnn.summary import Table
 
 _COLUMNS = (
     "array",
@@ -168,6 +170,13 @@ class GradcheckReport:
         if len(self.kinks) > _KINKS_SHOWN:
             lines.append(f"... and {len(self.kinks) - _KINKS_SHOWN} more kinks")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head, *lines = str(self).splitlines()
+        text = Table(head)
+        text.head, text.rows = _COLUMNS, [_cells(check) for check in self.arrays]
+        below = lines[1 + len(self.arrays) :]  # behind the table
+        return f"<p>{html.escape(head)}</p>{text._repr_html_()}<p>{'<br>'.join(map(html.escape, below))}</p>"
 
 
 def _cells(check: ArrayCheck) -> tuple[str, ...]:

@@ -120,6 +120,7 @@ class LayerSubject(Subject):
         self.generators = list(_generators(layer, set()))
         self.states = [copy.deepcopy(g.bit_generator.state) for g in self.generators]
         self.kept_params, self.kept_grads = _kept(params), _kept(layer.grads)
+        self.kept_state = _kept(getattr(layer, "state", {}))
 
     def output(self) -> Array:
         """Return the output at the present values, as a new array."""
@@ -127,10 +128,11 @@ class LayerSubject(Subject):
         return _checked_output(self.layer.forward(self.arrays[0], training=True))
 
     def restore(self) -> None:
-        """Put back the gradients, the parameters and the random generators."""
+        """Put back the gradients, the parameters, the state and the random generators."""
         self._rewind()
         _put_back(self.layer.grads, self.kept_grads)
         _put_back(self.layer.params, self.kept_params)
+        _put_back(getattr(self.layer, "state", {}), self.kept_state)
 
     def _backward(self, dy: Array, stale: float) -> list[Any]:
         grads = self.layer.grads

@@ -14,10 +14,14 @@ from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
 from npcnn.layers.dense import Dense
 from npcnn.layers.dropout import Dropout
 from npcnn.layers.flatten import Flatten
+from npcnn.layers.normalization import BatchNorm, LayerNorm
 from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from npcnn.layers.residual import Add, Residual
 
 __all__ = [
+    "Add",
     "AvgPool2D",
+    "BatchNorm",
     "Concat",
     "Conv1D",
     "Conv2D",
@@ -26,8 +30,10 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2D",
     "Layer",
+    "LayerNorm",
     "MaxPool2D",
     "ReLU",
+    "Residual",
     "Sequential",
     "SpatiallySeparableConv2D",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from npcnn import functional
-from npcnn.layers.base import Array, Layer, Shape, batch_shape
+from npcnn.layers.base import Array, Layer, Shape
+from npcnn.layers.checks import batch_shape
 
 
 class ReLU(Layer):

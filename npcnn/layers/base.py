@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,8 +17,9 @@ from numpy.typing import DTypeLike, NDArray
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import WindowGeometry
-from npcnn.functional.checks import FLOAT_DTYPES, addressable, integer, shown
+from npcnn.functional.checks import addressable, integer, shown
 from npcnn.initializers import Initializer
+from npcnn.layers.checks import float_dtype, generator
 from npcnn.layers.parameters import NamedArrays
 
 Array: TypeAlias = NDArray[Any]
@@ -28,9 +29,10 @@ Shape: TypeAlias = tuple[int, ...]
 class Layer:
     """Base of all layers.
 
-    A layer that computes defines `forward` and `backward`, and gets its parameters from `add_parameter`.  One that
-    is made of other layers puts them into `children`; their parameters and gradients become its own, under the
-    child's name and a dot.
+    A layer that computes defines `forward` and `backward`, and gets its parameters from `add_parameter`; what it
+    learns without being trained, such as a running mean, is from `add_state`.  One that is made of other layers puts
+    them into `children`; their arrays become its own, under the child's name and a dot.  ``layer(x)`` is
+    ``layer.forward(x)``.
 
     One thread at a time may train a network.  Any number of threads may call `forward` without ``training=True`` on
     one network at once, as long as nobody changes its parameters meanwhile; each gets its own answer.  That holds for
@@ -72,11 +74,13 @@ class Layer:
     kind = "other"
     in_channels: int | None = None
     out_channels: int | None = None
+    dtype: np.dtype[Any]
 
     def __init__(self) -> None:
         self.children: dict[str, Layer] = {}
         self._params: dict[str, Array] = {}
         self._grads: dict[str, Array] = {}
+        self._state: dict[str, Array] = {}
         self._buffers: dict[str, Array] = {}
         self._kept: Any = None
 
@@ -94,7 +98,8 @@ class Layer:
         shown: list[tuple[str, Any]] = []
         by_place = True
         for name, parameter in inspect.signature(type(self)).parameters.items():
-            value = vars(self).get(name, parameter.default)
+            made = isinstance(getattr(type(self), name, None), property)
+            value = getattr(self, name) if made else vars(self).get(name, parameter.default)
             by_place &= parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY
             if parameter.kind is parameter.VAR_POSITIONAL:
                 shown += [("", one) for one in getattr(self, name, ())]
@@ -107,6 +112,10 @@ class Layer:
             return f"{type(self).__name__}({', '.join(arguments)})"
         lines = ",\n".join(arguments).replace("\n", "\n    ")
         return f"{type(self).__name__}(\n    {lines},\n)"
+
+    def __call__(self, x: Array, training: bool = False) -> Array:
+        """Return ``forward(x, training)``."""
+        return self.forward(x, training=training)
 
     def walk(self, into: Container[str] | None = None) -> Iterator[tuple[str, Layer]]:
         """Yield (name, layer) of the layer itself, whose name is "", and of all inside it.
@@ -149,15 +158,26 @@ class Layer:
 
         The arrays are the layer's own: changing them, or assigning to a name, changes the layer.
         """
-        return NamedArrays(
-            {dotted(name, key): array for name, layer in self.walk() for key, array in layer._params.items()}
-        )
+        return self._named("_params")
 
     @property
     def grads(self) -> NamedArrays:
         """The gradients of the last `backward`, under the names and with the shapes of `params`."""
+        return self._named("_grads")
+
+    @property
+    def state(self) -> NamedArrays:
+        """What is learnt without being trained, by name; see `add_state`.  Assigning writes, as for `params`."""
+        return self._named("_state")
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """`params` and `state` together: what a file of weights and a checkpoint hold."""
+        return self.params | self.state
+
+    def _named(self, kind: str) -> NamedArrays:
         return NamedArrays(
-            {dotted(name, key): array for name, layer in self.walk() for key, array in layer._grads.items()}
+            {dotted(name, key): array for name, layer in self.walk() for key, array in getattr(layer, kind).items()}
         )
 
     def add_parameter(
@@ -191,9 +211,49 @@ class Layer:
         TypeError, ValueError
             If an argument is not of the form above, or there is a parameter of this name.
         """
-        if not isinstance(name, str) or not name or "." in name or name in self._params:
+        self._params[name] = self._new_array(name, shape, init, dtype, rng)
+        self._grads[name] = np.zeros_like(self._params[name])
+
+    def add_state(self, name: str, shape: Shape, init: Initializer, *, dtype: DTypeLike = np.float32) -> None:
+        """Give the layer an array that it learns without being trained, ``state[name]``: a running mean, say.
+
+        ``forward(x, training=True)`` assigns to it.  Like a parameter it is saved, checkpointed, compared on loading,
+        and restored to the bit when a run goes on; optimizers and `nn.gradcheck` leave it alone.
+
+        Parameters
+        ----------
+        name, shape, init, dtype
+            As for `add_parameter`.
+
+        Raises
+        ------
+        ShapeError, DTypeError, TypeError, ValueError
+            As `add_parameter`.
+
+        Examples
+        --------
+        >>> class Counter(nn.Layer):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.add_state("steps", (), nn.initializers.constant(0.0))
+        ...     def forward(self, x, training=False):
+        ...         if training:
+        ...             self.state["steps"] = self.state["steps"] + 1
+        ...         return x
+        >>> layer = Counter()
+        >>> _ = layer(np.zeros((1, 2)), training=True)
+        >>> layer.state["steps"].item(), dict(layer.params)
+        (1.0, {})
+        """
+        self._state[name] = self._new_array(name, shape, init, dtype, None)
+
+    def _new_array(
+        self, name: str, shape: Shape, init: Initializer, dtype: DTypeLike, rng: np.random.Generator | None
+    ) -> Array:
+        taken = [*self._params, *self._state]
+        if not isinstance(name, str) or not name or "." in name or name in taken:
             raise ValueError(
-                f"name must be a string without a dot that no parameter has yet ({', '.join(self._params) or 'none'}), "
+                f"name must be a string without a dot that no array has yet ({', '.join(taken) or 'none'}), "
                 f"got {shown(name)}"
             )
         if not callable(init):
@@ -208,8 +268,7 @@ class Layer:
             raise ShapeError(f"the initializer of {name} must return shape {shape}, got {value.shape}")
         if value.dtype != dtype:
             raise DTypeError(f"the initializer of {name} must return {dtype}, got {value.dtype}")
-        self._params[name] = value
-        self._grads[name] = np.zeros_like(value)
+        return value
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the layer's output for a batch.
@@ -250,16 +309,21 @@ class Layer:
         """Return where the layer's windows lie over an input; None for a layer without windows."""
         return None
 
-    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
-        """Return how many multiplications the forward pass takes on one input.
+    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int | None:
+        """Return how many multiplications the forward pass takes on one input; None if a layer does not say.
 
         They are counted by the definition, products with pixels of the padding included, so a 3 x 3 SAME convolution
         of a 5 x 2 picture costs 90; with ``spent=True``, by the algorithm that the layer runs on.  Without a
-        definition of its own, a layer returns the sum over the layers inside it.
+        definition of its own, a layer returns the sum over the layers inside it; one of your own without layers
+        inside does not say.
         """
         self.output_shape(input_shape)
+        if self.kind == "other" and not self.children:
+            return None
         inside = self._children_and_input_shapes(input_shape)
-        return sum(child.multiplications(shape, spent=spent) for _, child, shape in inside)
+        counts = [child.multiplications(shape, spent=spent) for _, child, shape in inside]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return the length of the last axis of the output for that of the input; None if unknown.
@@ -276,12 +340,46 @@ class Layer:
         return self.out_channels
 
     def save(self, path: str | Path) -> None:
-        """Write the parameters to a safetensors file; see `npcnn.weights.save`."""
-        weights.save(self.params, path)
+        """Write parameters and state to a safetensors file; see `npcnn.weights.save`."""
+        weights.save(self.arrays, path)
 
     def load(self, path: str | Path, *, widen: bool = False) -> None:
-        """Read the parameters from a safetensors file; see `npcnn.weights.load`."""
-        weights.load(self.params, path, widen=widen)
+        """Read parameters and state from a safetensors file; see `npcnn.weights.load`."""
+        weights.load(self.arrays, path, widen=widen)
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return a copy of the layer that computes in another dtype, float32 or float64.
+
+        Its parameters and state are converted, its gradients are 0.  A trained network in float64 is what
+        `nn.gradcheck` asks for.
+
+        Raises
+        ------
+        DTypeError
+            If `dtype` is neither.
+        ValueError
+            If a convolution runs on Toom-Cook because it was told to: in float64 there is none.
+
+        Examples
+        --------
+        >>> layer = nn.Dense(2, 2).astype(np.float64)
+        >>> layer.params["w"].dtype, layer(np.zeros((1, 2))).dtype
+        (dtype('float64'), dtype('float64'))
+        """
+        dtype = float_dtype(dtype)
+        converted = copy.deepcopy(self)
+        for _, layer in converted.walk():
+            layer._params = {name: array.astype(dtype) for name, array in layer._params.items()}
+            layer._grads = {name: np.zeros_like(array) for name, array in layer._params.items()}
+            layer._state = {name: array.astype(dtype) for name, array in layer._state.items()}
+            layer._buffers, layer._kept = {}, None
+            layer._set_dtype(dtype)
+        return converted
+
+    def _set_dtype(self, dtype: np.dtype[Any]) -> None:
+        """Take over what else of a layer follows from the dtype of its arrays."""
+        if "dtype" in vars(self):
+            self.dtype = dtype
 
     def _buffer(self, name: str, shape: Shape, dtype: DTypeLike) -> Array:
         """Return an array to write a result into: the one used last time if nobody else holds it.
@@ -360,57 +458,3 @@ def snake_case(name: str) -> str:
     if name.isupper() or name == "ReLU":
         return name.lower()
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("2D", "2d").replace("1D", "1d").lower()
-
-
-def picture_shape(input_shape: Shape, layer: Layer) -> tuple[int, int, int]:
-    """Return `input_shape` if it is (H, W, C) with the layer's channels; else raise ShapeError."""
-    if len(input_shape) != 3:
-        raise ShapeError(
-            f"{layer!r} takes pictures of shape (H, W, C), got {tuple(input_shape)} not counting the batch axis; "
-            "forward needs (N, H, W, C), output_shape and summary (H, W, C)"
-        )
-    H, W, C = (integer(length, f"input_shape[{i}]", minimum=1) for i, length in enumerate(input_shape))
-    channels = layer.in_channels
-    if channels not in (None, C):
-        hint = "; for pictures (N, C, H, W) pass x.transpose(0, 2, 3, 1)" if channels == H else ""
-        raise ShapeError(f"{layer!r} takes {channels} channels, got {C} (shape {tuple(input_shape)}){hint}")
-    return H, W, C
-
-
-def batch_shape(x: Array) -> tuple[int, Shape]:
-    """Return the length of the batch and the shape of one input; TypeError or ShapeError if `x` has none."""
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"x must be a numpy.ndarray, got {type(x).__name__}; convert it with numpy.asarray")
-    if x.ndim == 0:
-        raise ShapeError("x must have a batch axis, got an array of no axes")
-    return len(x), x.shape[1:]
-
-
-def generator(rng: np.random.Generator | None) -> np.random.Generator:
-    """Return `rng`, or an unpredictable one for None; else raise TypeError."""
-    if rng is None:
-        return np.random.default_rng()
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(
-            f"rng must be a numpy.random.Generator or None, got {shown(rng)}; "
-            "make one of a seed with numpy.random.default_rng(seed)"
-        )
-    return rng
-
-
-def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return `dtype` as a NumPy dtype if npcnn computes with it; else raise DTypeError."""
-    try:
-        given = np.dtype(dtype)
-    except (TypeError, ValueError, SyntaxError):  # all of which NumPy raises
-        raise DTypeError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
-    if given not in FLOAT_DTYPES:
-        raise DTypeError(f"dtype must be float32 or float64, got {given}")
-    return given
-
-
-def activation_name(value: str | None, name: str = "activation") -> str | None:
-    """Return `value` if it is "relu" or None; else raise ValueError."""
-    if value not in (None, "relu"):
-        raise ValueError(f"{name} must be 'relu' or None, got {shown(value)}")
-    return value

@@ -9,7 +9,8 @@ import numpy as np
 from npcnn.errors import ShapeError
 from npcnn.functional.checks import shown
 from npcnn.layers import fusion
-from npcnn.layers.base import Array, Layer, Shape, batch_shape, snake_case
+from npcnn.layers.base import Array, Layer, Shape, snake_case
+from npcnn.layers.checks import batch_shape
 from npcnn.summary import table
 
 
@@ -46,8 +47,8 @@ class Sequential(Layer):
 
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
-        _check_layers(self, layers, "layers")
-        self.children = _named(layers)
+        check_layers(self, layers, "layers")
+        self.children = numbered(layers)
         self.in_channels = layers[0].in_channels
         self.channels_after(self.in_channels)
         self._planned, self._plan = layers, fusion.steps(layers)
@@ -134,8 +135,8 @@ class Concat(Layer):
 
     def __init__(self, *branches: Layer) -> None:
         super().__init__()
-        _check_layers(self, branches, "branches")
-        self.children = _named(branches)
+        check_layers(self, branches, "branches")
+        self.children = numbered(branches)
         self.in_channels = next((branch.in_channels for branch in branches if branch.in_channels), None)
         self.channels_after(self.in_channels)
 
@@ -192,11 +193,13 @@ class Concat(Layer):
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
 
-def _named(layers: tuple[Layer, ...]) -> dict[str, Layer]:
+def numbered(layers: tuple[Layer, ...]) -> dict[str, Layer]:
+    """Return layers under the names that they have inside a container."""
     return {f"{i}_{snake_case(type(layer).__name__)}": layer for i, layer in enumerate(layers)}
 
 
-def _check_layers(container: Layer, layers: tuple[Any, ...], name: str) -> None:
+def check_layers(container: Layer, layers: tuple[Any, ...], name: str) -> None:
+    """Raise TypeError or ValueError unless all are layers, and none is given twice."""
     if not layers:
         raise ValueError(f"{name} must be at least one layer, got none")
     seen: set[int] = set()

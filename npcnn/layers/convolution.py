@@ -22,16 +22,8 @@ from npcnn.functional.windows import (
     window_options,
 )
 from npcnn.initializers import Initializer, constant, truncated_normal
-from npcnn.layers.base import (
-    Array,
-    Layer,
-    Shape,
-    activation_name,
-    batch_shape,
-    float_dtype,
-    generator,
-    picture_shape,
-)
+from npcnn.layers.base import Array, Layer, Shape
+from npcnn.layers.checks import activation_name, batch_shape, float_dtype, generator, picture_shape
 
 
 class _Convolution(Layer):
@@ -67,15 +59,11 @@ class _Convolution(Layer):
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         self.bias = bool(bias)
         self.activation = activation_name(activation)
-        self.dtype = float_dtype(dtype)
         self.algorithm = algorithm
         self._windows = windows
         self._window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-        # What runs: an algorithm that does not exist for this kernel is refused here, not in the first forward pass.
         self._weights_2d = (*windows.size, self.in_channels, self.out_channels)
-        self.runs_on = chosen_algorithm(
-            algorithm, self._weights_2d, stride=windows.stride, dilation=windows.dilation, dtype=self.dtype
-        )
+        self._set_dtype(float_dtype(dtype))
         rng = generator(rng)
         shape = (*taps, self.in_channels, self.out_channels)
         weight_init = truncated_normal(0.1) if weight_init is None else weight_init
@@ -83,6 +71,13 @@ class _Convolution(Layer):
         self.add_parameter("w", shape, weight_init, dtype=self.dtype, rng=rng)
         if self.bias:
             self.add_parameter("b", shape[-1:], bias_init, dtype=self.dtype, rng=rng)
+
+    def _set_dtype(self, dtype: np.dtype[Any]) -> None:
+        # What runs: an algorithm that does not exist for this kernel is refused here, not in the first forward pass.
+        self.runs_on = chosen_algorithm(
+            self.algorithm, self._weights_2d, stride=self._windows.stride, dilation=self._windows.dilation, dtype=dtype
+        )
+        self.dtype = dtype
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""

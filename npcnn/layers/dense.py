@@ -9,7 +9,8 @@ from npcnn.errors import ShapeError
 from npcnn.functional.checks import exact_shape, float_array, integer, same_dtype
 from npcnn.functional.windows import WindowGeometry, window_geometry
 from npcnn.initializers import Initializer, constant, glorot_uniform
-from npcnn.layers.base import Array, Layer, Shape, float_dtype, generator
+from npcnn.layers.base import Array, Layer, Shape
+from npcnn.layers.checks import float_dtype, generator
 
 
 class Dense(Layer):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from npcnn.functional.checks import exact_shape, float_array, number, same_dtype
-from npcnn.layers.base import Array, Layer, Shape, generator
+from npcnn.layers.base import Array, Layer, Shape
+from npcnn.layers.checks import generator
 
 
 class Dropout(Layer):

@@ -10,7 +10,8 @@ from npcnn import functional
 from npcnn.functional.checks import boolean, float_array
 from npcnn.functional.pooling import pool_options
 from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
-from npcnn.layers.base import Array, Layer, Shape, batch_shape, picture_shape
+from npcnn.layers.base import Array, Layer, Shape
+from npcnn.layers.checks import batch_shape, picture_shape
 
 
 class _Pooling(Layer):

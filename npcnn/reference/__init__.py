@@ -12,6 +12,7 @@ convolution.py     conv2d, conv1d; im2col, col2im: convolution as a matrix produ
 pooling.py         max_pool2d, avg_pool2d
 activations.py     relu, softmax, log_softmax
 losses.py          softmax_cross_entropy
+normalization.py   batch_norm, layer_norm
 toom_cook.py       the transforms of convolution with fewer multiplications
 =================  =========================================================
 
@@ -21,10 +22,11 @@ compute in the dtype they are given; use float64 when the result is to be the
 truth.  They import nothing but NumPy and the standard library.
 """
 
-from npcnn.reference import activations, convolution, losses, pooling
+from npcnn.reference import activations, convolution, losses, normalization, pooling
 from npcnn.reference.activations import *  # noqa: F403
 from npcnn.reference.convolution import *  # noqa: F403
 from npcnn.reference.losses import *  # noqa: F403
+from npcnn.reference.normalization import *  # noqa: F403
 from npcnn.reference.pooling import *  # noqa: F403
 
-__all__ = [*activations.__all__, *convolution.__all__, *losses.__all__, *pooling.__all__]
+__all__ = [*activations.__all__, *convolution.__all__, *losses.__all__, *normalization.__all__, *pooling.__all__]

@@ -214,8 +214,11 @@ class Checkpoints:
         self.close()
 
     def _tensors(self) -> dict[str, NDArray[Any]]:
-        net = {f"net.{name}": array for name, array in self.net.params.items()}
+        net = {f"net.{name}": array for name, array in self._net_arrays().items()}
         return net | {f"optimizer.{name}": array for name, array in self.optimizer.state().items()}
+
+    def _net_arrays(self) -> dict[str, NDArray[Any]]:
+        return self.net.arrays if isinstance(self.net, Layer) else self.net.params
 
     def _load(self, step: int) -> Resumed:
         path = self.folder / _file(step, "json")
@@ -245,7 +248,7 @@ class Checkpoints:
         except (KeyError, TypeError, ValueError, OverflowError) as error:  # NumPy's, for an impossible state
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path} is damaged: generators holds no state of a generator ({error})") from error
-        weights.assign(self.net.params, _named_below(tensors, "net."), f"{path} does not fit this network")
+        weights.assign(self._net_arrays(), _named_below(tensors, "net."), f"{path} does not fit this network")
         now = config.current()
         other = [
             f"{name} {content['config'][name]}, now {now[name]}"

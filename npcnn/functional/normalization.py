@@ -1,0 +1,313 @@
+"""Batch and layer normalisation.
+
+Batch normalisation takes each channel's mean and variance over all pixels of the batch.  They are summed in pieces, the
+variance around the mean, and kept in float64: channels far from 0 lose no digits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npcnn.errors import ShapeError
+from npcnn.functional.checks import exact_shape, float_array, number, output_array, same_dtype
+from npcnn.kernels import normalization as kernels
+
+__all__ = ["batch_norm", "batch_norm_backward", "batch_statistics", "layer_norm", "layer_norm_backward"]
+
+Array: TypeAlias = NDArray[Any]
+Doubles: TypeAlias = NDArray[np.float64]
+
+
+def batch_statistics(x: Array) -> tuple[Doubles, Doubles]:
+    """Mean and variance of each channel, over all pixels of the batch.
+
+    Parameters
+    ----------
+    x : ndarray, shape (..., C), float32 or float64
+
+    Returns
+    -------
+    mean, variance : ndarray, shape (C,), float64
+        The variance is the mean of (x - mean)^2, not the unbiased estimate.
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError
+        If `x` is not a float array of rank 2 or more, or has no pixel or no channel.
+
+    Examples
+    --------
+    >>> nn.functional.batch_statistics(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    (array([2., 5.]), array([1., 0.]))
+    """
+    x = _rows_of_channels(x, "x")
+    rows = x.reshape(-1, x.shape[-1])
+    if not len(rows):
+        raise ShapeError(f"x must have at least one pixel, to take a mean of, got shape {x.shape}")
+    pivot = rows[0]  # what is summed is small then, wherever the channel lies
+    mean = pivot + _sums(rows, pivot, squared=False) / len(rows)
+    centre = mean.astype(x.dtype)
+    # Around the rounded mean, by which the sum of squares is too large.
+    variance = _sums(rows, centre, squared=True) / len(rows) - (mean - centre) ** 2
+    return mean, np.maximum(variance, 0)
+
+
+def batch_norm(
+    x: Array,
+    scale: Array | None = None,
+    shift: Array | None = None,
+    *,
+    mean: Any,
+    variance: Any,
+    eps: float = 1e-3,
+    out: Array | None = None,
+) -> Array:
+    """Batch normalisation by given statistics: (x - mean) / sqrt(variance + eps) * scale + shift.
+
+    Parameters
+    ----------
+    x : ndarray, shape (..., C), float32 or float64
+        The channels are the last axis.
+    scale, shift : ndarray, shape (C,), the dtype of `x`, optional
+        By default 1 and 0.
+    mean, variance : ndarray, shape (C,), float32 or float64
+        In training those of `x`, from `batch_statistics`; otherwise what was seen in training.
+    eps : float
+        Above 0; keeps a channel that never changes from being divided by 0.
+    out : ndarray, optional
+        Array to write y into.
+
+    Returns
+    -------
+    y : ndarray, the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        If an argument is not of the form above.
+
+    References
+    ----------
+    Ioffe & Szegedy, "Batch Normalization", 2015.
+
+    Examples
+    --------
+    >>> x = np.array([[1.0], [3.0]])
+    >>> mean, variance = nn.functional.batch_statistics(x)
+    >>> nn.functional.batch_norm(x, mean=mean, variance=variance, eps=1e-12).round(6)
+    array([[-1.],
+           [ 1.]])
+    """
+    x = _rows_of_channels(x, "x")
+    mean, deviation = _statistics(mean, variance, eps, x)
+    scale, shift = _per_channel(scale, "scale", x), _per_channel(shift, "shift", x)
+    y = output_array(out, "out", x.shape, x.dtype, inputs=(x, scale, shift))
+    centre = mean.astype(x.dtype)
+    factor = (1.0 if scale is None else scale) / deviation
+    offset = (0.0 if shift is None else shift) - (mean - centre) * factor
+    channels = x.shape[-1]
+    kernels.scale_rows(
+        x.reshape(-1, channels), centre, factor.astype(x.dtype), offset.astype(x.dtype), y.reshape(-1, channels)
+    )
+    return y
+
+
+def batch_norm_backward(
+    dy: Array,
+    x: Array,
+    scale: Array | None = None,
+    *,
+    mean: Any,
+    variance: Any,
+    eps: float = 1e-3,
+    out: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """Gradients of batch normalisation by the statistics of the batch itself, which depend on x too.
+
+    With z = (x - mean) / sqrt(variance + eps) over n pixels: dshift = sum dy, dscale = sum dy z, and
+    dx = scale / sqrt(variance + eps) * (dy - dshift / n - z dscale / n).
+
+    Parameters
+    ----------
+    dy : ndarray, shape (..., C)
+        Gradient of the loss with respect to y.
+    x, scale, eps
+        What `batch_norm` was called with.
+    mean, variance
+        What `batch_statistics` returned for `x`.
+    out : ndarray, optional
+        Array to write dx into.
+
+    Returns
+    -------
+    dx : ndarray, the shape and dtype of `x`
+    dscale, dshift : ndarray, shape (C,), the dtype of `x`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        If an argument is not of the form above.
+
+    Examples
+    --------
+    >>> x, dy = np.array([[1.0], [3.0]]), np.array([[0.0], [2.0]])
+    >>> mean, variance = nn.functional.batch_statistics(x)
+    >>> dx, dscale, dshift = nn.functional.batch_norm_backward(dy, x, mean=mean, variance=variance, eps=1e-12)
+    >>> np.abs(dx).ravel().round(6), dscale.round(6), dshift
+    (array([0., 0.]), array([2.]), array([2.]))
+    """
+    x, dy = _rows_of_channels(x, "x"), _rows_of_channels(dy, "dy")
+    same_dtype(dy, "dy", x, "x")
+    exact_shape(dy, "dy", x.shape, "the shape of x")
+    mean, deviation = _statistics(mean, variance, eps, x)
+    scale = _per_channel(scale, "scale", x)
+    dx = output_array(out, "out", x.shape, x.dtype, inputs=(dy, x, scale))
+    channels, n = x.shape[-1], max(x[..., 0].size, 1)
+    rows, dy_rows, centre = x.reshape(-1, channels), dy.reshape(-1, channels), mean.astype(x.dtype)
+    lost = mean - centre  # by rounding
+    dshift = _sums(dy_rows, np.zeros_like(centre), squared=False)
+    parts = np.empty((kernels.PARTS, channels), x.dtype)
+    kernels.centred_products(dy_rows, rows, centre, parts)
+    dscale = (parts.sum(0, dtype=np.float64) - lost * dshift) / deviation
+    slope = dscale / (n * deviation)
+    a = dshift / n - lost * slope
+    factor = (1.0 if scale is None else scale) / deviation
+    factor, a, slope = (array.astype(x.dtype) for array in (factor, a, slope))
+    kernels.scale_rows_backward(dy_rows, rows, centre, factor, a, slope, dx.reshape(-1, channels))
+    return dx, dscale.astype(x.dtype), dshift.astype(x.dtype)
+
+
+def layer_norm(x: Array, scale: Array | None = None, shift: Array | None = None, *, eps: float = 1e-3) -> Array:
+    """Layer normalisation: (x - mean) / sqrt(variance + eps) * scale + shift, over the channels of each pixel.
+
+    Parameters
+    ----------
+    x : ndarray, shape (..., C), float32 or float64
+    scale, shift : ndarray, shape (C,), the dtype of `x`, optional
+        By default 1 and 0.
+    eps : float
+        Above 0.
+
+    Returns
+    -------
+    y : ndarray, the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        If an argument is not of the form above.
+
+    References
+    ----------
+    Ba, Kiros & Hinton, "Layer Normalization", 2016.
+
+    Examples
+    --------
+    >>> nn.functional.layer_norm(np.array([[1.0, 3.0], [30.0, 10.0]]), eps=1e-12).round(6)
+    array([[-1.,  1.],
+           [ 1., -1.]])
+    """
+    x = _rows_of_channels(x, "x")
+    scale, shift = _per_channel(scale, "scale", x), _per_channel(shift, "shift", x)
+    y = _standardised(x, _epsilon(eps))[0]
+    if scale is not None:
+        y *= scale
+    if shift is not None:
+        y += shift
+    return y
+
+
+def layer_norm_backward(
+    dy: Array, x: Array, scale: Array | None = None, *, eps: float = 1e-3
+) -> tuple[Array, Array, Array]:
+    """Gradients of `layer_norm`.
+
+    With z = (x - mean) / sqrt(variance + eps) and dz = dy scale: dshift = sum dy and dscale = sum dy z over the pixels,
+    dx = (dz - mean(dz) - z mean(dz z)) / sqrt(variance + eps) with means over the channels.
+
+    Parameters
+    ----------
+    dy : ndarray, shape (..., C)
+        Gradient of the loss with respect to y.
+    x, scale, eps
+        What `layer_norm` was called with.
+
+    Returns
+    -------
+    dx : ndarray, the shape and dtype of `x`
+    dscale, dshift : ndarray, shape (C,), the dtype of `x`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        If an argument is not of the form above.
+
+    Examples
+    --------
+    >>> dy, x = np.array([[0.0, 2.0]]), np.array([[1.0, 3.0]])
+    >>> dx, dscale, dshift = nn.functional.layer_norm_backward(dy, x, eps=1e-12)
+    >>> np.abs(dx).round(6), dscale.round(6), dshift
+    (array([[0., 0.]]), array([0., 2.]), array([0., 2.]))
+    """
+    x, dy = _rows_of_channels(x, "x"), _rows_of_channels(dy, "dy")
+    same_dtype(dy, "dy", x, "x")
+    exact_shape(dy, "dy", x.shape, "the shape of x")
+    scale = _per_channel(scale, "scale", x)
+    z, deviation = _standardised(x, _epsilon(eps))
+    pixels = tuple(range(x.ndim - 1))
+    dscale, dshift = (dy * z).sum(pixels), dy.sum(pixels)
+    dz = dy if scale is None else dy * scale
+    dx: Array = dz - dz.mean(-1, keepdims=True)
+    dx -= z * (dz * z).mean(-1, keepdims=True)
+    dx /= deviation
+    return dx, dscale, dshift
+
+
+def _rows_of_channels(value: Any, name: str) -> Array:
+    x = float_array(value, name, None)
+    if x.ndim < 2 or x.shape[-1] == 0:
+        raise ShapeError(f"{name} must have shape (..., channels), rank 2 or more and a channel, got {x.shape}")
+    return x
+
+
+def _per_channel(value: Any, name: str, x: Array) -> Array | None:
+    if value is None:
+        return None
+    array = float_array(value, name, "C")
+    same_dtype(array, name, x, "x")
+    exact_shape(array, name, x.shape[-1:], "one number for each channel of x")
+    return array
+
+
+def _statistics(mean: Any, variance: Any, eps: float, x: Array) -> tuple[Doubles, Doubles]:
+    """Return the mean, and the standard deviation to divide by."""
+    mean, variance = (float_array(value, name, "C") for value, name in ((mean, "mean"), (variance, "variance")))
+    for value, name in ((mean, "mean"), (variance, "variance")):
+        exact_shape(value, name, x.shape[-1:], "one number for each channel of x")
+    if (variance < 0).any():
+        raise ValueError(f"variance must not be negative, got {variance.min():g}")
+    return mean.astype(np.float64), np.sqrt(variance.astype(np.float64) + _epsilon(eps))
+
+
+def _epsilon(value: float) -> float:
+    eps = number(value, "eps", minimum=0)
+    if eps == 0:
+        raise ValueError("eps must be above 0: a channel that never changes would be divided by 0")
+    return eps
+
+
+def _sums(rows: Array, centre: Array, *, squared: bool) -> Doubles:
+    """Return the sum of rows - centre, or of its square."""
+    parts = np.empty((kernels.PARTS, rows.shape[1]), rows.dtype)
+    kernels.centred_sums(rows, centre, squared, parts)
+    total: Doubles = parts.sum(0, dtype=np.float64)
+    return total
+
+
+def _standardised(x: Array, eps: float) -> tuple[Array, Array]:
+    centred = x - x.mean(-1, keepdims=True)
+    deviation = np.sqrt((centred * centred).mean(-1, keepdims=True) + x.dtype.type(eps))
+    return centred / deviation, deviation
