@@ -17,8 +17,8 @@ def at_least(minimum):
     """Return a converter for argparse: a whole number of at least `minimum`."""
 
     def convert(text):
-        if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
+        if not text.isdecimal() or len(text) > 18 or int(text) < minimum:  # no more digits than 64 bits have
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r:.80}")
         return int(text)
 
     return convert

@@ -49,6 +49,10 @@ def layers(rng: np.random.Generator) -> list[tuple[Any, tuple[int, ...]]]:
         (nn.Flatten(), pictures),
         (nn.Dropout(0.5, rng=rng), rows),
         (nn.Dense(7, 5, **new), rows),
+        (nn.BatchNorm(3, dtype=np.float64), pictures),
+        (nn.LayerNorm(3, dtype=np.float64), pictures),
+        (nn.Residual(nn.Conv2D(3, 3, 3, **new)), pictures),
+        (nn.Add(nn.Conv2D(3, 2, 1, **new), nn.Conv2D(3, 2, 3, **new)), pictures),
         (nn.Concat(nn.Conv2D(3, 2, 1, **new), nn.Conv2D(3, 2, 3, **new)), pictures),
         (nn.Sequential(nn.Conv2D(3, 4, 3, **new), nn.Flatten(), nn.Dense(120, 2, **new)), pictures),
     ]

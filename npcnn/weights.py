@@ -22,6 +22,7 @@ DTYPES = {
 }  # fmt: skip
 # The temporary names under which write_atomically writes; a killed process may leave one behind.
 TEMPORARY = re.compile(r"\.npcnn-[0-9a-f]{16}\.tmp")
+MOST_PROBLEMS = 20  # that a message about a foreign file shows
 
 
 def save(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
@@ -162,7 +163,10 @@ def assign(params: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]
                 f"{name} is {stored[name].dtype} {stored[name].shape}, expected {array.dtype} {array.shape}"
             )
     if problems:
-        raise WeightsError(f"{message}: {'; '.join(problems)}. Build what was saved; nothing was changed")
+        more = f"; and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
+        raise WeightsError(
+            f"{message}: {'; '.join(problems[:MOST_PROBLEMS])}{more}. Build what was saved; nothing was changed"
+        )
     for name, array in params.items():
         array[...] = stored[name]
 

@@ -262,7 +262,7 @@ def test_fit_goes_on_where_it_is_told(rng):
     options = {"steps": 7, "start": 5, "seconds": 100.0, "callbacks": [seen.append]}
     assert fit(net, iter([(x, labels)] * 9), nn.SGD(net, 0.1), **options) == 7
     assert [result.step for result in seen] == [6, 7]
-    assert 100 < seen[0].seconds < 101
+    assert seen[0].seconds > 100
     assert fit(net, iter([]), nn.SGD(net, 0.1), steps=3, start=5) == 5
 
 

@@ -226,3 +226,11 @@ def test_long_names(tmp_path, length):
     path = tmp_path / ("n" * length)
     nn.weights.write_atomically(path, b"content")
     assert path.read_bytes() == b"content"
+
+
+def test_a_message_about_a_foreign_file_is_short(tmp_path):
+    path = tmp_path / "w.safetensors"
+    nn.weights.save({f"other{i}": np.zeros(1, np.float32) for i in range(1000)}, path)
+    with pytest.raises(nn.WeightsError, match=r"w is missing; .*; and 982 more\. Build") as caught:
+        nn.Dense(2, 2).load(path)
+    assert len(str(caught.value)) < 2000
