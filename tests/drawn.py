@@ -1,136 +1,222 @@
-"""Random configurations of the operations, drawn from a seed: shapes, strides, paddings, dilations.
+"""Configurations of the operations, drawn at random: shapes, strides, paddings, dilations, memory layouts.
 
-The same configurations hold the kernels to `npcnn.reference` and to PyTorch.
+One generator for all.  It draws from a source of choices: `Seeded` draws the same whenever it is given the same seed;
+`test_all_ops_drawn.py` has one that hypothesis stands behind.  What is drawn holds the kernels to `npcnn.reference` and
+to PyTorch, and gradients to differences.
 """
+
+import math
 
 import numpy as np
 
-REAL_TYPES = (np.float64, np.float32)
+from npcnn.reference.windows import axis_windows, picture_windows
+
+REAL_TYPES = (np.float32, np.float64)
+# Around the widths of vectors: less than one, whole ones, and one number more or less.
+CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 19, 31, 33, 40, 64, 65, 70)
+STEPS = (1, 1, 1, 2, 3, 4)
 
 
-def tolerance(dtype):
-    """Largest difference allowed, relative to the largest value."""
-    return 1e-12 if dtype == np.float64 else 1e-5
+class Seeded:
+    """A source of choices that always makes the same ones."""
+
+    def __init__(self, *seed):
+        self.rng = np.random.default_rng(seed)
+
+    def integer(self, low, high):
+        return int(self.rng.integers(low, high + 1))
+
+    def among(self, values):
+        return values[self.integer(0, len(values) - 1)]
 
 
-def assert_equal_arrays(got, expected, dtype):
-    """Hold `got` to `expected` (computed in float64) within the tolerance of `dtype`."""
-    assert got.shape == expected.shape
-    assert got.dtype == dtype
-    if expected.size:
-        largest = max(np.abs(expected).max(), 1e-30)
-        assert np.abs(got - expected).max() <= tolerance(dtype) * largest
+# ------------------------------------------------------------------------------------- shapes and options
 
 
-def cast(dtype, *arrays):
-    """Return the arrays in another type."""
-    return [array.astype(dtype) for array in arrays]
+def conv2d(source, kernel=None):
+    """Draw the shapes of x and w, and the options; with `kernel`, a convolution that Toom-Cook takes."""
+    x_shape = _pictures(source)
+    size = kernel or (source.integer(1, 8), source.integer(1, 8))
+    most = source.among((3, 3, 9))
+    options = {"padding": _padding(source, (most, most))}
+    if kernel is None:
+        options |= {"stride": _for_both_axes(source, STEPS), "dilation": _for_both_axes(source, STEPS)}
+    return x_shape, (*size, x_shape[3], source.among(CHANNELS)), options
 
 
-def small(configuration, seed):
-    """Return the first configuration from this seed on whose arrays have 1 to 400 numbers."""
-    while True:
-        drawn = configuration(seed)
-        if all(0 < array.size < 400 for array in drawn if isinstance(array, np.ndarray)):
-            return drawn
-        seed += 1000
+def conv1d(source, taps=None):
+    """Draw the shapes of x and w, and the options; with `taps`, a convolution that Toom-Cook takes."""
+    x_shape = _pictures(source)
+    options = {
+        "axis": source.among(("height", "width")),
+        "padding": _padding(source, (source.among((3, 3, 9)),)),
+    }
+    if taps is None:
+        options |= {"stride": source.among(STEPS), "dilation": source.among(STEPS)}
+    return x_shape, (taps or source.integer(1, 8), x_shape[3], source.among(CHANNELS)), options
 
 
-def _padding(rng, window_limit):
-    kind = rng.integers(4)
-    if kind < 2:
-        return ("same", "valid")[kind]
-    if kind == 2:
-        return int(rng.integers(0, window_limit + 1))
-    return tuple(tuple(int(p) for p in rng.integers(0, window_limit + 1, 2)) for _ in range(2))
+def pooling(source):
+    """Draw the shape of x, the size of the window, and the options."""
+    size = _for_both_axes(source, (1, 2, 3, 4, 5))
+    height, width = size if isinstance(size, tuple) else (size, size)
+    options = {
+        "stride": _for_both_axes(source, (1, 2, 3, 4)) if source.among((True, True, False)) else None,
+        "padding": _padding(source, (height - 1, width - 1)),  # more is refused
+    }
+    return _pictures(source), size, options
 
 
-def _pair(rng, low, high):
-    pair = tuple(int(v) for v in rng.integers(low, high + 1, 2))
-    return pair if rng.random() < 0.5 else pair[0]
+def _pictures(source):
+    return (
+        source.among((1, 1, 2, 2, 3, 3, 5, 5, 0, 18)),
+        source.integer(1, 14),
+        source.integer(1, 14),
+        source.among(CHANNELS),
+    )
 
 
-def as_pair(value):
-    """Return (value, value), or a pair as it is."""
-    return value if isinstance(value, tuple) else (value, value)
+def _for_both_axes(source, values):
+    """Draw a number, or a pair of them."""
+    return source.among(values) if source.among((False, True)) else (source.among(values), source.among(values))
 
 
-def conv2d_configuration(seed):
-    """Return (x, w, b, options) in float64, for one drawn 2-D convolution."""
-    rng = np.random.default_rng([2, seed])
-    while True:
-        size, options = (
-            _pair(rng, 1, 7),
-            {
-                "stride": _pair(rng, 1, 3),
-                "padding": _padding(rng, 4),
-                "dilation": _pair(rng, 1, 3),
-            },
-        )
-        picture = rng.integers(1, 13, 2)
-        if _fits(picture, size, options["padding"], options["dilation"]):
-            break
-    N = int(rng.choice([0, 1, 2, 3, 5], p=[0.05, 0.2, 0.3, 0.3, 0.15]))
-    C_in, C_out = (int(c) for c in rng.choice([1, 2, 3, 4, 7, 8, 10, 16, 17, 33, 40, 70], 2))
-    x = rng.standard_normal((N, *picture, C_in))
-    w = rng.standard_normal((*as_pair(size), C_in, C_out))
-    return x, w, rng.standard_normal(C_out), options
+def _padding(source, largest):
+    """Draw a padding; `largest` has the most pixels for each axis."""
+    kind = source.among(("same", "valid", "pixels", "sides"))
+    if kind == "pixels":
+        return source.integer(0, min(largest))
+    if kind == "sides":
+        sides = tuple((source.integer(0, most), source.integer(0, most)) for most in largest)
+        return sides if len(sides) == 2 else sides[0]
+    return kind
 
 
-def conv1d_configuration(seed):
-    """Return (x, w, b, options) in float64, for one drawn 1-D convolution."""
-    rng = np.random.default_rng([1, seed])
-    while True:
-        size, axis = int(rng.integers(1, 8)), str(rng.choice(["height", "width"]))
-        padding = _padding(rng, 4)
-        padding = padding if isinstance(padding, str | int) else padding[0]
-        options = {
-            "axis": axis,
-            "stride": int(rng.integers(1, 4)),
-            "padding": padding,
-            "dilation": int(rng.integers(1, 4)),
-        }
-        picture = rng.integers(1, 15, 2)
-        along = picture[0 if axis == "height" else 1]
-        if _fits(
-            (along, along), size, padding if not isinstance(padding, tuple) else (padding, padding), options["dilation"]
-        ):
-            break
-    N = int(rng.choice([0, 1, 2, 3, 20], p=[0.05, 0.25, 0.3, 0.3, 0.1]))
-    C_in, C_out = (int(c) for c in rng.choice([1, 2, 3, 4, 7, 8, 10, 16, 17, 33, 40, 64, 70], 2))
-    x = rng.standard_normal((N, *picture, C_in))
-    return x, rng.standard_normal((size, C_in, C_out)), rng.standard_normal(C_out), options
+def output_size(x_shape, size, *, axis=None, stride=1, padding="same", dilation=1):
+    """Return (OH, OW) by the definition, None if a window does not fit; without a stride, windows lie side by side."""
+    options = {"stride": size if stride is None else stride, "padding": padding, "dilation": dilation}
+    if axis is None:
+        output = [windows.output_length for windows in picture_windows(x_shape[1:3], size, **options)]
+    else:
+        output = list(x_shape[1:3])
+        along = ("height", "width").index(axis)
+        output[along] = axis_windows(output[along], *size, **options).output_length
+    return tuple(output) if min(output) > 0 else None
 
 
-def pool_configuration(seed, nan=False):
-    """Return (x, size, options) in float64, for one drawn pooling; whole numbers, so that ties occur.
+# ------------------------------------------------------------------------------------- arrays, from a seed
 
-    With `nan`, a fifth of the numbers are NaN.
+
+def conv2d_configuration(seed, *, kernel=None, pooled=None, limit=None):
+    """Return x, w, b, all float64, and the options of a 2-D convolution.
+
+    With `kernel` it is one that Toom-Cook takes; `pooled` are the options of a pooling that fits behind it; with
+    `limit`, x and w have from 1 to so many numbers.
     """
-    rng = np.random.default_rng([3, seed])
+    return _convolution(Seeded(2, seed), lambda source: conv2d(source, kernel), pooled, limit)
+
+
+def conv1d_configuration(seed, *, taps=None, limit=None):
+    """Return x, w, b, all float64, and the options of a 1-D convolution; see `conv2d_configuration`."""
+    return _convolution(Seeded(1, seed), lambda source: conv1d(source, taps), None, limit)
+
+
+def pool_configuration(seed, *, nan=False, limit=None):
+    """Return x, the size of the window, and the options; x is float64 and of few whole numbers, so that ties occur.
+
+    With `nan`, a fifth of the numbers are NaN; with `limit`, x has from 1 to so many.
+    """
+    source = Seeded(3, seed)
     while True:
-        size, padding = _pair(rng, 1, 4), _padding(rng, 2)
-        options = {"stride": None if rng.random() < 0.3 else _pair(rng, 1, 4), "padding": padding}
-        picture = rng.integers(1, 13, 2)
-        if not isinstance(padding, str) and np.max(padding) >= np.min(size):
-            continue
-        if _fits(picture, size, padding, 1):
+        x_shape, size, options = pooling(source)
+        if output_size(x_shape, size, **options) and _within(limit, x_shape):
             break
-    N = int(rng.choice([0, 1, 2, 5], p=[0.05, 0.3, 0.4, 0.25]))
-    C = int(rng.choice([1, 2, 3, 5, 8, 16, 19, 33, 64]))
-    x = rng.integers(-3, 4, (N, *picture, C)).astype(float)
+    x = source.rng.integers(-3, 4, x_shape).astype(float)
     if nan:
-        x[rng.random(x.shape) < 0.2] = np.nan
+        x[source.rng.random(x_shape) < 0.2] = np.nan
     return x, size, options
 
 
-def _fits(picture, size, padding, dilation):
-    if padding == "same":
-        return True
-    pads = (
-        (0, 0)
-        if padding == "valid"
-        else ((2 * padding,) * 2 if isinstance(padding, int) else tuple(sum(side) for side in padding))
-    )
-    spans = [(k - 1) * d + 1 for k, d in zip(as_pair(size), as_pair(dilation), strict=True)]
-    return all(length + pad >= span for length, pad, span in zip(picture, pads, spans, strict=True))
+def _convolution(source, draw, pooled, limit):
+    while True:
+        x_shape, w_shape, options = draw(source)
+        output = output_size(x_shape, w_shape[:-2], **options)
+        if output and _within(limit, x_shape, w_shape) and (pooled is None or _pools(output, pooled)):
+            break
+    return *(source.rng.standard_normal(shape) for shape in (x_shape, w_shape, w_shape[-1:])), options
+
+
+def _pools(picture, options):
+    return output_size((1, *picture), **{"stride": None, "padding": "valid"} | options)
+
+
+def _within(limit, *shapes):
+    return limit is None or all(0 < math.prod(shape) <= limit for shape in shapes)
+
+
+# ------------------------------------------------------------------------------------- memory layouts
+
+
+def as_it_is(array):
+    return array
+
+
+def fortran_order(array):
+    return np.asfortranarray(array)
+
+
+def reversed_everywhere(array):
+    return np.ascontiguousarray(np.flip(array))[(slice(None, None, -1),) * array.ndim]
+
+
+def reversed_in_front(array):
+    return np.ascontiguousarray(array[::-1])[::-1]
+
+
+def every_second(array):
+    wide = np.full(tuple(2 * length for length in array.shape), _poison(array), array.dtype)
+    view = wide[(slice(1, None, 2),) * array.ndim]
+    view[...] = array
+    return view
+
+
+def every_second_channel(array):
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+def slice_of_larger(array):
+    larger = np.full(tuple(length + 3 for length in array.shape), _poison(array), array.dtype)
+    view = larger[tuple(slice(2, -1) for _ in array.shape)]
+    view[...] = array
+    return view
+
+
+def misaligned(array):
+    view = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+def _poison(array):
+    """Return what must not be read: it would show in any result."""
+    return np.nan if array.dtype.kind == "f" else -7
+
+
+LAYOUTS = (
+    as_it_is,
+    fortran_order,
+    reversed_everywhere,
+    reversed_in_front,
+    every_second,
+    every_second_channel,
+    slice_of_larger,
+    misaligned,
+)
+
+
+def laid_out(layout, *arrays):
+    """Return the arrays in a memory layout, read-only: nothing may write into what it is given."""
+    views = [layout(array.copy()) for array in arrays]
+    for view in views:
+        view.flags.writeable = False
+    return views

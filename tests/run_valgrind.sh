@@ -14,8 +14,8 @@ trap 'rm -f "$log"' EXIT
 # Only what happens inside npcnn's own modules counts: the interpreter and NumPy have reports of their own.
 NPCNN_ISA=avx2 PYTHONMALLOC=malloc OPENBLAS_NUM_THREADS=1 OPENBLAS_CORETYPE=Haswell OMP_NUM_THREADS=2 \
     valgrind --log-file="$log" --num-callers=20 "$python" -m pytest -q -p no:cacheprovider \
-    tests/test_convolution.py tests/test_pooling.py tests/test_activations.py tests/test_every_function.py \
-    -k "by_hand or every_function or 7-float32 or 3-float64" "$@"
+    tests/test_convolution.py tests/test_pooling.py tests/test_activations.py tests/test_all_ops.py \
+    -k "by_hand or all_ops or 7-float32 or 3-float64" "$@"
 
 if grep -A20 -E "Invalid (read|write)|uninitialised" "$log" | grep -E "npcnn/kernels/[a-z0-9_]+\.cpython"; then
     echo "run_valgrind.sh: reports inside npcnn, see above" >&2

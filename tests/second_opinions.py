@@ -1,11 +1,10 @@
 """Truths that share no code with npcnn, for the tests to hold its functions against.
 
-Central differences, the padding rule in the form TensorFlow's documentation gives it, and windows by
+Central differences, the padding rule in the form TensorFlow's documentation gives it, windows by
 np.pad and sliding views.
 """
 
 import numpy as np
-from drawn import as_pair
 
 
 def central_difference(loss, array, step=1e-5):
@@ -32,7 +31,6 @@ def tensorflow_same(length, size, stride, dilation):
 
 def second_opinion_windows(x, size, stride, padding, dilation, fill=0.0):
     """Every window of the padded pictures, shape (N, OH, OW, C, KH, KW)."""
-    size, stride, dilation = as_pair(size), as_pair(stride), as_pair(dilation)
     if padding == "same":
         padding = [tensorflow_same(x.shape[1 + a], size[a], stride[a], dilation[a]) for a in (0, 1)]
     elif padding == "valid":

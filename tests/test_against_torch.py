@@ -7,7 +7,8 @@ pictures are padded here, with zeros for convolution and -inf for max pooling, b
 
 import numpy as np
 import pytest
-from drawn import assert_equal_arrays, conv1d_configuration, conv2d_configuration, pool_configuration
+from cases import assert_equal_arrays
+from drawn import conv1d_configuration, conv2d_configuration, pool_configuration
 
 from npcnn import functional
 from npcnn.functional.windows import line_geometry

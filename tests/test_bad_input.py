@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 import npcnn as nn
-from npcnn import functional as F
 
 X = np.zeros((2, 6, 6, 3), np.float32)
-W = np.zeros((3, 3, 3, 4), np.float32)
-W1 = np.zeros((3, 3, 4), np.float32)
-B = np.zeros(4, np.float32)
-Y = np.zeros((2, 6, 6, 4), np.float32)
-POOLED = np.zeros((2, 3, 3, 3), np.float32)
-ARGMAX = np.zeros((2, 3, 3, 3), np.int32)
 LOGITS = np.zeros((2, 3), np.float32)
 LABELS = np.array([0, 2])
 DENSE = nn.Dense(4, 4)
@@ -20,66 +13,21 @@ PICTURES = np.zeros((4, 32, 32, 3), np.uint8)
 PICTURE_LABELS = LABELS.repeat(2)
 
 
-def as_wide(array):
-    """With 1,000 input channels in place of 3."""
-    shape = list(array.shape)
-    shape[array.ndim - 2 if array is W1 else -1] = 1000
-    return np.zeros(shape, array.dtype)
-
-
 def batches(images=PICTURES, labels=PICTURE_LABELS, **options):
     return nn.datasets.TrainingBatches(images, labels, **{"batch_size": 2} | options)
 
 
-def as_type(dtype, array=X):
-    return array.astype(dtype)
-
-
-def pool_back(dy=POOLED, argmax=ARGMAX, x_shape=X.shape, **options):
-    return F.max_pool2d_backward(dy, argmax, x_shape, **{"size": 2} | options)
-
-
 CASES = [
     # layers
-    (lambda: nn.Conv2D(0, 4, 3), ValueError, "in_channels must be"),
-    (lambda: nn.Conv2D(3, -4, 3), ValueError, "out_channels must be"),
-    (lambda: nn.Conv2D(3, 4, 0), ValueError, "size must be"),
-    (lambda: nn.Conv2D(3, 4, 3, stride=0), ValueError, "stride must be"),
-    (lambda: nn.Conv2D(3, 4, 3, padding="full"), ValueError, "padding must be"),
-    (lambda: nn.Conv2D(3, 4, 3, activation="tanh"), ValueError, "activation must be"),
-    (lambda: nn.Conv2D(3, 4, 3, dtype=np.float16), nn.DTypeError, "dtype must be"),
-    (lambda: nn.Conv2D(3, 4, 3, dtype="real"), nn.DTypeError, "dtype must be"),
-    (lambda: nn.Conv1D(3, 4, 3, axis="depth"), ValueError, "axis must be"),
-    (lambda: nn.Conv1D(3, 4, (3, 1), axis="height"), TypeError, "kernel_size must be"),
-    (lambda: nn.Conv1D(3, 4, 3, axis="width", algorithm="fft"), ValueError, "algorithm must be"),
-    (lambda: nn.SpatiallySeparableConv2D(3, 4, 3, middle_activation="elu"), ValueError, "middle_act"),
-    (lambda: nn.MaxPool2D(0), ValueError, "size must be"),
-    (lambda: nn.AvgPool2D(2, padding=2), ValueError, "smaller than the pooling window"),
-    (lambda: nn.Dense(0, 4), ValueError, "in_features must be"),
-    (lambda: nn.Dense(4, 4).forward(np.zeros((1, 5), np.float32)), nn.ShapeError, r"\(4,\)"),
-    (lambda: nn.Dense(4, 4).forward(np.zeros((1, 4))), nn.DTypeError, "x must have the dtype"),
-    (lambda: nn.Dropout(1.0), ValueError, "rate must be"),
-    (lambda: nn.Dropout(float("nan")), ValueError, "rate must be"),
     (lambda: nn.Sequential(), ValueError, "at least one layer"),
-    (lambda: nn.Sequential(nn.ReLU), TypeError, r"layers\[0\] must be a Layer"),
     (lambda: nn.Sequential(*[nn.ReLU()] * 2), ValueError, "given twice"),
-    (lambda: nn.Concat(), ValueError, "at least one layer"),
-    (lambda: nn.MaxPool2D(2).forward([[1.0]]), TypeError, "x must be a numpy.ndarray"),
-    (lambda: nn.Conv2D(3, 4, 3).forward([[1.0]]), TypeError, "x must be a numpy.ndarray"),
-    (lambda: nn.GlobalAvgPool2D().forward("x"), TypeError, "x must be a numpy.ndarray"),
     (lambda: nn.Concat(nn.ReLU()).forward(None), TypeError, "x must be a numpy.ndarray"),
-    (lambda: nn.ReLU().forward([1.0]), TypeError, "x must be a numpy.ndarray"),
     # threads
     (lambda: nn.set_num_threads(0), ValueError, "n must be"),
     (lambda: nn.set_num_threads(2.0), TypeError, "n must be"),
     (lambda: nn.set_num_threads(100_000), ValueError, "at most 1024, got 100000"),
     (lambda: nn.set_num_threads(2**40), ValueError, "n must be"),
-    (lambda: nn.AvgPool2D(2, count_include_pad=2), TypeError, "count_include_pad must be"),
     # sizes whose sums or products would overflow
-    (lambda: nn.Conv2D(2**40, 2**40, 3), nn.ShapeError, "w would have shape .* more bytes than can be addressed"),
-    (lambda: nn.Conv1D(2**40, 2**40, 3, axis="width"), nn.ShapeError, "w would have shape"),
-    (lambda: nn.Dense(2**62, 2**62), nn.ShapeError, "w would have shape"),
-    (lambda: nn.MaxPool2D(2**31), ValueError, "size must be .* at most 2147483647"),
     # training
     (lambda: nn.train.fit(None, iter([]), None, steps=-1), ValueError, "steps must be"),
     (lambda: nn.train.fit(None, iter([]), None, steps="all"), TypeError, "steps must be"),

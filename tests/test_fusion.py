@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from drawn import assert_equal_arrays, conv2d_configuration
+from cases import NOT_CARRIED, assert_equal_arrays, assert_refused
+from drawn import conv2d_configuration
 
 import npcnn as nn
 from npcnn import functional, reference
@@ -15,16 +16,6 @@ POOLINGS = [
     {"size": (2, 1), "stride": (3, 1)},  # pixels in no window
     {"size": 2, "stride": 1, "padding": 1},
 ]
-
-
-def drawn(seed, kernel, pooling):
-    """Return float64 x, w, b and the convolution's options, such that the pooling's window fits its result."""
-    x, w, b, _ = conv2d_configuration(seed)
-    rng = np.random.default_rng(seed)
-    height, width = rng.integers(2, 14, 2)
-    x = rng.standard_normal((len(x), height, width, x.shape[3]))
-    padding = tuple((taps // 2 + 1, taps // 2 + int(rng.integers(3))) for taps in kernel)
-    return x, rng.standard_normal((*kernel, *w.shape[2:])), b, {"padding": "same" if seed % 2 else padding}
 
 
 def one_after_the_other(x, w, b, dy_of, *, convolution, pooling, relu, algorithm):
@@ -49,7 +40,7 @@ def in_one_go(x, w, b, dy_of, *, relu, **options):
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("seed", range(8))
 def test_equal_to_the_bit_to_one_after_the_other(seed, pooling, kernel, algorithm):
-    x, w, b, convolution = drawn(seed, kernel, pooling)
+    x, w, b, convolution = conv2d_configuration(seed, kernel=kernel, pooled=pooling)
     x, w, b = (array.astype(np.float32) for array in (x, w, b))
     options = {"convolution": convolution, "pooling": pooling, "relu": seed % 3 > 0, "algorithm": algorithm}
 
@@ -64,7 +55,7 @@ def test_equal_to_the_bit_to_one_after_the_other(seed, pooling, kernel, algorith
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("seed", range(10))
 def test_against_the_reference_in_float64(seed, pooling):
-    x, w, b, convolution = drawn(seed, (3, 2), pooling)
+    x, w, b, convolution = conv2d_configuration(seed, kernel=(3, 2), pooled=pooling)
 
     def dy_of(y):
         return np.random.default_rng(seed).standard_normal(y.shape)
@@ -81,6 +72,22 @@ def test_against_the_reference_in_float64(seed, pooling):
     expected = reference.conv2d_backward(between * (convolved > 0), x, w, **convolution)
     for got, wanted in zip((dx, dw, db), expected, strict=True):
         assert_equal_arrays(got, wanted, np.float64)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy says that inf - inf is invalid
+@pytest.mark.parametrize("value", NOT_CARRIED)
+@pytest.mark.parametrize("relu", [False, True])
+def test_numbers_that_toom_cook_cannot_carry(relu, value, rng):
+    x, w = rng.standard_normal((3, 12, 13, 4)).astype(np.float32), rng.standard_normal((5, 5, 4, 5)).astype(np.float32)
+    x[1, 7, 8, 2] = value
+    options = {"convolution": {}, "pooling": {"size": 2}, "relu": relu, "algorithm": "auto"}
+
+    def dy_of(y):
+        return np.random.default_rng(2).standard_normal(y.shape).astype(np.float32)
+
+    expected = one_after_the_other(x, w, None, dy_of, **options)
+    for got, wanted in zip(in_one_go(x, w, None, dy_of, **options), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("activation", ["relu", None])
@@ -159,6 +166,10 @@ POOLED = np.ones((1, 2, 2, 2), np.float32)
 ARGMAX = np.zeros(POOLED.shape, np.int32)
 
 
+def forward(**options):
+    return functional.conv2d_max_pool2d(X, W, pooling={"size": 2}, **options)
+
+
 def back(dy=POOLED, argmax=ARGMAX, **options):
     return functional.conv2d_max_pool2d_backward(dy, argmax, X, W, **{"pooling": {"size": 2}} | options)
 
@@ -175,9 +186,10 @@ def back(dy=POOLED, argmax=ARGMAX, **options):
         (lambda: back(pooling={"size": 5}), nn.ShapeError, "window"),
         (lambda: back(pooling={}), TypeError, "size"),
         (lambda: back(convolution={"steps": 2}), TypeError, "steps"),
-        (lambda: functional.conv2d_max_pool2d(X, W, pooling={"size": 2}, out=POOLED), TypeError, "out must be a tuple"),
+        (lambda: back(convolution={"padding": 2**30}), nn.ShapeError, "padding"),
+        (lambda: forward(convolution={"padding": 2**30}), nn.ShapeError, "padding must leave"),
+        (lambda: forward(out=POOLED), TypeError, "out must be a tuple"),
     ],
 )
-def test_wrong_arguments_are_refused(call, error, message):
-    with pytest.raises(error, match=message):
-        call()
+def test_wrong_input_is_named(call, error, message):
+    assert_refused(call, error, message)

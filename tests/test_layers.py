@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from cases import assert_refused
 from second_opinions import central_difference
 
 import npcnn as nn
@@ -85,6 +86,12 @@ def test_gradients_equal_central_differences(make, shape, rng):
     for name, param in layer.params.items():
         expected = central_difference(lambda: (forward() * dy).sum(), param, step=1e-6)
         np.testing.assert_allclose(layer.grads[name], expected, rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+@each_layer
+def test_gradients_pass_gradcheck(make, shape, rng):
+    report = nn.gradcheck(make(), rng.standard_normal((2, *shape)), tolerance=1e-7, max_elements=60)
+    assert report.ok, report
 
 
 @each_layer
@@ -193,54 +200,9 @@ def test_repr_is_the_constructor_call():
     assert repr(nn.Conv2D(3, 8, (5, 1), stride=2)) == "Conv2D(3, 8, (5, 1), stride=2)"
 
 
-def test_multiplications_spent_follow_the_algorithm():
-    shape = (24, 24, 3)
-    auto, exact = nn.models.cifar_separable(), nn.models.cifar_separable(algorithm="im2col")
-    assert exact.multiplications(shape, spent=True) == exact.multiplications(shape) == auto.multiplications(shape)
-    assert auto.multiplications(shape, spent=True) == (
-        24 * 24 * 2 * 15 * 64  # 5 x 5: F(4, 5) along the height, 5 taps x 3 channels across it
-        + 2 * 144 * 2 * 64 * 64  # 5 x 1 and 1 x 5
-        + 6 * 2 * 8 * 5 * 64 * 10  # 5 x 5 on 6 lines: two tiles of 4
-    )
-    float64 = nn.models.cifar_separable(dtype=np.float64)
-    assert float64.multiplications(shape, spent=True) == float64.multiplications(shape)
-
-
 def test_article_count_of_multiplications():
     assert nn.Conv2D(1, 1, 3).multiplications((5, 2, 1)) == 90
     assert nn.SpatiallySeparableConv2D(1, 1, 3).multiplications((5, 2, 1)) == 60
-
-
-def test_models_by_hand():
-    # conv1 24*24*75*64, then 5x5 at 12x12, then 5x5,10 at 6x6
-    first, last = 24 * 24 * 75 * 64, 6 * 6 * 25 * 64 * 10
-    assert nn.models.cifar_plain().multiplications((24, 24, 3)) == first + 144 * 1600 * 64 + last
-    assert nn.models.cifar_separable().multiplications((24, 24, 3)) == first + 2 * 144 * 320 * 64 + last
-    assert (
-        nn.models.cifar_multichannel().multiplications((24, 24, 3))
-        == first + 144 * (1 + 9 + 25 + 49) * 64 * 64 + 4 * last
-    )
-    parameters = sum(p.size for p in nn.models.cifar_separable().params.values())
-    assert parameters == 75 * 64 + 64 + 2 * (320 * 64 + 64) + 1600 * 10 + 10
-
-
-@pytest.mark.parametrize("model", nn.models.MODELS.values())
-def test_models_start_as_the_article_says(model):
-    for name, param in model(rng=np.random.default_rng(0)).params.items():
-        if name.endswith(".b"):
-            np.testing.assert_array_equal(param, np.float32(0.1))
-        else:
-            assert np.abs(param).max() <= np.float32(0.2)
-            assert abs(param.std() - 0.088) < 0.004  # sd of a normal cut off at 2 sd: 0.8796
-
-
-def test_float32_and_float64_nets_of_one_seed_start_alike():
-    for one, other in zip(
-        nn.models.cifar_plain(rng=np.random.default_rng(5)).params.values(),
-        nn.models.cifar_plain(rng=np.random.default_rng(5), dtype="f8").params.values(),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one, other.astype(np.float32))
 
 
 def test_wrong_channels_are_found_when_the_net_is_put_together():
@@ -279,23 +241,61 @@ def test_branches_of_different_size_are_refused():
         concat.output_shape((5, 5, 1))
 
 
-def test_wrong_dtype_is_refused(rng):
-    net = nn.models.cifar_plain(rng=rng)
-    with pytest.raises(nn.DTypeError, match="float32"):
-        net.forward(np.zeros((1, 24, 24, 3)))
-    with pytest.raises(nn.DTypeError, match="astype"):
-        net.forward(np.zeros((1, 24, 24, 3), np.uint8))
+def returns(array):
+    return lambda shape, rng, dtype: array
 
 
-@pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
-def test_gradients_under_gradcheck(make, shape, rng):
-    report = nn.gradcheck(make(), rng.standard_normal((2, *shape)), tolerance=1e-7, max_elements=60)
-    assert report.ok, report
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Conv2D(3, 4, 3), nn.MaxPool2D(2), nn.AvgPool2D(2), nn.GlobalAvgPool2D()],
+    ids=repr,
+)
+def test_wrong_input_says_what_x_must_be(layer):
+    with pytest.raises(nn.ShapeError, match=r"got \(8, 3\) not counting the batch axis; forward needs"):
+        layer.forward(np.zeros((8, 8, 3), np.float32))
+    y = layer.forward(np.zeros((1, 8, 8, 3), np.float32), training=True)
+    with pytest.raises(TypeError, match=r"dy must be a numpy\.ndarray.*got list"):
+        layer.backward(y.tolist())
 
 
-@pytest.mark.parametrize("model", nn.models.MODELS)
-def test_gradients_of_networks_under_gradcheck(model, rng):
-    net = nn.models.MODELS[model](rng=rng, dtype=np.float64)
-    x = rng.standard_normal((1, 24, 24, 3))
-    report = nn.gradcheck(net, x, tolerance=1e-6, max_elements=12 if model == "separable" else 3)
-    assert report.ok, report
+@pytest.mark.parametrize("layer", [nn.Dense(3, 3), nn.Dropout(0.5)], ids=repr)
+def test_gradient_of_another_dtype_is_refused(layer):
+    y = layer.forward(np.ones((1, 3), np.float32), training=True)
+    with pytest.raises(nn.DTypeError, match="dy must have the dtype"):
+        layer.backward(y.astype(np.float64))
+
+
+def test_an_initializers_array_is_copied():
+    values = np.ones((2, 3), np.float32)
+    layer = nn.Dense(2, 3, weight_init=returns(values))
+    layer.params["w"][...] = 5
+    assert (values == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: nn.Dense(0, 4), ValueError, "in_features must be"),
+        (lambda: nn.Dense(3, 4, rng=0), TypeError, "rng must be"),
+        (lambda: nn.Dense(2**62, 2**62), nn.ShapeError, "w would have shape"),
+        (lambda: nn.Dense(4, 4).forward(np.zeros((1, 5), np.float32)), nn.ShapeError, r"\(4,\)"),
+        (lambda: nn.Dense(4, 4).forward(np.zeros((1, 4))), nn.DTypeError, "x must have the dtype"),
+        (lambda: nn.Dropout(1.0), ValueError, "rate must be"),
+        (lambda: nn.Dropout(float("nan")), ValueError, "rate must be"),
+        (lambda: nn.Dropout("0.5"), TypeError, "rate must be"),
+        (lambda: nn.Dropout(0.5, rng=0), TypeError, "rng must be"),
+        (lambda: nn.Dense(2, 3, weight_init=5), TypeError, "initializer of w must be"),
+        (
+            lambda: nn.Dense(2, 3, bias_init=returns(np.zeros(2, "f4"))),
+            nn.ShapeError,
+            r"initializer of b must return shape \(3,\), got \(2,\)",
+        ),
+        (
+            lambda: nn.Dense(2, 3, weight_init=returns(np.zeros((2, 3)))),
+            nn.DTypeError,
+            "initializer of w must return float32, got float64",
+        ),
+    ],
+)
+def test_wrong_input_is_named(call, error, message):
+    assert_refused(call, error, message)

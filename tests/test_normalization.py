@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from drawn import REAL_TYPES, assert_equal_arrays, cast
+from cases import assert_equal_arrays
+from drawn import REAL_TYPES
 from second_opinions import central_difference
 
 import npcnn as nn
@@ -10,6 +11,10 @@ from npcnn import functional as F
 from npcnn import reference
 
 EPS = 1e-3
+
+
+def cast(dtype, *arrays):
+    return [array.astype(dtype) for array in arrays]
 
 
 def drawn_configuration(seed):

@@ -5,16 +5,13 @@ The truths are figures worked by hand, windows by np.pad and sliding views, diff
 
 import numpy as np
 import pytest
-from drawn import REAL_TYPES, as_pair, assert_equal_arrays, pool_configuration, small
+from cases import assert_equal_arrays, assert_refused, either
+from drawn import LAYOUTS, REAL_TYPES, laid_out, pool_configuration
 from second_opinions import central_difference, second_opinion_windows
 
 import npcnn as nn
-from npcnn import functional, reference
 from npcnn import functional as F
-
-# What is worked out by hand holds for the definition and for the fast functions alike.
-either = pytest.mark.parametrize("ops", [reference, functional], ids=["reference", "functional"])
-
+from npcnn import reference
 
 DIGITS = np.arange(1.0, 10.0).reshape(1, 3, 3, 1)
 
@@ -61,6 +58,16 @@ def test_max_pool2d_nan_wins_and_the_first_of_several(ops):
     np.testing.assert_array_equal(argmax.ravel(), [1, 2])
 
 
+@pytest.mark.parametrize("dtype", REAL_TYPES)
+def test_max_pool2d_loses_no_nan_and_makes_none(dtype):
+    x = np.ones((1, 4, 4, 3), dtype)
+    x[0, 1, 1, 0] = np.nan
+    y, argmax = F.max_pool2d(x, 2)
+    assert np.isnan(y[0, 0, 0, 0])
+    assert argmax[0, 0, 0, 0] == 3
+    assert np.isnan(y).sum() == 1
+
+
 @either
 def test_max_pool2d_minus_infinity_is_a_value(ops):
     y, argmax = ops.max_pool2d(np.full((1, 3, 3, 1), -np.inf), 3, stride=2, padding=1)
@@ -104,12 +111,14 @@ def test_avg_pool2d_backward_worked_by_hand(ops):
 
 
 @either
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(30))
 def test_pooling_against_sliding_windows(ops, seed):
-    x, size, options = pool_configuration(seed)
-    stride = size if options["stride"] is None else options["stride"]
-    windows = second_opinion_windows(x, size, stride, options["padding"], 1, fill=-np.inf)
-    flat = windows.reshape(*windows.shape[:4], np.prod(as_pair(size)))
+    x, size, options = pool_configuration(seed, limit=1000)
+    pair = size if isinstance(size, tuple) else (size, size)
+    stride = options["stride"] or pair
+    stride = stride if isinstance(stride, tuple) else (stride, stride)
+    windows = second_opinion_windows(x, pair, stride, options["padding"], dilation=(1, 1), fill=-np.inf)
+    flat = windows.reshape(*windows.shape[:4], -1)
     y, argmax = ops.max_pool2d(x, size, **options)
     np.testing.assert_array_equal(y, flat.max(axis=-1))
     np.testing.assert_array_equal(argmax, flat.argmax(axis=-1))  # argmax: the first, as well
@@ -157,21 +166,18 @@ def test_ties_go_to_the_first_in_row_major_order(ops):
     np.testing.assert_array_equal(argmax[0, :, :, 0], [[1, 0], [0, 0]])
 
 
-SEEDS = range(150)
-
-
 @pytest.mark.parametrize("dtype", REAL_TYPES)
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(150))
 def test_max_pool2d_equals_the_definition(seed, dtype):
     x, size, options = pool_configuration(seed)
     x = x.astype(dtype)
-    y, argmax = functional.max_pool2d(x, size, **options)
+    y, argmax = F.max_pool2d(x, size, **options)
     expected_y, expected_argmax = reference.max_pool2d(x, size, **options)
     np.testing.assert_array_equal(y, expected_y)
     np.testing.assert_array_equal(argmax, expected_argmax)
     dy = np.random.default_rng(seed).standard_normal(y.shape).astype(dtype)
     expected = reference.max_pool2d_backward(dy.astype(np.float64), expected_argmax, x.shape, size=size, **options)
-    got = functional.max_pool2d_backward(dy, argmax, x.shape, size=size, **options)
+    got = F.max_pool2d_backward(dy, argmax, x.shape, size=size, **options)
     assert_equal_arrays(got, expected, dtype)
 
 
@@ -180,30 +186,28 @@ def test_max_pool2d_equals_the_definition(seed, dtype):
 def test_max_pool2d_of_several_nans(seed, dtype):
     x, size, options = pool_configuration(seed, nan=True)
     x = x.astype(dtype)
-    for got, expected in zip(
-        functional.max_pool2d(x, size, **options), reference.max_pool2d(x, size, **options), strict=True
-    ):
+    for got, expected in zip(F.max_pool2d(x, size, **options), reference.max_pool2d(x, size, **options), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
 @pytest.mark.parametrize("count_include_pad", [False, True])
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(150))
 def test_avg_pool2d_equals_the_definition(seed, count_include_pad, dtype):
     x, size, options = pool_configuration(seed)
     x = x.astype(dtype)
     options["count_include_pad"] = count_include_pad
-    y = functional.avg_pool2d(x, size, **options)
+    y = F.avg_pool2d(x, size, **options)
     assert_equal_arrays(y, reference.avg_pool2d(x.astype(np.float64), size, **options), dtype)
     dy = np.random.default_rng(seed).standard_normal(y.shape).astype(dtype)
     expected = reference.avg_pool2d_backward(dy.astype(np.float64), x.shape, size=size, **options)
-    got = functional.avg_pool2d_backward(dy, x.shape, size=size, **options)
+    got = F.avg_pool2d_backward(dy, x.shape, size=size, **options)
     assert_equal_arrays(got, expected, dtype)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_gradients(seed, rng):
-    x, size, options = small(pool_configuration, seed)
+def test_gradients_pass_gradcheck(seed, rng):
+    x, size, options = pool_configuration(seed, limit=400)
     x = rng.permutation(x.size).reshape(x.shape).astype(float)  # no two alike: no tie
     report = nn.gradcheck(
         lambda x: F.max_pool2d(x, size, **options),
@@ -227,13 +231,38 @@ def test_gradients(seed, rng):
         assert report.ok, report
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("seed", range(5))
+def test_memory_layout_does_not_matter(seed, layout):
+    x, size, options = pool_configuration(seed)
+    y, argmax = F.max_pool2d(x, size, **options)
+    for got, plain in zip(F.max_pool2d(*laid_out(layout, x), size, **options), (y, argmax), strict=True):
+        np.testing.assert_array_equal(got, plain)
+
+
+@pytest.mark.parametrize("shape", [(4096, 4096), (1, 100_000), (100_000, 1)])
+def test_the_mean_of_a_constant_is_that_constant(shape):
+    x = np.full((1, *shape, 1), 0.1, np.float32)
+    assert F.avg_pool2d(x, shape).item() == pytest.approx(0.1, rel=1e-6)
+
+
+def test_a_mean_over_a_large_window_keeps_infinity():
+    x = np.ones((1, 20, 20, 1), np.float32)
+    x[0, 3, 3] = np.inf
+    assert F.avg_pool2d(x, 20).item() == np.inf
+
+
+@either
+@pytest.mark.parametrize("pool", ["max_pool2d", "avg_pool2d"])
+@pytest.mark.parametrize("padding", ["reflect", ""])
+def test_unknown_padding_strings_are_refused(ops, pool, padding):
+    with pytest.raises(ValueError, match="padding must be 'same', 'valid'"):
+        getattr(ops, pool)(DIGITS, 2, padding=padding)
+
+
 X = np.zeros((2, 6, 6, 3), np.float32)
 POOLED = np.zeros((2, 3, 3, 3), np.float32)
 ARGMAX = np.zeros((2, 3, 3, 3), np.int32)
-
-
-def as_type(dtype, array=X):
-    return array.astype(dtype)
 
 
 def pool_back(dy=POOLED, argmax=ARGMAX, x_shape=X.shape, **options):
@@ -247,14 +276,13 @@ def pool_back(dy=POOLED, argmax=ARGMAX, x_shape=X.shape, **options):
         (lambda: F.avg_pool2d(X[0], 2), nn.ShapeError, "x must have 4 axes"),
         (lambda: F.max_pool2d(X[:, :, :0], 2), nn.ShapeError, "x has an empty axis"),
         (lambda: F.max_pool2d(X, 7), nn.ShapeError, "spans 7 pixels"),
-        (lambda: F.max_pool2d(as_type(np.uint8), 2), nn.DTypeError, "got uint8"),
-        (lambda: F.avg_pool2d(as_type(bool), 2), nn.DTypeError, "got bool"),
+        (lambda: F.max_pool2d(X.astype(np.uint8), 2), nn.DTypeError, "got uint8"),
+        (lambda: F.avg_pool2d(X.astype(bool), 2), nn.DTypeError, "got bool"),
         (lambda: F.max_pool2d(X, 0), ValueError, "size must be"),
         (lambda: F.max_pool2d(X, (2, -1)), ValueError, r"size\[1\] must be"),
         (lambda: F.max_pool2d(X, 2, stride=0), ValueError, "stride must be"),
         (lambda: F.max_pool2d(X, 2, padding=2), ValueError, "smaller than the pooling window"),
         (lambda: F.avg_pool2d(X, 2, padding=((0, 0), (0, 2))), ValueError, "smaller than the pooling"),
-        (lambda: F.avg_pool2d_backward(POOLED, (2, 9, 9, 3), size=2), nn.ShapeError, "dy must have"),
         (lambda: pool_back(dy=POOLED[:1]), nn.ShapeError, "dy must have shape"),
         (lambda: pool_back(argmax=ARGMAX.astype(np.int64)), nn.DTypeError, "argmax must be the int32"),
         (lambda: pool_back(argmax=ARGMAX[:1]), nn.ShapeError, "argmax must have shape"),
@@ -263,6 +291,7 @@ def pool_back(dy=POOLED, argmax=ARGMAX, x_shape=X.shape, **options):
         (lambda: pool_back(x_shape=(6, 6, 3)), nn.ShapeError, "x_shape must be"),
         (lambda: pool_back(x_shape=(2, 6, 0, 3)), ValueError, r"x_shape\[2\] must be"),
         (lambda: F.max_pool2d(X, 2, out=POOLED), TypeError, "out must be a tuple of two"),
+        (lambda: F.avg_pool2d_backward(POOLED, (2, 9, 9, 3), size=2), nn.ShapeError, "dy must have"),
         (lambda: F.avg_pool2d(X, 2, count_include_pad="no"), TypeError, "count_include_pad must be"),
         (
             lambda: F.max_pool2d(X, 2**16, padding="same"),
@@ -278,9 +307,15 @@ def pool_back(dy=POOLED, argmax=ARGMAX, x_shape=X.shape, **options):
             nn.ShapeError,
             r"the result \(out\) would have shape .* more bytes than can be addressed",
         ),
+        # layers
+        (lambda: nn.MaxPool2D(0), ValueError, "size must be"),
+        (lambda: nn.MaxPool2D(2**31), ValueError, "size must be .* at most 2147483647"),
+        (lambda: nn.MaxPool2D(2, padding=2), ValueError, "padding must be smaller than the pooling window"),
+        (lambda: nn.AvgPool2D(2, padding=2), ValueError, "smaller than the pooling window"),
+        (lambda: nn.AvgPool2D(2, count_include_pad=2), TypeError, "count_include_pad must be"),
+        (lambda: nn.MaxPool2D(2).forward([[1.0]]), TypeError, "x must be a numpy.ndarray"),
+        (lambda: nn.GlobalAvgPool2D().forward("x"), TypeError, "x must be a numpy.ndarray"),
     ],
 )
 def test_wrong_input_is_named(call, error, message):
-    with pytest.raises(error, match=message) as caught:
-        call()
-    assert type(caught.value) is error
+    assert_refused(call, error, message)

@@ -1,11 +1,12 @@
-"""The Toom-Cook transforms in exact fractions, and the kernels that run on them."""
+"""Toom-Cook: its transforms in exact fractions, the convolutions that run on them, and what it must not be given."""
 
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import assert_equal_arrays, conv1d_configuration, conv2d_configuration
+from cases import NOT_CARRIED, assert_equal_arrays
+from drawn import conv1d_configuration, conv2d_configuration
 
 from npcnn import functional, reference
 from npcnn.functional.toom_cook import spent_multiplications
@@ -87,27 +88,17 @@ def assert_forward_and_gradients(name, x, w, b, options, rng):
 
 @pytest.mark.parametrize("taps", list(POINTS))
 @pytest.mark.parametrize("seed", range(120))
-def test_conv1d_and_gradients(seed, taps):
-    x, w, b, options = conv1d_configuration(seed)
-    rng = np.random.default_rng(seed)
-    w = rng.standard_normal((taps, *w.shape[1:]))
-    padding = options["padding"] if options["padding"] != "valid" else (3, 1)
-    if isinstance(padding, int | tuple):
-        padding = (np.max(padding) + 3, np.min(padding) + 4)  # room for the taps, and more than they reach
-    assert_forward_and_gradients("conv1d", x, w, b, {"axis": options["axis"], "padding": padding}, rng)
+def test_conv1d_equals_the_definition(seed, taps):
+    x, w, b, options = conv1d_configuration(seed, taps=taps)
+    assert_forward_and_gradients("conv1d", x, w, b, options, np.random.default_rng(seed))
 
 
+# (2, 3), (4, 5) and (1, 7) run along the width, the others along the height.
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (7, 7), (3, 2), (5, 4), (7, 1), (2, 3), (4, 5), (1, 7)])
 @pytest.mark.parametrize("seed", range(40))
-def test_conv2d_and_gradients(seed, kernel):
-    # (2, 3), (4, 5) and (1, 7) run along the width, the others along the height.
-    x, w, b, _ = conv2d_configuration(seed)
-    rng = np.random.default_rng(seed)
-    w = rng.standard_normal((*kernel, *w.shape[2:]))
-    padding = "same"
-    if seed % 3:
-        padding = tuple(tuple(int(p) for p in rng.integers(taps // 2, taps + 3, 2)) for taps in kernel)
-    assert_forward_and_gradients("conv2d", x, w, b, {"padding": padding}, rng)
+def test_conv2d_equals_the_definition(seed, kernel):
+    x, w, b, options = conv2d_configuration(seed, kernel=kernel)
+    assert_forward_and_gradients("conv2d", x, w, b, options, np.random.default_rng(seed))
 
 
 def test_tiles_of_a_large_picture_are_taken_in_turns(rng):
@@ -116,7 +107,69 @@ def test_tiles_of_a_large_picture_are_taken_in_turns(rng):
     assert_forward_and_gradients("conv2d", x, w, rng.standard_normal(33), {"padding": "valid"}, rng)
 
 
-def test_float64_is_never_toom_cook(rng):
+def pictures(value, place, shape=(3, 12, 13, 4)):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    x[(1, *place, 2)] = value
+    return x
+
+
+def assert_same(got, expected):
+    """NaN and infinity in the same places, the rest as close as float32 gets to its largest."""
+    with np.errstate(over="ignore"):
+        expected = expected.astype(np.float32)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    infinite = np.isinf(expected)
+    np.testing.assert_array_equal(np.isinf(got), infinite)
+    np.testing.assert_array_equal(got[infinite], expected[infinite])
+    finite = np.isfinite(expected)
+    largest = np.abs(expected[finite]).max(initial=1.0)
+    np.testing.assert_allclose(got[finite] / largest, expected[finite] / largest, rtol=0, atol=1e-5)
+
+
+def weights(kernel, C_in=4, C_out=5):
+    return np.random.default_rng(1).standard_normal((*kernel, C_in, C_out)).astype(np.float32)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the definition in NumPy says that inf - inf is invalid
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (5, 1), (1, 5), (7, 2)])
+@pytest.mark.parametrize("value", NOT_CARRIED)
+@pytest.mark.parametrize("place", [(7, 8), (0, 0), (11, 12)])
+def test_what_it_cannot_carry_stands_where_the_definition_puts_it(place, value, kernel):
+    x, w = pictures(value, place), weights(kernel)
+    y = functional.conv2d(x, w, algorithm="toom_cook")
+    assert_same(y, reference.conv2d(*(array.astype(np.float64) for array in (x, w))))
+    # The other pictures have the bits that they have without it.
+    others = [0, 2]
+    np.testing.assert_array_equal(y[others], functional.conv2d(x[others], w, algorithm="toom_cook"))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (5, 1), (1, 5), (7, 2)])
+@pytest.mark.parametrize("value", NOT_CARRIED)
+@pytest.mark.parametrize("where", ["x", "dy", "w"])
+def test_what_it_cannot_carry_in_a_gradient_stands_where_the_definition_puts_it(where, value, kernel):
+    x, w, dy = pictures(0.5, (7, 8)), weights(kernel), pictures(0.5, (0, 0), (3, 12, 13, 5))
+    {"x": x, "dy": dy, "w": w[np.newaxis]}[where][(0, 0, 0, 1)] = value
+    expected = reference.conv2d_backward(*(array.astype(np.float64) for array in (dy, x, w)))
+    for got, wanted in zip(functional.conv2d_backward(dy, x, w, algorithm="toom_cook"), expected, strict=True):
+        assert_same(got, wanted)
+
+
+def test_an_infinity_does_not_spread_over_a_tile():
+    x, w = np.zeros((1, 12, 12, 4), np.float32), np.ones((5, 1, 4, 4), np.float32)
+    x[0, 7, 8, 0] = np.inf
+    y = functional.conv2d(x, w, algorithm="toom_cook")
+    np.testing.assert_array_equal(np.flatnonzero(np.isinf(y).any(axis=(0, 2, 3))), [5, 6, 7, 8, 9])
+    assert not np.isnan(y).any()
+
+
+def test_a_large_number_under_an_identity_kernel():
+    x, w = np.zeros((1, 8, 8, 4), np.float32), np.zeros((5, 5, 4, 4), np.float32)
+    x[0, 3, 3], w[2, 2] = 1e38, np.eye(4)
+    np.testing.assert_array_equal(functional.conv2d(x, w, algorithm="toom_cook"), x)
+
+
+def test_conv1d_in_float64_is_never_toom_cook(rng):
     x, w = rng.standard_normal((1, 8, 8, 64)), rng.standard_normal((5, 64, 64))
     exact = functional.conv1d(x, w, axis="height", algorithm="im2col")
     np.testing.assert_array_equal(functional.conv1d(x, w, axis="height"), exact)
@@ -124,7 +177,7 @@ def test_float64_is_never_toom_cook(rng):
         functional.conv1d(x, w, axis="height", algorithm="toom_cook")
 
 
-def test_conv2d_float64_is_never_toom_cook(rng):
+def test_conv2d_in_float64_is_never_toom_cook(rng):
     x, w = rng.standard_normal((1, 8, 8, 64)), rng.standard_normal((5, 5, 64, 64))
     exact = functional.conv2d(x, w, algorithm="im2col")
     np.testing.assert_array_equal(functional.conv2d(x, w), exact)

@@ -1,0 +1,60 @@
+"""What all operations have in common: they keep the dtype, and take an empty batch."""
+
+import numpy as np
+import pytest
+from cases import either
+
+REAL_TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@either
+@REAL_TYPES
+def test_every_function_keeps_the_dtype(dtype, ops):
+    x = np.ones((2, 4, 4, 3), dtype)
+    w, w1d, b = np.ones((3, 3, 3, 2), dtype), np.ones((3, 3, 2), dtype), np.ones(2, dtype)
+    dy = np.ones((2, 4, 4, 2), dtype)
+    y, argmax = ops.max_pool2d(x, 2)
+    results = [
+        ops.conv2d(x, w, b),
+        *ops.conv2d_backward(dy, x, w),
+        ops.conv1d(x, w1d, b, axis="width"),
+        *ops.conv1d_backward(dy, x, w1d, axis="width"),
+        y,
+        ops.max_pool2d_backward(y, argmax, x.shape, size=2),
+        ops.avg_pool2d(x, 2),
+        ops.avg_pool2d_backward(y, x.shape, size=2),
+        ops.relu(x),
+        ops.relu_backward(x, x),
+        ops.softmax(x[:, 0, 0]),
+        ops.log_softmax(x[:, 0, 0]),
+        ops.softmax_cross_entropy(x[:, 0, 0], np.zeros(2, int))[1],
+    ]
+    assert {result.dtype for result in results} == {np.dtype(dtype)}
+
+
+@either
+@REAL_TYPES
+def test_an_empty_batch_is_ordinary_input(dtype, ops):
+    x, w = np.zeros((0, 4, 5, 2), dtype), np.ones((3, 3, 2, 3), dtype)
+    for stride, shape in ((1, (0, 4, 5, 3)), (2, (0, 2, 3, 3))):
+        y = ops.conv2d(x, w, stride=stride)
+        assert y.shape == shape
+        dx, dw, db = ops.conv2d_backward(y, x, w, stride=stride)
+        assert dx.shape == x.shape
+        np.testing.assert_array_equal(dw, np.zeros(w.shape))
+        np.testing.assert_array_equal(db, np.zeros(3))
+
+    y = ops.conv1d(x, w[0], axis="height")
+    assert y.shape == (0, 4, 5, 3)
+    dx, dw, db = ops.conv1d_backward(y, x, w[0], axis="height")
+    assert dx.shape == x.shape
+    np.testing.assert_array_equal(dw, np.zeros((3, 2, 3)))
+
+    y, argmax = ops.max_pool2d(x, 2)
+    assert y.shape == argmax.shape == (0, 2, 2, 2)
+    assert ops.max_pool2d_backward(y, argmax, x.shape, size=2).shape == x.shape
+    assert ops.avg_pool2d(x, 2).shape == (0, 2, 2, 2)
+    assert ops.avg_pool2d_backward(y, x.shape, size=2).shape == x.shape
+    assert ops.softmax(np.zeros((0, 10), dtype)).shape == (0, 10)
+    loss, dlogits = ops.softmax_cross_entropy(np.zeros((0, 10), dtype), np.zeros(0, int))
+    assert (loss, dlogits.shape) == (0.0, (0, 10))
