@@ -19,6 +19,7 @@ where to look                 what is there
 """
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from npcnn import (
@@ -117,6 +118,13 @@ def __getattr__(name: str) -> Any:
     # Not everyone uses these, and together they take as long to import as all the rest: they are imported when used.
     if name in ("datasets", "evaluation", "explain", "factorize", "plot", "reference", "report", "train"):
         return importlib.import_module(f"npcnn.{name}")
+    if name == "toom_cook":
+        warnings.warn(
+            "npcnn.toom_cook is now npcnn.reference.toom_cook; the old name will be removed in the next version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return importlib.import_module("npcnn.reference.toom_cook")
     raise AttributeError(f"module 'npcnn' has no attribute {name!r}")
 
 

@@ -215,3 +215,9 @@ def test_unknown_algorithm_is_refused():
     x, w = np.zeros((1, 8, 8, 2), np.float32), np.zeros((3, 2, 2), np.float32)
     with pytest.raises(ValueError, match="algorithm must be"):
         functional.conv1d(x, w, axis="width", algorithm="winograd")
+
+
+def test_the_old_name_of_its_module_warns():
+    with pytest.warns(DeprecationWarning, match=r"now npcnn\.reference\.toom_cook"):
+        from npcnn import toom_cook
+    assert toom_cook.transforms is transforms
