@@ -34,6 +34,7 @@ from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, output_si
 cdef enum:
     PIXELS = 12                         # pixels of a line that are multiplied at a time
     TILES_BYTES = 256 * 1024            # bytes of values at the points that the weight gradient keeps at a time
+    TILES_PIXELS = 1024                 # pixels it sums in a register before it adds the sum, rounded, to the others
 
 
 cdef struct Taps:
@@ -211,8 +212,8 @@ cdef struct BackwardPlan:
     Bordered x_lines, dy_lines
     Windows pooling
     bint pooled
-    # The rows of w for one tap, the columns of one row of dw and of u_flipped, and the tiles whose values at the
-    # points, of x and of dy, stay in the L2 cache together.
+    # The rows of w for one tap, the columns of one row of dw and of u_flipped, and the tiles that dw takes at a time:
+    # their values at the points, of x and of dy, stay in the L2 cache together.
     Py_ssize_t rows, dw_row, u_row, tiles
     # The sizes of a thread's buffers, in this order: lines of x and of dy, their values at the points (for dx, the
     # products of a tile and dy's values, in the same two places), and gradients before pooling and ReLU.
@@ -231,7 +232,7 @@ cdef BackwardPlan backward_plan(const Taps* taps, const Windows* pooling, bint p
     plan.dy_lines = bordered_gradient(&plan.x, &plan.y, &plan.flipped)
     plan.rows, plan.dw_row, plan.u_row = taps.across * C, plan.dy_lines.pixel, u_row
     tile_bytes = points * (plan.x_lines.line + plan.dy_lines.line) * sizeof(float)
-    plan.tiles = min(tiles_of(&plan.y, taps), max(1, TILES_BYTES // tile_bytes))
+    plan.tiles = min(tiles_of(&plan.y, taps), max(1, min(TILES_BYTES // tile_bytes, TILES_PIXELS // plan.y.pixels)))
     plan.x_size = whole_cache_lines(plan.x_lines.lines * plan.x_lines.line)
     plan.dy_size = whole_cache_lines(plan.dy_lines.lines * plan.dy_lines.line)
     plan.v_size = whole_cache_lines(points * max(plan.tiles * plan.x_lines.line, PIXELS * u_row))
