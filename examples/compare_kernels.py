@@ -40,7 +40,7 @@ def step_times(nets, batch):
 
 def accuracy_after(name, data, options):
     """Train one network and return its test accuracy."""
-    net = nn.models.MODELS[name](rng=np.random.default_rng(options.seed))
+    net = nn.models.ARTICLE[name](rng=np.random.default_rng(options.seed))
     with TrainingBatches(data.train_images, data.train_labels, batch_size=128, seed=options.seed) as batches:
         nn.train.fit(net, batches, nn.Adam(net, lr=options.lr), steps=options.steps)
     _, accuracy = nn.train.evaluate(net, evaluation_batches(data.test_images, data.test_labels))
@@ -57,7 +57,7 @@ def compare(arguments):
     parser.add_argument("--seed", type=at_least(0), default=0, help="default: %(default)s")
     options = parser.parse_args(arguments)
     data = nn.datasets.load(options.data, options.data_dir)
-    nets = {name: make(rng=np.random.default_rng(0)) for name, make in nn.models.MODELS.items()}
+    nets = {name: make(rng=np.random.default_rng(0)) for name, make in nn.models.ARTICLE.items()}
     with TrainingBatches(data.train_images, data.train_labels, batch_size=128) as batches:
         times = step_times(nets, next(batches))
     config = nn.config.current()

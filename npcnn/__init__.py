@@ -55,6 +55,7 @@ from npcnn.layers import (
     Sequential,
     SpatiallySeparableConv2D,
 )
+from npcnn.models import load
 from npcnn.optimizers import SGD, Adam
 from npcnn.version import __version__
 
@@ -100,6 +101,7 @@ __all__ = [
     "gradcheck",
     "initializers",
     "layers",
+    "load",
     "models",
     "optimizers",
     "plot",

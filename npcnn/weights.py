@@ -25,7 +25,7 @@ TEMPORARY = re.compile(r"\.npcnn-[0-9a-f]{16}\.tmp")
 MOST_PROBLEMS = 20  # that a message about a foreign file shows
 
 
-def save(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
+def save(params: Mapping[str, NDArray[Any]], path: str | Path, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write parameters to a safetensors file, readable by any library that knows the format.
 
     The file appears under its name only when it is complete: an interrupted save leaves what was there.
@@ -36,6 +36,8 @@ def save(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
         Arrays by name.
     path : str or Path
         File to write; an existing one is replaced.
+    metadata : dict of str, optional
+        Text by name, for `read_metadata`.
 
     Raises
     ------
@@ -52,15 +54,16 @@ def save(params: Mapping[str, NDArray[Any]], path: str | Path) -> None:
     >>> params["w"]
     array([1., 1., 1.])
     """
-    write_atomically(path, to_bytes(params))
+    write_atomically(path, to_bytes(params, metadata))
 
 
-def to_bytes(params: Mapping[str, NDArray[Any]]) -> bytes:
+def to_bytes(params: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> bytes:
     """Return the content of a safetensors file of these arrays."""
     from safetensors.numpy import save
 
     # Not ascontiguousarray, which gives an array without axes the shape (1,).
-    return save({name: np.asarray(array, order="C") for name, array in params.items()})
+    arrays = {name: np.asarray(array, order="C") for name, array in params.items()}
+    return save(arrays, None if metadata is None else dict(metadata))
 
 
 def load(params: Mapping[str, NDArray[Any]], path: str | Path, *, widen: bool = False) -> None:
@@ -108,6 +111,33 @@ def read(path: str | Path, *, widen: bool = False) -> dict[str, NDArray[Any]]:
         If the file is damaged, or holds a dtype that NumPy does not have.
     """
     return from_bytes(Path(path).read_bytes(), path, widen=widen)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Return the text that a safetensors file holds beside its arrays, by name.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        If the file does not exist or cannot be read.
+    WeightsError
+        If it is damaged.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "w.safetensors")
+    >>> nn.weights.save({"w": np.ones(3)}, path, metadata={"licence": "CC0"})
+    >>> nn.weights.read_metadata(path)
+    {'licence': 'CC0'}
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is not a complete safetensors file ({error})") from error
 
 
 def from_bytes(content: bytes, path: str | Path, *, widen: bool = False) -> dict[str, NDArray[Any]]:

@@ -19,7 +19,7 @@ def test_models_by_hand():
     assert parameters == 75 * 64 + 64 + 2 * (320 * 64 + 64) + 1600 * 10 + 10
 
 
-@pytest.mark.parametrize("model", nn.models.MODELS.values())
+@pytest.mark.parametrize("model", nn.models.ARTICLE.values())
 def test_models_start_as_the_article_says(model):
     for name, param in model(rng=np.random.default_rng(0)).params.items():
         if name.endswith(".b"):
@@ -51,12 +51,41 @@ def test_multiplications_spent_follow_the_algorithm():
     assert float64.multiplications(shape, spent=True) == float64.multiplications(shape)
 
 
-@pytest.mark.parametrize("model", nn.models.MODELS)
+@pytest.mark.parametrize("model", nn.models.ARTICLE)
 def test_gradients_pass_gradcheck(model, rng):
     net = nn.models.MODELS[model](rng=rng, dtype=np.float64)
     x = rng.standard_normal((1, 24, 24, 3))
     report = nn.gradcheck(net, x, tolerance=1e-6, max_elements=12 if model == "separable" else 3)
     assert report.ok, report
+
+
+@pytest.mark.parametrize("make", [nn.models.simple_cnn, lambda **options: nn.models.resnet(8, **options)])
+def test_gradients_of_networks_with_batch_norm(make, rng):
+    net = make(classes=3, input_channels=2, dtype=np.float64, rng=rng)
+    report = nn.gradcheck(net, rng.standard_normal((3, 8, 8, 2)), tolerance=1e-5, max_elements=4)
+    assert report.ok, report
+
+
+def test_resnet_by_hand():
+    # Layers with weights on the longest way: 1 + 3 stages * 3 blocks * 2 + 1; the two shortcuts are not counted.
+    net = nn.models.resnet(20)
+    weights = {name: array for name, array in net.params.items() if name.endswith(".w")}
+    assert sum("shortcut" not in name for name in weights) == 20
+    first, stages = 27 * 16, 6 * 9 * 16**2 + 9 * (16 * 32 + 32 * 64) + 5 * 9 * (32**2 + 64**2)
+    assert sum(array.size for array in weights.values()) == first + stages + 16 * 32 + 32 * 64 + 64 * 10
+    pixels = (32 * 32, 16 * 16, 8 * 8)
+    blocks = (6 * 9 * 16**2, 9 * 16 * 32 + 5 * 9 * 32**2 + 16 * 32, 9 * 32 * 64 + 5 * 9 * 64**2 + 32 * 64)
+    products = pixels[0] * first + sum(map(int.__mul__, pixels, blocks)) + 64 * 10
+    normalised = pixels[0] * 7 * 16 + pixels[1] * 7 * 32 + pixels[2] * 7 * 64
+    assert net.multiplications((32, 32, 3)) == products + normalised
+    with pytest.raises(ValueError, match=r"depth must be 6 n \+ 2, .*got 21"):
+        nn.models.resnet(21)
+
+
+@pytest.mark.parametrize("model", nn.models.MODELS)
+def test_any_number_of_classes_and_channels(model, rng):
+    net = nn.models.MODELS[model](classes=4, input_channels=1, rng=rng)
+    assert net.forward(np.zeros((2, 28, 28, 1), np.float32)).shape == (2, 4)
 
 
 def test_wrong_dtype_is_refused(rng):

@@ -322,7 +322,15 @@ def test_the_bar_begins_where_the_training_does(capsys):
     assert "10/12" in capsys.readouterr().err
 
 
-def test_a_second_signal_acts_at_once():
+@pytest.fixture
+def python_interrupts():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_signal_acts_at_once(python_interrupts):
     with nn.train.StopSignals() as stop:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):

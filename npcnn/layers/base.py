@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Container, Iterator
@@ -20,6 +21,7 @@ from npcnn.functional import WindowGeometry
 from npcnn.functional.checks import addressable, integer, shown
 from npcnn.initializers import Initializer
 from npcnn.layers.checks import float_dtype, generator
+from npcnn.layers.description import Call, Unreadable, arguments, describe, is_layer, recorded
 from npcnn.layers.parameters import NamedArrays
 
 Array: TypeAlias = NDArray[Any]
@@ -49,6 +51,8 @@ class Layer:
         ...; "other" unless its class says something else.
     in_channels, out_channels : int or None
         Lengths of the last axis of input and output, where the layer fixes them.
+    class_names : tuple of str or None
+        What the outputs of a network stand for, where that is known; its file holds it.
 
     Examples
     --------
@@ -75,6 +79,8 @@ class Layer:
     in_channels: int | None = None
     out_channels: int | None = None
     dtype: np.dtype[Any]
+    class_names: tuple[str, ...] | None = None
+    _built_by: Call = (), {}  # what the constructor was called with
 
     def __init__(self) -> None:
         self.children: dict[str, Layer] = {}
@@ -89,28 +95,29 @@ class Layer:
         # need_dx is for layers that can save work by it; the others must still accept it.
         if "need_dx" not in inspect.signature(cls.backward, follow_wrapped=False).parameters:
             cls.backward = _taking_need_dx(cls.backward)  # type: ignore[method-assign]
+        if "__init__" in vars(cls):
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
         # A class with a forward of its own may compute something else, so it does not inherit the kind.
         if "forward" in vars(cls) and "kind" not in vars(cls):
             cls.kind = "other"
 
     def __repr__(self) -> str:
-        """Return the constructor call: its arguments as far as the layer has them as attributes, defaults left out."""
-        shown: list[tuple[str, Any]] = []
+        """Return the constructor call: its arguments as far as they are known, defaults and dtypes left out."""
+        told: list[str] = []
         by_place = True
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            made = isinstance(getattr(type(self), name, None), property)
-            value = getattr(self, name) if made else vars(self).get(name, parameter.default)
+        inside = False
+        for parameter, value in arguments(self):
+            readable = not isinstance(value, Unreadable | np.dtype)
             by_place &= parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                shown += [("", one) for one in getattr(self, name, ())]
-            elif value is parameter.default or _unreadable(value) or value == parameter.default:
-                by_place = False
-            else:
-                shown.append(("" if by_place else f"{name}=", value))
-        arguments = [prefix + repr(value) for prefix, value in shown]
-        if not any(isinstance(value, Layer) for _, value in shown):
-            return f"{type(self).__name__}({', '.join(arguments)})"
-        lines = ",\n".join(arguments).replace("\n", "\n    ")
+            if readable and parameter.kind is parameter.VAR_POSITIONAL:
+                told += map(repr, value)
+            elif readable:
+                told.append(("" if by_place else f"{parameter.name}=") + repr(value))
+            by_place &= readable
+            inside |= any(map(is_layer, value if isinstance(value, tuple) else [value]))
+        if not inside:
+            return f"{type(self).__name__}({', '.join(told)})"
+        lines = ",\n".join(told).replace("\n", "\n    ")
         return f"{type(self).__name__}(\n    {lines},\n)"
 
     def __call__(self, x: Array, training: bool = False) -> Array:
@@ -340,8 +347,20 @@ class Layer:
         return self.out_channels
 
     def save(self, path: str | Path) -> None:
-        """Write parameters and state to a safetensors file; see `npcnn.weights.save`."""
-        weights.save(self.arrays, path)
+        """Write parameters and state to a safetensors file, with what the network is; see `npcnn.load`.
+
+        Raises
+        ------
+        OSError
+            As `npcnn.weights.save`.
+        """
+        about = {
+            "format": 1,
+            "network": describe(self),
+            "layers": {name: repr(layer) for name, layer in self.walk()},
+            "class_names": self.class_names,
+        }
+        weights.save(self.arrays, path, metadata={"npcnn": json.dumps(about)})
 
     def load(self, path: str | Path, *, widen: bool = False) -> None:
         """Read parameters and state from a safetensors file; see `npcnn.weights.load`."""
@@ -427,11 +446,16 @@ def _taking_need_dx(backward: Callable[[Any, Array], Array | None]) -> Callable[
     return method
 
 
-def _unreadable(value: Any) -> bool:
-    """Return whether a value has no place in a printed constructor call."""
-    return isinstance(value, np.ndarray | np.dtype | np.random.Generator) or (
-        callable(value) and not isinstance(value, Layer)
-    )
+def _recording(init: Callable[..., None]) -> Callable[..., None]:
+    """Return `init` as a method that notes what it is called with, unless that of a subclass has done so."""
+
+    @functools.wraps(init)
+    def method(self: Layer, *given: Any, **named: Any) -> None:
+        if "_built_by" not in vars(self):
+            self._built_by = recorded(given, named)
+        init(self, *given, **named)
+
+    return method
 
 
 def dotted(*names: str) -> str:
