@@ -41,15 +41,14 @@ typedef struct {
     KERNEL(relu, (const REAL *x, REAL *y, ptrdiff_t count))                                            \
     KERNEL(relu_backward, (const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count))                  \
     /* normalization.inc.c */                                                                          \
-    KERNEL(add_centred_rows, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, const REAL *centre,       \
-                              int squared, REAL *total))                                               \
-    KERNEL(add_centred_products, (const REAL *dy, const REAL *x, ptrdiff_t rows, ptrdiff_t cols,       \
-                                  const REAL *centre, REAL *total))                                    \
-    KERNEL(scale_rows, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, const REAL *centre,             \
-                        const REAL *factor, const REAL *shift, REAL *y))                               \
-    KERNEL(scale_rows_backward, (const REAL *dy, const REAL *x, ptrdiff_t rows, ptrdiff_t cols,        \
-                                 const REAL *centre, const REAL *factor, const REAL *a,                \
-                                 const REAL *b, REAL *dx))                                             \
+    KERNEL(batch_statistics, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, const REAL *centre,       \
+                              double *total))                                                          \
+    KERNEL(batch_norm, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, const REAL *table, int relu,    \
+                        REAL *y))                                                                      \
+    KERNEL(batch_norm_sums, (const REAL *dy, const REAL *x, ptrdiff_t rows, ptrdiff_t cols,            \
+                             const REAL *table, int relu, double *total))                              \
+    KERNEL(batch_norm_backward, (const REAL *dy, const REAL *x, ptrdiff_t rows, ptrdiff_t cols,        \
+                                 const REAL *table, int relu, REAL *dx))                               \
     /* updates.inc.c */                                                                                \
     KERNEL(adam_step, (REAL *p, const REAL *grad, REAL *m, REAL *v, ptrdiff_t count,                   \
                        REAL step_size, REAL new1, REAL new2, REAL eps))                                \

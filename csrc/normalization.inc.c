@@ -1,65 +1,138 @@
 /* Batch normalisation over rows of channels: sums over the rows, and what is computed of them, channel by channel.
  *
- * A picture is a number of rows (its pixels) of `cols` numbers side by side (its channels), and so is a batch.
+ * A picture is a number of rows (its pixels) of `cols` numbers side by side (its channels), and so is a batch.  For
+ * each channel j a `table` holds a centre, a factor and a shift, `cols` numbers of each, one row after the other:
+ *
+ *     y = (x - centre[j]) * factor[j] + shift[j], and through the ReLU if there is one
+ *
+ * All this waits for memory.  So the backward pass computes once more what went into the ReLU, by the same
+ * instructions, and need not read y; and sums that are needed together are formed together.  Rows are taken
+ * BLOCK_ROWS at a time: those stay in the L1 cache while one vector of channels after the other goes down them.
  *
  * variant.c includes this file twice, with REAL = float and REAL = double; NAME(f) is f_f32 or f_f64.
  */
 
-/* total[j] += sum over the rows r of (x[r, j] - centre[j]), or of its square. */
-static void NAME(add_centred_rows)(const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols, const REAL *centre,
-                                   int squared, REAL *restrict total)
+#undef BLOCK_ROWS
+#define BLOCK_ROWS 32
+
+/* Call block(first number of its part of x, rows, columns: a vector or less, first column, cols, ...). */
+#undef EACH_BLOCK
+#define EACH_BLOCK(block, ...)                                                                        \
+    for (ptrdiff_t r = 0; r < rows; r += BLOCK_ROWS) {                                                \
+        const ptrdiff_t here = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;                         \
+        ptrdiff_t j = 0;                                                                              \
+        for (; cols - j >= VECTOR_LENGTH; j += VECTOR_LENGTH)                                         \
+            block(r * cols + j, here, VECTOR_LENGTH, j, cols, __VA_ARGS__);                           \
+        if (j < cols)                                                                                 \
+            block(r * cols + j, here, cols - j, j, cols, __VA_ARGS__);                                \
+    }
+
+ALWAYS_INLINE void NAME(add_to_doubles)(vec v, double *total, ptrdiff_t width)
 {
-    for (ptrdiff_t j = 0; j < cols; j += VECTOR_LENGTH) {
-        const ptrdiff_t count = cols - j < VECTOR_LENGTH ? cols - j : VECTOR_LENGTH;
-        const vec c = NAME(load)(centre + j, count);
-        vec sum = {0}, lost = {0};
-        for (ptrdiff_t r = 0; r < rows; r += SUM_PIECE) {
-            const ptrdiff_t end = rows - r < SUM_PIECE ? rows : r + SUM_PIECE;
-            vec piece = {0};
-            for (ptrdiff_t i = r; i < end; i++) {
-                const vec d = NAME(load)(x + i * cols + j, count) - c;
-                piece += squared ? d * d : d;
-            }
-            NAME(add_exactly)(&sum, &lost, piece);
-        }
-        NAME(store)(total + j, NAME(load)(total + j, count) + sum, count);
+    REAL number[VECTOR_LENGTH];
+    memcpy(number, &v, sizeof v);
+    for (ptrdiff_t k = 0; k < width; k++)
+        total[k] += number[k];
+}
+
+ALWAYS_INLINE void NAME(block_statistics)(ptrdiff_t at, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t j, ptrdiff_t cols,
+                                          const REAL *x, const REAL *centre, double *total)
+{
+    const vec c = NAME(load)(centre + j, width);
+    vec sum = {0}, squares = {0};
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        const vec d = NAME(load)(x + at + i * cols, width) - c;
+        sum += d;
+        squares += d * d;
+    }
+    NAME(add_to_doubles)(sum, total + j, width);
+    NAME(add_to_doubles)(squares, total + cols + j, width);
+}
+
+/* With d = x[r, j] - centre[j]: total[0, j] += sum over the rows of d, total[1, j] += sum of d * d. */
+static void NAME(batch_statistics)(const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols,
+                                   const REAL *restrict centre, double *restrict total)
+{
+    EACH_BLOCK(NAME(block_statistics), x, centre, total)
+}
+
+ALWAYS_INLINE void NAME(block_norm)(ptrdiff_t at, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t j, ptrdiff_t cols,
+                                    const REAL *restrict x, const REAL *table, const int relu, REAL *restrict y)
+{
+    const vec centre = NAME(load)(table + j, width), factor = NAME(load)(table + cols + j, width);
+    const vec shift = NAME(load)(table + 2 * cols + j, width);
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        const vec v = (NAME(load)(x + at + i * cols, width) - centre) * factor + shift;
+        NAME(store)(y + at + i * cols, relu ? NAME(relu_vec)(v) : v, width);
     }
 }
 
-/* total[j] += sum over the rows r of dy[r, j] * (x[r, j] - centre[j]). */
-static void NAME(add_centred_products)(const REAL *restrict dy, const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols,
-                                       const REAL *centre, REAL *restrict total)
+static void NAME(batch_norm)(const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols, const REAL *restrict table,
+                             int relu, REAL *restrict y)
 {
-    for (ptrdiff_t j = 0; j < cols; j += VECTOR_LENGTH) {
-        const ptrdiff_t count = cols - j < VECTOR_LENGTH ? cols - j : VECTOR_LENGTH;
-        const vec c = NAME(load)(centre + j, count);
-        vec sum = {0}, lost = {0};
-        for (ptrdiff_t r = 0; r < rows; r += SUM_PIECE) {
-            const ptrdiff_t end = rows - r < SUM_PIECE ? rows : r + SUM_PIECE;
-            vec piece = {0};
-            for (ptrdiff_t i = r; i < end; i++)
-                piece += NAME(load)(dy + i * cols + j, count) * (NAME(load)(x + i * cols + j, count) - c);
-            NAME(add_exactly)(&sum, &lost, piece);
-        }
-        NAME(store)(total + j, NAME(load)(total + j, count) + sum, count);
+    if (relu)
+        EACH_BLOCK(NAME(block_norm), x, table, 1, y)
+    else
+        EACH_BLOCK(NAME(block_norm), x, table, 0, y)
+}
+
+/* dy where the ReLU, if there is one, let through what came of x; `d` becomes x - centre. */
+ALWAYS_INLINE vec NAME(through_relu)(const REAL *dy, const REAL *x, ptrdiff_t width, vec centre, vec factor, vec shift,
+                                     const int relu, vec *d)
+{
+    const vec gradient = NAME(load)(dy, width);
+    *d = NAME(load)(x, width) - centre;
+    return relu ? NAME(select)(*d * factor + shift > (REAL)0, gradient, (vec){0}) : gradient;
+}
+
+ALWAYS_INLINE void NAME(block_sums)(ptrdiff_t at, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t j, ptrdiff_t cols,
+                                    const REAL *dy, const REAL *x, const REAL *table, const int relu, double *total)
+{
+    const vec centre = NAME(load)(table + j, width), factor = NAME(load)(table + cols + j, width);
+    const vec shift = NAME(load)(table + 2 * cols + j, width);
+    vec sum = {0}, products = {0}, d;
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        const ptrdiff_t here = at + i * cols;
+        const vec gradient = NAME(through_relu)(dy + here, x + here, width, centre, factor, shift, relu, &d);
+        sum += gradient;
+        products += gradient * d;
+    }
+    NAME(add_to_doubles)(sum, total + j, width);
+    NAME(add_to_doubles)(products, total + cols + j, width);
+}
+
+/* total[0, j] += sum over the rows of dy, as far as it comes through the ReLU; total[1, j] += sum of that times
+ * x[r, j] - centre[j]. */
+static void NAME(batch_norm_sums)(const REAL *restrict dy, const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols,
+                                  const REAL *restrict table, int relu, double *restrict total)
+{
+    if (relu)
+        EACH_BLOCK(NAME(block_sums), dy, x, table, 1, total)
+    else
+        EACH_BLOCK(NAME(block_sums), dy, x, table, 0, total)
+}
+
+ALWAYS_INLINE void NAME(block_backward)(ptrdiff_t at, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t j, ptrdiff_t cols,
+                                        const REAL *restrict dy, const REAL *restrict x, const REAL *table,
+                                        const int relu, REAL *restrict dx)
+{
+    const vec centre = NAME(load)(table + j, width), factor = NAME(load)(table + cols + j, width);
+    const vec shift = NAME(load)(table + 2 * cols + j, width);
+    const vec a = NAME(load)(table + 3 * cols + j, width), b = NAME(load)(table + 4 * cols + j, width);
+    vec d;
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        const ptrdiff_t here = at + i * cols;
+        const vec gradient = NAME(through_relu)(dy + here, x + here, width, centre, factor, shift, relu, &d);
+        NAME(store)(dx + here, factor * (gradient - a - d * b), width);
     }
 }
 
-/* y[r, j] = (x[r, j] - centre[j]) * factor[j] + shift[j] */
-static void NAME(scale_rows)(const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols, const REAL *restrict centre,
-                             const REAL *restrict factor, const REAL *restrict shift, REAL *restrict y)
+/* dx = factor * (dy - a - (x - centre) * b), where dy is what comes through the ReLU; a and b follow in the table. */
+static void NAME(batch_norm_backward)(const REAL *restrict dy, const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols,
+                                      const REAL *restrict table, int relu, REAL *restrict dx)
 {
-    for (ptrdiff_t r = 0; r < rows; r++, x += cols, y += cols)
-        for (ptrdiff_t j = 0; j < cols; j++)
-            y[j] = (x[j] - centre[j]) * factor[j] + shift[j];
-}
-
-/* dx[r, j] = factor[j] * (dy[r, j] - a[j] - (x[r, j] - centre[j]) * b[j]) */
-static void NAME(scale_rows_backward)(const REAL *restrict dy, const REAL *restrict x, ptrdiff_t rows, ptrdiff_t cols,
-                                      const REAL *restrict centre, const REAL *restrict factor,
-                                      const REAL *restrict a, const REAL *restrict b, REAL *restrict dx)
-{
-    for (ptrdiff_t r = 0; r < rows; r++, x += cols, dy += cols, dx += cols)
-        for (ptrdiff_t j = 0; j < cols; j++)
-            dx[j] = factor[j] * (dy[j] - a[j] - (x[j] - centre[j]) * b[j]);
+    if (relu)
+        EACH_BLOCK(NAME(block_backward), dy, x, table, 1, dx)
+    else
+        EACH_BLOCK(NAME(block_backward), dy, x, table, 0, dx)
 }

@@ -37,7 +37,6 @@ from npcnn.layers import (
     GlobalAvgPool2D,
     Layer,
     MaxPool2D,
-    ReLU,
     Residual,
     Sequential,
     SpatiallySeparableConv2D,
@@ -151,7 +150,7 @@ def simple_cnn(
     options = _options(rng, dtype, algorithm)
     blocks: list[Layer] = []
     for channels, before in ((32, input_channels), (64, 32), (128, 64)):
-        blocks += [*_normalised(before, channels, 1, options), ReLU(), MaxPool2D(2, padding="same")]
+        blocks += [*_normalised(before, channels, options, activation="relu"), MaxPool2D(2, padding="same")]
     return Sequential(*blocks[:-1], GlobalAvgPool2D(), _classifier(128, classes, options))
 
 
@@ -196,11 +195,12 @@ def resnet(
     if depth != 6 * blocks + 2:
         raise ValueError(f"depth must be 6 n + 2, such as 20, 32, 44 or 56, got {depth}")
     options = _options(rng, dtype, algorithm)
-    layers: list[Layer] = [*_normalised(input_channels, 16, 1, options), ReLU()]
-    for channels, before in ((16, 16), (32, 16), (64, 32)):
-        layers += _residual_block(before, channels, 1 if channels == before else 2, options)
-        for _ in range(blocks - 1):
-            layers += _residual_block(channels, channels, 1, options)
+    layers: list[Layer] = _normalised(input_channels, 16, options, activation="relu")
+    before = 16
+    for channels in (16, 32, 64):
+        for _ in range(blocks):
+            layers.append(_residual_block(before, channels, options))
+            before = channels
     return Sequential(*layers, GlobalAvgPool2D(), _classifier(64, classes, options))
 
 
@@ -330,19 +330,22 @@ def _cifar(
     )
 
 
-def _normalised(before: int, channels: int, stride: int, options: dict[str, Any], size: int = 3) -> list[Layer]:
-    """Return a convolution and the batch normalisation that makes up for its missing bias."""
+def _normalised(
+    before: int, channels: int, options: dict[str, Any], size: int = 3, stride: int = 1, activation: str | None = None
+) -> list[Layer]:
+    """Return a convolution and a batch normalisation, which makes up for the missing bias."""
     convolution = Conv2D(before, channels, size, stride, bias=False, weight_init=he_normal(), **options)
-    return [convolution, BatchNorm(channels, momentum=0.9, eps=1e-5, dtype=options["dtype"])]
+    return [convolution, BatchNorm(channels, momentum=0.9, eps=1e-5, activation=activation, dtype=options["dtype"])]
 
 
-def _residual_block(before: int, channels: int, stride: int, options: dict[str, Any]) -> list[Layer]:
+def _residual_block(before: int, channels: int, options: dict[str, Any]) -> Residual:
+    stride = 1 if before == channels else 2
     branch = Sequential(
-        *_normalised(before, channels, stride, options), ReLU(), *_normalised(channels, channels, 1, options)
+        *_normalised(before, channels, options, stride=stride, activation="relu"),
+        *_normalised(channels, channels, options),
     )
-    if stride == 1:
-        return [Residual(branch), ReLU()]
-    return [Residual(branch, Sequential(*_normalised(before, channels, stride, options, size=1))), ReLU()]
+    shortcut = None if stride == 1 else Sequential(*_normalised(before, channels, options, size=1, stride=stride))
+    return Residual(branch, shortcut, activation="relu")
 
 
 def _classifier(features: int, classes: int, options: dict[str, Any]) -> Dense:

@@ -1,7 +1,7 @@
 """Batch and layer normalisation.
 
-Batch normalisation takes each channel's mean and variance over all pixels of the batch.  They are summed in pieces, the
-variance around the mean, and kept in float64: channels far from 0 lose no digits.
+Batch normalisation takes each channel's mean and variance over all pixels of the batch.  They are summed around a point
+near the mean, in pieces, and kept in float64: channels far from 0 lose no digits.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import exact_shape, float_array, number, output_array, same_dtype
+from npcnn.functional.checks import boolean, exact_shape, float_array, number, output_array, same_dtype
 from npcnn.kernels import normalization as kernels
 
 __all__ = ["batch_norm", "batch_norm_backward", "batch_statistics", "layer_norm", "layer_norm_backward"]
 
 Array: TypeAlias = NDArray[Any]
 Doubles: TypeAlias = NDArray[np.float64]
+
+SAMPLE = 64  # pixels whose mean the sums of `batch_statistics` are formed around
+LARGEST_SHIFT = 16  # of the mean from that of the sample, squared, in variances
 
 
 def batch_statistics(x: Array) -> tuple[Doubles, Doubles]:
@@ -47,12 +50,21 @@ def batch_statistics(x: Array) -> tuple[Doubles, Doubles]:
     rows = x.reshape(-1, x.shape[-1])
     if not len(rows):
         raise ShapeError(f"x must have at least one pixel, to take a mean of, got shape {x.shape}")
-    pivot = rows[0]  # what is summed is small then, wherever the channel lies
-    mean = pivot + _sums(rows, pivot, squared=False) / len(rows)
-    centre = mean.astype(x.dtype)
-    # Around the rounded mean, by which the sum of squares is too large.
-    variance = _sums(rows, centre, squared=True) / len(rows) - (mean - centre) ** 2
+    # The mean of some pixels: what is summed is small then, wherever the channel lies.
+    centre = rows[:: max(len(rows) // SAMPLE, 1)].mean(0, dtype=np.float64).astype(x.dtype)
+    mean, variance = _moments_around(centre, rows)
+    if ((mean - centre) ** 2 > LARGEST_SHIFT * variance).any():
+        # The sample was not like the rest, and most of the digits of the variance were lost in the difference.
+        mean, variance = _moments_around(mean.astype(x.dtype), rows)
     return mean, np.maximum(variance, 0)
+
+
+def _moments_around(centre: Array, rows: Array) -> tuple[Doubles, Doubles]:
+    """Return mean and variance by way of the sums of d = rows - centre and of d^2: mean(d^2) - mean(d)^2."""
+    parts = np.empty((kernels.PARTS, 2, rows.shape[1]))
+    kernels.batch_statistics(rows, centre, parts)
+    shift, squares = parts.sum(0) / len(rows)
+    return centre + shift, squares - shift**2
 
 
 def batch_norm(
@@ -63,6 +75,7 @@ def batch_norm(
     mean: Any,
     variance: Any,
     eps: float = 1e-3,
+    relu: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Batch normalisation by given statistics: (x - mean) / sqrt(variance + eps) * scale + shift.
@@ -77,6 +90,8 @@ def batch_norm(
         In training those of `x`, from `batch_statistics`; otherwise what was seen in training.
     eps : float
         Above 0; keeps a channel that never changes from being divided by 0.
+    relu : bool
+        Whether to apply a ReLU to the result, in the same pass.
     out : ndarray, optional
         Array to write y into.
 
@@ -104,37 +119,42 @@ def batch_norm(
     x = _rows_of_channels(x, "x")
     mean, deviation = _statistics(mean, variance, eps, x)
     scale, shift = _per_channel(scale, "scale", x), _per_channel(shift, "shift", x)
+    relu = boolean(relu, "relu")
     y = output_array(out, "out", x.shape, x.dtype, inputs=(x, scale, shift))
+    table = np.array(_table(x, mean, deviation, scale, shift), x.dtype)
+    kernels.batch_norm(x.reshape(-1, x.shape[-1]), table, relu, y.reshape(-1, x.shape[-1]))
+    return y
+
+
+def _table(x: Array, mean: Doubles, deviation: Doubles, scale: Array | None, shift: Array | None) -> list[Any]:
+    """Return centre, factor and shift, which give y = (x - centre) * factor + shift in the dtype of `x`."""
     centre = mean.astype(x.dtype)
     factor = (1.0 if scale is None else scale) / deviation
-    offset = (0.0 if shift is None else shift) - (mean - centre) * factor
-    channels = x.shape[-1]
-    kernels.scale_rows(
-        x.reshape(-1, channels), centre, factor.astype(x.dtype), offset.astype(x.dtype), y.reshape(-1, channels)
-    )
-    return y
+    return [centre, factor, (0.0 if shift is None else shift) - (mean - centre) * factor]
 
 
 def batch_norm_backward(
     dy: Array,
     x: Array,
     scale: Array | None = None,
+    shift: Array | None = None,
     *,
     mean: Any,
     variance: Any,
     eps: float = 1e-3,
+    relu: bool = False,
     out: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Gradients of batch normalisation by the statistics of the batch itself, which depend on x too.
 
     With z = (x - mean) / sqrt(variance + eps) over n pixels: dshift = sum dy, dscale = sum dy z, and
-    dx = scale / sqrt(variance + eps) * (dy - dshift / n - z dscale / n).
+    dx = scale / sqrt(variance + eps) * (dy - dshift / n - z dscale / n).  After a ReLU, dy is what that lets through.
 
     Parameters
     ----------
     dy : ndarray, shape (..., C)
         Gradient of the loss with respect to y.
-    x, scale, eps
+    x, scale, shift, eps, relu
         What `batch_norm` was called with.
     mean, variance
         What `batch_statistics` returned for `x`.
@@ -163,20 +183,20 @@ def batch_norm_backward(
     same_dtype(dy, "dy", x, "x")
     exact_shape(dy, "dy", x.shape, "the shape of x")
     mean, deviation = _statistics(mean, variance, eps, x)
-    scale = _per_channel(scale, "scale", x)
-    dx = output_array(out, "out", x.shape, x.dtype, inputs=(dy, x, scale))
-    channels, n = x.shape[-1], max(x[..., 0].size, 1)
-    rows, dy_rows, centre = x.reshape(-1, channels), dy.reshape(-1, channels), mean.astype(x.dtype)
-    lost = mean - centre  # by rounding
-    dshift = _sums(dy_rows, np.zeros_like(centre), squared=False)
-    parts = np.empty((kernels.PARTS, channels), x.dtype)
-    kernels.centred_products(dy_rows, rows, centre, parts)
-    dscale = (parts.sum(0, dtype=np.float64) - lost * dshift) / deviation
+    scale, shift = _per_channel(scale, "scale", x), _per_channel(shift, "shift", x)
+    relu = boolean(relu, "relu")
+    dx = output_array(out, "out", x.shape, x.dtype, inputs=(dy, x, scale, shift))
+    rows, dy_rows, dx_rows = (array.reshape(-1, x.shape[-1]) for array in (x, dy, dx))
+    centre, factor, offset = _table(x, mean, deviation, scale, shift)
+    parts = np.empty((kernels.PARTS, 2, x.shape[-1]))
+    kernels.batch_norm_sums(dy_rows, rows, np.array([centre, factor, offset], x.dtype), relu, parts)
+    dshift, products = parts.sum(0)
+    # The sums are around the mean as it was rounded to the dtype of x.
+    n, lost = max(len(rows), 1), mean - centre
+    dscale = (products - lost * dshift) / deviation
     slope = dscale / (n * deviation)
-    a = dshift / n - lost * slope
-    factor = (1.0 if scale is None else scale) / deviation
-    factor, a, slope = (array.astype(x.dtype) for array in (factor, a, slope))
-    kernels.scale_rows_backward(dy_rows, rows, centre, factor, a, slope, dx.reshape(-1, channels))
+    table = np.array([centre, factor, offset, dshift / n - lost * slope, slope], x.dtype)
+    kernels.batch_norm_backward(dy_rows, rows, table, relu, dx_rows)
     return dx, dscale.astype(x.dtype), dshift.astype(x.dtype)
 
 
@@ -297,14 +317,6 @@ def _epsilon(value: float) -> float:
     if eps == 0:
         raise ValueError("eps must be above 0: a channel that never changes would be divided by 0")
     return eps
-
-
-def _sums(rows: Array, centre: Array, *, squared: bool) -> Doubles:
-    """Return the sum of rows - centre, or of its square."""
-    parts = np.empty((kernels.PARTS, rows.shape[1]), rows.dtype)
-    kernels.centred_sums(rows, centre, squared, parts)
-    total: Doubles = parts.sum(0, dtype=np.float64)
-    return total
 
 
 def _standardised(x: Array, eps: float) -> tuple[Array, Array]:

@@ -42,10 +42,10 @@ cdef extern from "kernels.h" nogil:
         void (*avg_pool2d_backward_row)(...) noexcept nogil
         void (*relu)(...) noexcept nogil
         void (*relu_backward)(...) noexcept nogil
-        void (*add_centred_rows)(...) noexcept nogil
-        void (*add_centred_products)(...) noexcept nogil
-        void (*scale_rows)(...) noexcept nogil
-        void (*scale_rows_backward)(...) noexcept nogil
+        void (*batch_statistics)(...) noexcept nogil
+        void (*batch_norm_sums)(...) noexcept nogil
+        void (*batch_norm)(...) noexcept nogil
+        void (*batch_norm_backward)(...) noexcept nogil
         void (*adam_step)(...) noexcept nogil
         void (*copy_pixels)(...) noexcept nogil
         void (*add)(...) noexcept nogil

@@ -4,25 +4,11 @@ from numpy.typing import NDArray
 
 PARTS: int
 
-def centred_sums(
-    x: NDArray[Any], centre: NDArray[Any], squared: bool, parts: NDArray[Any]
+def batch_statistics(x: NDArray[Any], centre: NDArray[Any], parts: NDArray[Any]) -> None: ...
+def batch_norm(x: NDArray[Any], table: NDArray[Any], relu: bool, y: NDArray[Any]) -> None: ...
+def batch_norm_sums(
+    dy: NDArray[Any], x: NDArray[Any], table: NDArray[Any], relu: bool, parts: NDArray[Any]
 ) -> None: ...
-def centred_products(
-    dy: NDArray[Any], x: NDArray[Any], centre: NDArray[Any], parts: NDArray[Any]
-) -> None: ...
-def scale_rows(
-    x: NDArray[Any],
-    centre: NDArray[Any],
-    factor: NDArray[Any],
-    shift: NDArray[Any],
-    y: NDArray[Any],
-) -> None: ...
-def scale_rows_backward(
-    dy: NDArray[Any],
-    x: NDArray[Any],
-    centre: NDArray[Any],
-    factor: NDArray[Any],
-    a: NDArray[Any],
-    b: NDArray[Any],
-    dx: NDArray[Any],
+def batch_norm_backward(
+    dy: NDArray[Any], x: NDArray[Any], table: NDArray[Any], relu: bool, dx: NDArray[Any]
 ) -> None: ...

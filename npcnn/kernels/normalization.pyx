@@ -1,7 +1,8 @@
 """Batch normalisation: sums over all pixels of a batch, and the passes that use them.
 
-A batch is taken as rows (its pixels) of channels.  Sums are formed in BATCH_PARTS parts of consecutive rows, which the
-threads share; the caller adds the parts up in double precision, in their order.
+A batch is taken as rows (its pixels) of channels; csrc/normalization.inc.c says what the rows of a `table` are.  Sums
+are formed in double precision, in BATCH_PARTS parts of consecutive rows, which the threads share; the caller adds the
+parts up in their order.
 """
 from cython.parallel cimport prange
 
@@ -14,42 +15,41 @@ cdef enum:
     ROWS = 256
 
 
-def centred_sums(const real[:, ::1] x, const real[::1] centre, bint squared, real[:, ::1] parts):
-    """parts[k] = sum of x - centre, or of its square, over the k-th part of the rows."""
+def batch_statistics(const real[:, ::1] x, const real[::1] centre, double[:, :, ::1] parts):
+    """parts[k] = the sums of d = x - centre and of d * d over the k-th part of the rows."""
     cdef Py_ssize_t k, first, last, rows = x.shape[0]
-    parts[:, :] = 0
+    parts[:, :, :] = 0
     for k in prange(BATCH_PARTS, nogil=True, schedule="static", num_threads=threads()):
         first = k * rows // BATCH_PARTS
         last = (k + 1) * rows // BATCH_PARTS
         if first < last:
-            csrc(&x[0, 0]).add_centred_rows(&x[first, 0], last - first, x.shape[1], &centre[0], squared, &parts[k, 0])
+            csrc(&x[0, 0]).batch_statistics(&x[first, 0], last - first, x.shape[1], &centre[0], &parts[k, 0, 0])
 
 
-def centred_products(const real[:, ::1] dy, const real[:, ::1] x, const real[::1] centre, real[:, ::1] parts):
-    """parts[k] = sum of dy * (x - centre) over the k-th part of the rows."""
+def batch_norm(const real[:, ::1] x, const real[:, ::1] table, bint relu, real[:, ::1] y):
+    """y = (x - centre) * factor + shift, and then the ReLU if there is one."""
+    cdef Py_ssize_t i, rows = x.shape[0]
+    for i in prange(0, rows, ROWS, nogil=True, schedule="static", num_threads=threads()):
+        csrc(&x[i, 0]).batch_norm(&x[i, 0], min(ROWS, rows - i), x.shape[1], &table[0, 0], relu, &y[i, 0])
+
+
+def batch_norm_sums(const real[:, ::1] dy, const real[:, ::1] x, const real[:, ::1] table, bint relu,
+                    double[:, :, ::1] parts):
+    """parts[k] = the sums of what the ReLU lets through of dy, and of that times x - centre, over the k-th part."""
     cdef Py_ssize_t k, first, last, rows = x.shape[0]
-    parts[:, :] = 0
+    parts[:, :, :] = 0
     for k in prange(BATCH_PARTS, nogil=True, schedule="static", num_threads=threads()):
         first = k * rows // BATCH_PARTS
         last = (k + 1) * rows // BATCH_PARTS
         if first < last:
-            csrc(&x[0, 0]).add_centred_products(&dy[first, 0], &x[first, 0], last - first, x.shape[1], &centre[0],
-                                                &parts[k, 0])
+            csrc(&x[0, 0]).batch_norm_sums(&dy[first, 0], &x[first, 0], last - first, x.shape[1], &table[0, 0], relu,
+                                           &parts[k, 0, 0])
 
 
-def scale_rows(const real[:, ::1] x, const real[::1] centre, const real[::1] factor, const real[::1] shift,
-               real[:, ::1] y):
-    """y = (x - centre) * factor + shift."""
+def batch_norm_backward(const real[:, ::1] dy, const real[:, ::1] x, const real[:, ::1] table, bint relu,
+                        real[:, ::1] dx):
+    """dx = factor * (dy - a - (x - centre) * b), where dy is what the ReLU lets through."""
     cdef Py_ssize_t i, rows = x.shape[0]
     for i in prange(0, rows, ROWS, nogil=True, schedule="static", num_threads=threads()):
-        csrc(&x[i, 0]).scale_rows(&x[i, 0], min(ROWS, rows - i), x.shape[1], &centre[0], &factor[0], &shift[0],
-                                  &y[i, 0])
-
-
-def scale_rows_backward(const real[:, ::1] dy, const real[:, ::1] x, const real[::1] centre, const real[::1] factor,
-                        const real[::1] a, const real[::1] b, real[:, ::1] dx):
-    """dx = factor * (dy - a - (x - centre) * b)."""
-    cdef Py_ssize_t i, rows = x.shape[0]
-    for i in prange(0, rows, ROWS, nogil=True, schedule="static", num_threads=threads()):
-        csrc(&x[i, 0]).scale_rows_backward(&dy[i, 0], &x[i, 0], min(ROWS, rows - i), x.shape[1], &centre[0], &factor[0],
-                                           &a[0], &b[0], &dx[i, 0])
+        csrc(&x[i, 0]).batch_norm_backward(&dy[i, 0], &x[i, 0], min(ROWS, rows - i), x.shape[1], &table[0, 0], relu,
+                                           &dx[i, 0])

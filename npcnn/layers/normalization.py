@@ -9,7 +9,7 @@ from npcnn import functional
 from npcnn.functional.checks import boolean, integer, number, same_dtype
 from npcnn.initializers import constant
 from npcnn.layers.base import Array, Layer, Shape
-from npcnn.layers.checks import batch_shape, float_dtype
+from npcnn.layers.checks import activation_name, batch_shape, float_dtype
 
 
 class _Normalization(Layer):
@@ -63,6 +63,8 @@ class BatchNorm(_Normalization):
     scale, shift : bool
         Whether there are such parameters.  (Keras calls them gamma and beta.)  A convolution before the layer needs no
         bias: it would be taken off again.
+    activation : "relu" or None
+        "relu" applies it in the same pass over memory.
     dtype : float32 or float64
 
     Raises
@@ -94,9 +96,11 @@ class BatchNorm(_Normalization):
         eps: float = 1e-3,
         scale: bool = True,
         shift: bool = True,
+        activation: str | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__(channels, eps, scale, shift, dtype)
+        self.activation = activation_name(activation)
         self.momentum = number(momentum, "momentum", minimum=0, below=1)
         self.add_state("mean", (self.channels,), constant(0.0), dtype=self.dtype)
         self.add_state("variance", (self.channels,), constant(1.0), dtype=self.dtype)
@@ -119,6 +123,7 @@ class BatchNorm(_Normalization):
             mean=mean,
             variance=variance,
             eps=self.eps,
+            relu=self.activation == "relu",
             out=self._buffer("y", x.shape, x.dtype),
         )
 
@@ -126,9 +131,9 @@ class BatchNorm(_Normalization):
         """Fill the gradients of scale and shift; return dx, which comes through the statistics of the batch too."""
         x, mean, variance = self._take_kept()
         out = self._buffer("dx", x.shape, x.dtype)
-        scale = self._params.get("scale")
+        scale, shift, relu = self._params.get("scale"), self._params.get("shift"), self.activation == "relu"
         dx, dscale, dshift = functional.batch_norm_backward(
-            dy, x, scale, mean=mean, variance=variance, eps=self.eps, out=out
+            dy, x, scale, shift, mean=mean, variance=variance, eps=self.eps, relu=relu, out=out
         )
         self._set_gradients(dscale, dshift)
         return dx

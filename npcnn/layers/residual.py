@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from npcnn import functional
 from npcnn.errors import ShapeError
 from npcnn.layers.base import Array, Layer, Shape
-from npcnn.layers.checks import batch_shape
+from npcnn.layers.checks import activation_name, batch_shape
 from npcnn.layers.containers import check_layers, numbered
 
 
@@ -19,6 +20,8 @@ class Add(Layer):
     ----------
     *branches : Layer
         At least one; all give one shape.
+    activation : "relu" or None
+        What follows the sum.
 
     Raises
     ------
@@ -36,9 +39,10 @@ class Add(Layer):
     kind = "add"
     children_share_input = True
 
-    def __init__(self, *branches: Layer) -> None:
+    def __init__(self, *branches: Layer, activation: str | None = None) -> None:
         super().__init__()
         check_layers(self, branches, "branches")
+        self.activation = activation_name(activation)
         self.children = numbered(branches)
         self._settle_channels()
 
@@ -68,27 +72,33 @@ class Add(Layer):
         return next(iter(after.values()), None)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Return the sum of the outputs of all branches."""
+        """Return the sum of the outputs of all branches, through the activation."""
         N, input_shape = batch_shape(x)
         y = self._buffer("y", (N, *self.output_shape(input_shape)), x.dtype)
-        for i, branch in enumerate(self.children.values()):
-            output = branch.forward(x, training)
-            np.add(y, output, out=y) if i else np.copyto(y, output)
+        first, *others = [branch.forward(x, training) for branch in self.children.values()]
+        np.add(first, others[0], out=y) if others else np.copyto(y, first)
+        for output in others[1:]:
+            y += output
+        if self.activation == "relu":
+            functional.relu(y, out=y)
+        if training:
+            self._kept = y
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Hand `dy` to each branch; return the sum of their input gradients."""
-        total: Array | None = None
-        for branch in self.children.values():
-            dx = branch.backward(dy, need_dx=need_dx)
-            if not need_dx or dx is None:
-                continue
-            if total is None:
-                total = self._buffer("dx", dx.shape, dx.dtype)
-                np.copyto(total, dx)
-            else:
-                total += dx
-        return total
+        """Hand each branch what the activation lets through of `dy`; return the sum of their input gradients."""
+        y = self._take_kept()
+        if self.activation == "relu":
+            dy = functional.relu_backward(dy, y, out=self._buffer("dz", y.shape, y.dtype))
+        gradients = [branch.backward(dy, need_dx=need_dx) for branch in self.children.values()]
+        if not need_dx:
+            return None
+        first, *others = [dx for dx in gradients if dx is not None]
+        dx = self._buffer("dx", first.shape, first.dtype)
+        np.add(first, others[0], out=dx) if others else np.copyto(dx, first)
+        for other in others[1:]:
+            dx += other
+        return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of any branch; ShapeError unless all give the same."""
@@ -114,6 +124,8 @@ class Residual(Add):
     shortcut : Layer, optional
         The input's own way, where the branch changes its shape: usually a 1 x 1 convolution with the branch's stride.
         By default the input as it is.
+    activation : "relu" or None
+        What follows the sum.
 
     Raises
     ------
@@ -137,8 +149,9 @@ class Residual(Add):
 
     kind = "residual"
 
-    def __init__(self, branch: Layer, shortcut: Layer | None = None) -> None:
+    def __init__(self, branch: Layer, shortcut: Layer | None = None, *, activation: str | None = None) -> None:
         Layer.__init__(self)
+        self.activation = activation_name(activation)
         check_layers(self, (branch,) if shortcut is None else (branch, shortcut), "branch and shortcut")
         self.children = {"branch": branch, "shortcut": _Identity() if shortcut is None else shortcut}
         self._settle_channels()
