@@ -275,7 +275,7 @@ def load(path: str | Path, layers: Iterable[type[Layer]] = ()) -> Layer:
 
 def _classes(layers: Iterable[type[Layer]]) -> dict[str, type[Layer]]:
     """Return all classes of layers by the names they have in a file."""
-    found = {f"{OURS}{name}": getattr(npcnn_layers, name) for name in npcnn_layers.__all__}
+    found = {f"{OURS}{name}": getattr(npcnn_layers, name) for name in npcnn_layers.__all__ if name != "Layer"}
     for i, layer in enumerate(layers):
         if not isinstance(layer, type) or not issubclass(layer, Layer):
             raise TypeError(f"layers[{i}] must be a subclass of Layer, the class itself, got {shown(layer)}")

@@ -66,6 +66,31 @@ def test_batch_norm_equals_the_definition(seed, dtype):
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
+@pytest.mark.parametrize("seed", range(50))
+def test_with_the_relu_in_the_same_pass_the_bits_are_those_of_two(seed, dtype):
+    dy, x, scale, shift = cast(dtype, *drawn_configuration(seed))
+    mean, variance = F.batch_statistics(x)
+    statistics = {"mean": mean, "variance": variance, "eps": EPS}
+    for given in ((scale, shift), (scale, None), (None, shift), (None, None)):
+        y = F.batch_norm(x, *given, relu=True, **statistics)
+        np.testing.assert_array_equal(y, F.relu(F.batch_norm(x, *given, **statistics)))
+        expected = F.batch_norm_backward(F.relu_backward(dy, y), x, *given, **statistics)
+        for one, other in zip(F.batch_norm_backward(dy, x, *given, relu=True, **statistics), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("place", [0, 100, 99_999])
+def test_statistics_where_a_sample_says_nothing_of_the_rest(place):
+    x = np.zeros((100_000, 2), np.float32)
+    x[:, 1] = np.arange(len(x)) % 7
+    x[place] += 1e5  # the sample may be far from all other pixels
+    mean, variance = F.batch_statistics(x)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(mean, exact.mean(0), atol=1e-6 * exact.std())
+    np.testing.assert_allclose(variance, exact.var(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", REAL_TYPES)
 @pytest.mark.parametrize("seed", range(100))
 def test_layer_norm_equals_the_definition(seed, dtype):
     dy, x, scale, shift = cast(dtype, *drawn_configuration(seed))
@@ -146,6 +171,7 @@ LAYERS = {
     "batch": lambda: nn.BatchNorm(3, dtype=np.float64),
     "batch without scale": lambda: nn.BatchNorm(3, scale=False, dtype=np.float64),
     "batch without shift": lambda: nn.BatchNorm(3, shift=False, dtype=np.float64),
+    "batch and relu": lambda: nn.BatchNorm(3, activation="relu", dtype=np.float64),
     "batch with neither": lambda: nn.BatchNorm(3, scale=False, shift=False, dtype=np.float64),
     "layer": lambda: nn.LayerNorm(3, dtype=np.float64),
     "layer with neither": lambda: nn.LayerNorm(3, scale=False, shift=False, dtype=np.float64),
@@ -224,6 +250,7 @@ OK = {"mean": C, "variance": C}
         (lambda: F.batch_norm(X, mean=C, variance=C - 1), ValueError, "variance must not be negative, got -1"),
         (lambda: F.batch_norm(X, **OK, eps=0), ValueError, "eps must be above 0"),
         (lambda: F.batch_norm(X, **OK, eps=-1), ValueError, "eps must be"),
+        (lambda: F.batch_norm(X, **OK, relu=1), TypeError, "relu must be True or False"),
         (lambda: F.batch_norm(X, **OK, out=X), ValueError, "out must not share memory"),
         (lambda: F.batch_norm_backward(X[:1], X, **OK), nn.ShapeError, "dy must have shape"),
         (lambda: F.layer_norm(X, C[:3]), nn.ShapeError, r"scale must have shape \(4,\)"),
@@ -231,6 +258,7 @@ OK = {"mean": C, "variance": C}
         (lambda: nn.BatchNorm(0), ValueError, "channels must be"),
         (lambda: nn.BatchNorm(3, momentum=1), ValueError, "momentum must be .* below 1"),
         (lambda: nn.BatchNorm(3, eps=0), ValueError, "eps must be"),
+        (lambda: nn.BatchNorm(3, activation="tanh"), ValueError, "activation must be 'relu' or None"),
         (lambda: nn.BatchNorm(3, scale=1), TypeError, "scale must be True or False"),
         (lambda: nn.BatchNorm(3)(X), nn.ShapeError, "takes 3 channels, but 4 come in"),
         (lambda: nn.BatchNorm(4)(X.astype(float)), nn.DTypeError, "x must have the dtype of the layer, float32"),

@@ -25,6 +25,11 @@ def test_a_residual_connection_by_hand():
     np.testing.assert_array_equal(layer.grads["branch.w"][0, 0], np.full((2, 2), [[1 + 3], [2 + 4]]))
     layer = nn.Residual(times(2, 10.0), times(2, -1.0))
     np.testing.assert_array_equal(layer(x), 9 * x)
+    layer = nn.Residual(times(2, -3.0), activation="relu")
+    x[..., 1] *= -1
+    np.testing.assert_array_equal(layer.forward(x, training=True), np.maximum(-2 * x, 0))
+    np.testing.assert_array_equal(layer.backward(np.ones_like(x))[..., 0], 0)
+    np.testing.assert_array_equal(layer.grads["branch.w"][0, 0], [[0, 1 + 3], [0, -2 - 4]])
     np.testing.assert_array_equal(nn.Add(times(2, 1.0), times(2, 2.0), times(2, 4.0))(x), 7 * x)
 
 
@@ -37,6 +42,7 @@ LAYERS = {
     "with batch norm": lambda o: nn.Residual(
         nn.Sequential(nn.Conv2D(3, 3, 3, **o), nn.BatchNorm(3, dtype=o["dtype"]), nn.ReLU(), nn.Conv2D(3, 3, 3, **o))
     ),
+    "and relu": lambda o: nn.Residual(nn.Conv2D(3, 3, 3, **o), activation="relu"),
     "one in another": lambda o: nn.Residual(nn.Residual(nn.Conv2D(3, 3, 3, **o))),
 }
 each = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)

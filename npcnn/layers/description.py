@@ -10,6 +10,7 @@ every layer notes; so a layer of one's own need not do anything for it.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,19 +36,21 @@ class Unreadable:
 
 def recorded(given: tuple[Any, ...], named: Mapping[str, Any]) -> Call:
     """Return the arguments of a constructor call as they are kept: what cannot be described, by its type only."""
-    return tuple(map(_kept, given)), {name: _kept(value) for name, value in named.items()}
+    return tuple(map(_plain, given)), {name: _plain(value) for name, value in named.items()}
 
 
-def _kept(value: Any) -> Any:
-    return value if _is_readable(value) else Unreadable(value)
-
-
-def _is_readable(value: Any) -> bool:
+def _plain(value: Any) -> Any:
+    """Return a value in the form it would come back in: tuples, Python's own numbers, or an `Unreadable`."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, list | tuple):
-        return all(map(_is_readable, value))
-    if isinstance(value, float | np.floating):
-        return bool(np.isfinite(value))
-    return isinstance(value, bool | int | str | np.bool | np.integer | None) or _is_dtype(value) or is_layer(value)
+        inside = tuple(map(_plain, value))
+        return next((one for one in inside if isinstance(one, Unreadable)), inside)
+    if isinstance(value, float) and not math.isfinite(value):
+        return Unreadable(value)
+    if isinstance(value, bool | int | float | str | None | Unreadable) or _is_dtype(value) or is_layer(value):
+        return value
+    return Unreadable(value)
 
 
 def _is_dtype(value: Any) -> bool:
@@ -72,8 +75,8 @@ def arguments(layer: Layer) -> Iterator[tuple[inspect.Parameter, Any]]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             default = () if parameter.kind is parameter.VAR_POSITIONAL else {}
         made = isinstance(getattr(type(layer), name, None), property)
-        value = getattr(layer, name) if made else vars(layer).get(name, Unreadable(None))
-        if not _is_readable(value):
+        value = _plain(getattr(layer, name) if made else vars(layer).get(name, Unreadable(None)))
+        if isinstance(value, Unreadable):
             value = call.get(name, default)
         if _is_dtype(value):
             value = next((array.dtype for array in layer.arrays.values()), np.dtype(value))
@@ -85,7 +88,8 @@ def arguments(layer: Layer) -> Iterator[tuple[inspect.Parameter, Any]]:
 def describe(layer: Layer) -> dict[str, Any]:
     """Return what a layer is: {"layer": its class, "arguments": {name: value}}, ready for JSON.
 
-    Random generators and, in npcnn's own layers, initializers are left out: they only make the first weights.
+    Random generators are left out, or new if a layer must have one, and in npcnn's own layers initializers: they only
+    make the first weights.
 
     Examples
     --------
@@ -97,9 +101,11 @@ def describe(layer: Layer) -> dict[str, Any]:
     ours = type(layer).__module__.startswith(OURS)
     described = {}
     for parameter, value in arguments(layer):
-        if isinstance(value, Unreadable) and (ours or value.type_name == "Generator"):
-            continue
-        described[parameter.name] = _to_json(value)
+        is_generator = isinstance(value, Unreadable) and value.type_name == "Generator"
+        if is_generator and parameter.default is parameter.empty:
+            described[parameter.name] = {"generator": "new"}
+        elif not is_generator and not (ours and isinstance(value, Unreadable)):
+            described[parameter.name] = _to_json(value)
     return {"layer": f"{OURS if ours else ''}{type(layer).__name__}", "arguments": described}
 
 
@@ -114,7 +120,7 @@ def _to_json(value: Any) -> Any:
         return {"named": {name: _to_json(one) for name, one in value.items()}}
     if isinstance(value, list | tuple):
         return [_to_json(one) for one in value]
-    return value.item() if isinstance(value, np.generic) else value
+    return value
 
 
 def build(description: Any, classes: Mapping[str, type[Layer]]) -> Layer:
@@ -177,6 +183,8 @@ def _from_json(value: Any, what: str, classes: Mapping[str, type[Layer]]) -> Any
         return build(value, classes)
     if "named" in value and isinstance(value["named"], dict):
         return {name: _from_json(one, what, classes) for name, one in value["named"].items()}
+    if value == {"generator": "new"}:
+        return np.random.default_rng()
     if value.get("dtype") in ("float32", "float64"):
         return np.dtype(value["dtype"])
     raise WeightsError(
