@@ -229,7 +229,7 @@ def load(path: str | Path, layers: Iterable[type[Layer]] = ()) -> Layer:
     Returns
     -------
     Layer
-        The network, with `class_names` if the file has them.
+        The network, with `classes` and `input_steps` if the file has them.
 
     Raises
     ------
@@ -262,9 +262,9 @@ def load(path: str | Path, layers: Iterable[type[Layer]] = ()) -> Layer:
         if said["format"] != 1:
             raise WeightsError(f"it is of a later version of npcnn (format {shown(said['format'])})")
         net = build(said["network"], classes)
-        names = said["class_names"]
         _compare({name: repr(layer) for name, layer in net.walk()}, said["layers"])
-        net.class_names = None if names is None else tuple(map(str, names))
+        net.classes = None if said["classes"] is None else tuple(map(str, said["classes"]))
+        net.input_steps = None if said["input_steps"] is None else [dict(step) for step in said["input_steps"]]
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -27,13 +27,13 @@ Axes = Any  # matplotlib.axes.Axes; matplotlib is imported when something is dra
 MOST_NUMBERS, MOST_LABELS = 400, 40
 
 
-def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) -> Any:
-    """Draw training and test accuracy against the step.
+def training_curve(metrics: Any, *, ax: Any = None, smooth: int = 100) -> Any:
+    """Draw accuracy in training and at the evaluations against the step.
 
     Parameters
     ----------
-    metrics : str or Path
-        File that `npcnn.train.MetricsCSV` wrote.
+    metrics : str, Path or npcnn.train.History
+        File that `npcnn.train.MetricsCSV` wrote, or what was kept in memory.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
     smooth : int
@@ -49,13 +49,14 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the file holds no step, or is not one that `MetricsCSV` wrote.
+        If there is no step, or the file is not one that `MetricsCSV` wrote.
     """
-    steps_rows, evaluations = read_metrics(metrics)
+    in_file = isinstance(metrics, str | Path)
+    steps_rows, evaluations = read_metrics(metrics) if in_file else (metrics.steps, metrics.evaluations)
     training = [(row["step"], row["accuracy"]) for row in steps_rows]
     test = [(row["step"], row["test_accuracy"]) for row in evaluations]
     if not training:
-        raise ValueError(f"metrics must hold at least one step, got none in {metrics}")
+        raise ValueError(f"metrics must hold at least one step, got none{f' in {metrics}' if in_file else ''}")
     ax = _axes(ax, (8, 4.5))
     steps, accuracy = np.array(training).T
     window = max(1, min(smooth, len(steps) // 5))
@@ -65,13 +66,50 @@ def training_curve(metrics: str | Path, *, ax: Any = None, smooth: int = 100) ->
     means = (sums[ends] - sums[begins]) / (ends - begins)
     ax.plot(steps, means, label=f"training batch, mean of {window} steps")
     if test:
-        ax.plot(*np.array(test).T, marker="o", markersize=3, label=f"test, last {test[-1][1]:.4f}")
+        ax.plot(*np.array(test).T, marker="o", markersize=3, label=f"{getattr(metrics, 'evaluated_on', 'test')}, last {test[-1][1]:.4f}")
     ax.set_xlabel("step")
     ax.set_ylabel("accuracy")
     ax.set_xlim(0, steps[-1] * 1.02)
     ax.set_ylim(0, 1)
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right")
+    return ax
+
+
+def learning_rates(lrs: Any, losses: Any, suggestion: float, *, ax: Axes | None = None) -> Axes:
+    """Draw the loss against the learning rate, as `npcnn.train.find_lr` found it.
+
+    Parameters
+    ----------
+    lrs, losses : array_like, shape (steps,)
+        Learning rates above 0, and the loss at each.
+    suggestion : float
+        The learning rate to mark.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If there are not as many losses as learning rates.
+    """
+    lrs, losses = np.asarray(lrs, np.float64), np.asarray(losses, np.float64)
+    if lrs.ndim != 1 or lrs.shape != losses.shape or not len(lrs):
+        raise ShapeError(f"lrs and losses must have one shape (steps,), got {lrs.shape} and {losses.shape}")
+    ax = _axes(ax, (8, 4.5))
+    ax.plot(lrs, losses)
+    ax.axvline(suggestion, color="C1", linestyle="--", label=f"suggestion {suggestion:.2g}")
+    ax.set_xscale("log")
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("loss (running mean)")
+    ax.grid(alpha=0.3)
+    ax.legend()
     return ax
 
 

@@ -172,12 +172,13 @@ def test_an_argument_kept_as_something_else_is_found_out(path):
         nn.load(path, [Twice])
 
 
-def test_class_names(path):
+def test_classes_and_input_steps(path):
     net = nn.Sequential(nn.Dense(2, 2))
-    net.class_names = ("no", "yes")
-    assert is_loaded_again(net, path, (2,)).class_names == ("no", "yes")
-    net.class_names = None
-    assert is_loaded_again(net, path, (2,)).class_names is None
+    again = is_loaded_again(net, path, (2,))
+    assert (again.classes, again.input_steps) == (None, None)
+    net.classes, net.input_steps = ("no", "yes"), [{"step": "crop", "size": 24}]
+    again = is_loaded_again(net, path, (2,))
+    assert (again.classes, again.input_steps) == (net.classes, net.input_steps)
 
 
 @pytest.mark.parametrize("model", nn.models.ARTICLE)
@@ -230,7 +231,7 @@ def described(**arguments):
 )
 def test_what_is_no_description_of_the_network_is_refused(network, message, path):
     net = nn.Conv2D(1, 2, 3)
-    about = {"format": 1, "network": network, "layers": {"": repr(net)}, "class_names": None}
+    about = {"format": 1, "network": network, "layers": {"": repr(net)}, "classes": None, "input_steps": None}
     nn.weights.save(net.arrays, path, metadata={"npcnn": json.dumps(about)})
     with pytest.raises(nn.WeightsError, match=message) as caught:
         nn.load(path)
@@ -248,7 +249,7 @@ def test_a_damaged_description_is_refused(about, path):
 
 def test_arrays_that_are_not_those_of_the_network(path):
     net = nn.Conv2D(1, 2, 3)
-    about = {"format": 1, "network": described(), "layers": {"": repr(net)}, "class_names": None}
+    about = {"format": 1, "network": described(), "layers": {"": repr(net)}, "classes": None, "input_steps": None}
     nn.weights.save({"w": net.params["w"]}, path, metadata={"npcnn": json.dumps(about)})
     with pytest.raises(nn.WeightsError, match="does not hold the network that it describes: b is missing"):
         nn.load(path)

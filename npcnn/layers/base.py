@@ -51,8 +51,10 @@ class Layer:
         ...; "other" unless its class says something else.
     in_channels, out_channels : int or None
         Lengths of the last axis of input and output, where the layer fixes them.
-    class_names : tuple of str or None
+    classes : tuple of str or None
         What the outputs of a network stand for, where that is known; its file holds it.
+    input_steps : list of dict or None
+        How a picture becomes its input, as `npcnn.datasets.steps.describe` says it; its file holds that too.
 
     Examples
     --------
@@ -79,7 +81,8 @@ class Layer:
     in_channels: int | None = None
     out_channels: int | None = None
     dtype: np.dtype[Any]
-    class_names: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    input_steps: list[dict[str, Any]] | None = None
     _built_by: Call = (), {}  # what the constructor was called with
 
     def __init__(self) -> None:
@@ -358,7 +361,8 @@ class Layer:
             "format": 1,
             "network": describe(self),
             "layers": {name: repr(layer) for name, layer in self.walk()},
-            "class_names": self.class_names,
+            "classes": self.classes,
+            "input_steps": self.input_steps,
         }
         weights.save(self.arrays, path, metadata={"npcnn": json.dumps(about)})
 

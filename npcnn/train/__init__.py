@@ -6,6 +6,8 @@ module                        what is there
 `loop`                        `fit` and `evaluate`
 `callbacks`                   progress bar, evaluation, signals
 `logs`                        callbacks: CSV, JSON lines, TensorBoard, the curve
+`history`                     callbacks: what was, in memory; when to end
+`rate_finder`                 which learning rate to train with
 `checkpoints`                 callback, and how to resume
 `run`                         all of these in one folder: a run
 `trained_on`                  which data a network was trained on
@@ -19,6 +21,7 @@ from npcnn.train.callbacks import Evaluation, Progress, StopSignals
 from npcnn.train.checkpoints import Checkpoints, Resumed
 from npcnn.train.diagnosis import first_not_finite
 from npcnn.train.generators import generator_states, set_generator_states
+from npcnn.train.history import EarlyStopping, History
 from npcnn.train.logs import CurvePlot, Log, MetricsCSV, MetricsJSONL, TensorBoard
 from npcnn.train.loop import (
     Callback,
@@ -28,6 +31,7 @@ from npcnn.train.loop import (
     evaluate,
     fit,
 )
+from npcnn.train.rate_finder import LearningRates, find_lr
 from npcnn.train.run import Run, numbered_folder, read_settings
 from npcnn.train.trained_on import class_names_of, data_of
 
@@ -35,7 +39,10 @@ __all__ = [
     "Callback",
     "Checkpoints",
     "CurvePlot",
+    "EarlyStopping",
     "Evaluation",
+    "History",
+    "LearningRates",
     "Log",
     "MetricsCSV",
     "MetricsJSONL",
@@ -50,6 +57,7 @@ __all__ = [
     "class_names_of",
     "data_of",
     "evaluate",
+    "find_lr",
     "first_not_finite",
     "fit",
     "generator_states",

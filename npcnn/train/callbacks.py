@@ -63,7 +63,7 @@ class Progress(Log):
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
         """Print a line."""
-        tqdm.write(f"step {step:6d}  test accuracy {accuracy:.4f}  loss {loss:.4f}")
+        tqdm.write(f"step {step:6d}  {self.evaluated_on} accuracy {accuracy:.4f}  loss {loss:.4f}")
 
     def close(self) -> None:
         """Leave the bar as it is and end its line."""

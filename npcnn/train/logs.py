@@ -26,6 +26,11 @@ class Log:
 
     Each of the three methods does nothing unless a subclass overrides it; leaving a ``with`` block closes the log.
 
+    Attributes
+    ----------
+    evaluated_on : str
+        Which pictures an evaluation is of: "test", or "validation" where `fit` by epochs holds some back.
+
     Examples
     --------
     >>> class BestAccuracy(nn.train.Log):
@@ -39,11 +44,13 @@ class Log:
     0.5
     """
 
+    evaluated_on = "test"
+
     def __call__(self, result: StepResult) -> None:
         """Take in one step."""
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
-        """Take in one evaluation: the step and the time it came at, loss and accuracy on the test pictures."""
+        """Take in one evaluation: the step and the time it came at, loss and accuracy."""
 
     def close(self) -> None:
         """Finish."""
