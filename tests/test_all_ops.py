@@ -28,6 +28,8 @@ def test_every_function_keeps_the_dtype(dtype, ops):
         ops.softmax(x[:, 0, 0]),
         ops.log_softmax(x[:, 0, 0]),
         ops.softmax_cross_entropy(x[:, 0, 0], np.zeros(2, int))[1],
+        ops.softmax_cross_entropy(x[:, 0, 0], np.eye(2, 3), label_smoothing=0.1, class_weights=np.ones(3))[1],
+        ops.mean_squared_error(x, x)[1],
     ]
     assert {result.dtype for result in results} == {np.dtype(dtype)}
 

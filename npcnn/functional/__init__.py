@@ -12,7 +12,7 @@ module                        functions
 `toom_cook`                   the fast algorithm, and what algorithm="auto" means
 `pooling`                     max_pool2d, avg_pool2d
 `activations`                 relu, softmax, log_softmax
-`losses`                      softmax_cross_entropy
+`losses`                      softmax_cross_entropy, mean_squared_error
 `normalization`               batch_norm, layer_norm
 `updates`                     adam_step
 `windows`                     window_geometry: padding and output sizes

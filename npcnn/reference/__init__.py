@@ -11,7 +11,7 @@ windows.py         where sliding windows lie: padding and output size
 convolution.py     conv2d, conv1d; im2col, col2im: convolution as a matrix product
 pooling.py         max_pool2d, avg_pool2d
 activations.py     relu, softmax, log_softmax
-losses.py          softmax_cross_entropy
+losses.py          softmax_cross_entropy, mean_squared_error
 normalization.py   batch_norm, layer_norm
 toom_cook.py       the transforms of convolution with fewer multiplications
 =================  =========================================================

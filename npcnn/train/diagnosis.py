@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from npcnn.layers.base import dotted
 Array = NDArray[Any]
 
 
-def first_not_finite(net: Any, x: Array, labels: Array) -> str:
+def first_not_finite(
+    net: Any, x: Array, labels: Array, loss: Callable[[Array, Array], tuple[float, Array]] = softmax_cross_entropy
+) -> str:
     """Return in words where the first NaN or infinity of a training step is.
 
     It looks, in this order, at the pictures, the parameters, the output of every layer, the loss, and on the way back
@@ -26,6 +29,8 @@ def first_not_finite(net: Any, x: Array, labels: Array) -> str:
         A `Sequential` is examined layer by layer, anything else as a whole.
     x, labels : ndarray
         The batch.
+    loss : callable
+        As for `npcnn.train.fit`.
 
     Examples
     --------
@@ -45,8 +50,8 @@ def first_not_finite(net: Any, x: Array, labels: Array) -> str:
         x = layer.forward(x, training=True)
         if not _finite(x):
             return f"the output of {_place(name, layer)}"
-    loss, gradient = softmax_cross_entropy(x, labels)
-    if not np.isfinite(loss):
+    value, gradient = loss(x, labels)
+    if not np.isfinite(value):
         return "the loss"
     for i, (name, layer) in reversed(list(enumerate(layers))):
         gradient = layer.backward(gradient, need_dx=i > 0)

@@ -7,6 +7,7 @@ bars, logs, checkpoints, evaluation - is a callback that is handed each `StepRes
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,12 +21,14 @@ from numpy.typing import NDArray
 from npcnn import weights
 from npcnn.evaluation import checked_batch
 from npcnn.functional import softmax_cross_entropy
-from npcnn.functional.checks import integer, number
+from npcnn.functional.checks import exact_shape, integer, number, shown
 from npcnn.train.diagnosis import first_not_finite
 from npcnn.train.generators import generator_states, set_generator_states
 
 Array: TypeAlias = NDArray[Any]
 Batch: TypeAlias = tuple[Array, Array]
+# From outputs and targets to the value and its gradient with respect to the outputs.
+Loss: TypeAlias = Callable[[Array, Array], tuple[float, Array]]
 
 
 class Network(Protocol):
@@ -62,9 +65,9 @@ class StepResult:
     step : int
         Number of the step, from 1.
     loss : float
-        Mean cross-entropy of the batch, before the step changed the weights.
+        Loss of the batch, before the step changed the weights.
     accuracy : float
-        Share of the batch classified correctly, also before the step.
+        Share of the batch classified correctly, also before the step; NaN if the loss knows no classes.
     images : int
         Pictures in the batch.
     seconds : float
@@ -115,23 +118,28 @@ def fit(
     optimizer: Optimizer,
     *,
     steps: int,
+    loss: Loss = softmax_cross_entropy,
     callbacks: Iterable[Callback] = (),
     start: int = 0,
     seconds: float = 0.0,
     save_batch: str | Path | None = None,
 ) -> int:
-    """Train a classifier with softmax cross-entropy.
+    """Train a network, by default a classifier with softmax cross-entropy.
 
     Parameters
     ----------
     net : Network
-        Gives logits, shape (N, classes).
+        Gives logits, shape (N, classes), or whatever else the loss takes.
     batches : iterator of (x, labels)
-        As `npcnn.datasets.TrainingBatches` gives them.
+        As `npcnn.datasets.TrainingBatches` gives them; in place of the labels, whatever else the loss takes.
     optimizer : Optimizer
         Made for `net`, or for a part of it.
     steps : int
         Number of the last step, counting the `start` steps done before.
+    loss : callable
+        Takes the outputs of the network and the labels of a batch, and returns the value and the gradient with respect
+        to the outputs: `npcnn.functional.softmax_cross_entropy` or `mean_squared_error`, with their options by
+        ``functools.partial(softmax_cross_entropy, label_smoothing=0.1)``, or a function of your own.
     callbacks : iterable of callable
         Each is called with the `StepResult` of every step, in order; one that raises
         `StopTraining` ends the training after all have been called.
@@ -151,7 +159,7 @@ def fit(
         If the loss or a gradient is NaN or infinite; it says in which layer that began.
     TypeError, ValueError
         If `steps` or `start` is not an integer of at least 0, `net` is no network, `batches` is no iterator of
-        pairs, a batch is empty, or `optimizer` was made for another network.
+        pairs, a batch is empty, `optimizer` was made for another network, or `loss` is no such function.
 
     Examples
     --------
@@ -168,6 +176,7 @@ def fit(
     """
     start, steps = integer(start, "start", minimum=0), integer(steps, "steps", minimum=0)
     _check_parts(net, batches, optimizer)
+    _check_loss(loss)
     callbacks = tuple(callbacks)
     begin = last = time.perf_counter() - number(seconds, "seconds", minimum=0)
     if seconds:
@@ -180,20 +189,21 @@ def fit(
         if not len(labels):
             raise ValueError(f"the batch of step {step} must hold at least one picture, got none")
         states = generator_states(net)
-        logits = net.forward(x, training=True)
-        loss, dlogits = softmax_cross_entropy(logits, labels)
-        accuracy = _accuracy(logits, labels)
+        outputs = net.forward(x, training=True)
+        value, gradient = _value_and_gradient(loss, outputs, labels)
+        accuracy = _accuracy(loss, outputs, labels)
         gradient_norm = math.nan
-        if math.isfinite(loss):
-            net.backward(dlogits, need_dx=False)
+        if math.isfinite(value):
+            net.backward(gradient, need_dx=False)
             gradient_norm = gradient_length(net.grads)
         if not math.isfinite(gradient_norm):
             set_generator_states(net, states)
-            raise _not_finite(net, step, loss, x, labels, save_batch)
+            where = first_not_finite(net, x, labels, loss)
+            raise _not_finite(where, step, value, x, labels, save_batch)
         optimizer.step()
         now = time.perf_counter()
         speed, last = len(labels) / max(now - last, 1e-9), now
-        result = StepResult(step, loss, accuracy, len(labels), now - begin, gradient_norm, speed)
+        result = StepResult(step, value, accuracy, len(labels), now - begin, gradient_norm, speed)
         if _stops(callbacks, result):
             return step
     return max(start, steps)
@@ -245,10 +255,9 @@ def gradient_length(grads: dict[str, Array]) -> float:
 
 
 def _not_finite(
-    net: Network, step: int, loss: float, x: Array, labels: Array, save_batch: str | Path | None
+    where: str, step: int, loss: float, x: Array, labels: Array, save_batch: str | Path | None
 ) -> NonFiniteError:
     """Return the error that says where the NaN or infinity of this batch began; save the batch."""
-    where = first_not_finite(net, x, labels)
     what = f"the loss is {loss}" if not math.isfinite(loss) else "a gradient is not finite"
     in_data = not np.isfinite(x).all()
     advice = "correct the data" if in_data else "a smaller learning rate usually helps"
@@ -262,27 +271,30 @@ def _not_finite(
     return NonFiniteError(message, step=step, where=where, x=x, labels=labels)
 
 
-def evaluate(net: Network, batches: Iterable[Batch]) -> tuple[float, float]:
-    """Return mean loss and accuracy of a classifier over all batches.
+def evaluate(net: Network, batches: Iterable[Batch], *, loss: Loss = softmax_cross_entropy) -> tuple[float, float]:
+    """Return mean loss and accuracy of a network over all batches.
 
     Parameters
     ----------
     net : Network
-        Gives logits, shape (N, classes).
+        Gives logits, shape (N, classes), or whatever else the loss takes.
     batches : iterable of (x, labels)
         As `npcnn.datasets.evaluation_batches` gives them; together at least one picture.  An empty batch is skipped.
+    loss : callable
+        As for `fit`.
 
     Returns
     -------
     loss, accuracy : float
-        Means over the pictures, not over the batches.
+        Means over the pictures, not over the batches.  The accuracy is NaN if the loss knows no classes, as
+        `mean_squared_error` does not; a soft label counts as its likeliest class.
 
     Raises
     ------
     ValueError
         If there is no picture.
     TypeError
-        If a batch is not a pair (x, labels).
+        If a batch is not a pair (x, labels), or `loss` is no loss.
 
     Examples
     --------
@@ -292,19 +304,50 @@ def evaluate(net: Network, batches: Iterable[Batch]) -> tuple[float, float]:
     >>> round(loss, 4), round(accuracy, 4)               # log 2; the first class is right twice
     (0.6931, 0.6667)
     """
+    _check_loss(loss)
     images, loss_sum, right = 0, 0.0, 0.0
     for x, labels in map(checked_batch, batches):
         if not len(labels):
             continue
-        logits = net.forward(x)
-        loss, _ = softmax_cross_entropy(logits, labels)
+        outputs = net.forward(x)
+        value, _ = _value_and_gradient(loss, outputs, labels)
         images += len(labels)
-        loss_sum += loss * len(labels)
-        right += _accuracy(logits, labels) * len(labels)
+        loss_sum += value * len(labels)
+        right += _accuracy(loss, outputs, labels) * len(labels)
     if images == 0:
         raise ValueError("batches must hold at least one picture, got none")
     return loss_sum / images, right / images
 
 
-def _accuracy(logits: Array, labels: Array) -> float:
-    return float((logits.argmax(axis=1) == labels).mean())
+def _check_loss(loss: Any) -> None:
+    if not callable(loss):
+        raise TypeError(
+            f"loss must be a function (outputs, labels) -> (value, gradient), got {shown(loss)}; "
+            "pass npcnn.functional.softmax_cross_entropy or one of your own"
+        )
+
+
+def _value_and_gradient(loss: Loss, outputs: Array, labels: Array) -> tuple[float, Array]:
+    """Return what the loss gives, checked: it may be the user's."""
+    both = loss(outputs, labels)
+    if not (isinstance(both, tuple | list) and len(both) == 2 and isinstance(both[1], np.ndarray)):
+        raise TypeError(
+            "loss must return two things, its value and an array, the gradient with respect to the outputs; "
+            f"got {shown(both)}"
+        )
+    value, gradient = both
+    exact_shape(gradient, "the gradient that loss returns", outputs.shape, "the shape of the outputs")
+    return float(value), gradient
+
+
+def _accuracy(loss: Any, outputs: Array, labels: Array) -> float:
+    """Return the share of the rows that are classified correctly; NaN if there are no classes."""
+    while isinstance(loss, functools.partial):
+        loss = loss.func
+    labels = np.asarray(labels)
+    numbered = labels.dtype.kind in "iu" and labels.ndim == 1 and outputs.ndim == 2 and outputs.shape[1] > 1
+    # Rows of floats are probabilities of classes only if the loss takes them for that.
+    if not (numbered or loss is softmax_cross_entropy):
+        return math.nan
+    right = labels if labels.ndim == 1 else labels.argmax(axis=1)
+    return float((outputs.argmax(axis=1) == right).mean())
