@@ -66,7 +66,12 @@ def training_curve(metrics: Any, *, ax: Any = None, smooth: int = 100) -> Any:
     means = (sums[ends] - sums[begins]) / (ends - begins)
     ax.plot(steps, means, label=f"training batch, mean of {window} steps")
     if test:
-        ax.plot(*np.array(test).T, marker="o", markersize=3, label=f"{getattr(metrics, 'evaluated_on', 'test')}, last {test[-1][1]:.4f}")
+        ax.plot(
+            *np.array(test).T,
+            marker="o",
+            markersize=3,
+            label=f"{getattr(metrics, 'evaluated_on', 'test')}, last {test[-1][1]:.4f}",
+        )
     ax.set_xlabel("step")
     ax.set_ylabel("accuracy")
     ax.set_xlim(0, steps[-1] * 1.02)

@@ -1,4 +1,4 @@
-"""What a training showed, kept in memory: callbacks that remember, and one that ends a training that no longer learns."""
+"""What a training showed, kept in memory, and when it no longer becomes better."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ def find_lr(
     net : Layer
         The network.
     batches : iterator of (x, labels)
-        As for `fit`.
+        As for `fit`; those it takes are used up.
     optimizer : Optimizer
         Made for `net`; its learning rate is not used.
     lowest, highest : float
@@ -122,10 +123,8 @@ def find_lr(
         if means[-1] > DIVERGED * min(means):
             raise StopTraining
 
-    try:
+    with contextlib.suppress(NonFiniteError):  # of a learning rate so large that nothing is learnt beyond it
         fit(net, batches, optimizer, steps=steps, loss=loss, callbacks=[watch])
-    except NonFiniteError:
-        pass  # the learning rate was so large: there is nothing to learn from the steps beyond
     if not lrs or not math.isfinite(means[0]):
         raise ValueError("no step could be done: batches gave none, or the loss was not finite at the lowest rate")
     return LearningRates(np.array(lrs), np.array(means))
