@@ -94,6 +94,7 @@ class BuildWithVariants(build_ext):
             built = self.get_ext_fullpath(ext.name)
             if self.force or newer_group([*ext.sources, *ext.depends], built, "newer"):
                 ext.extra_objects = self.compile_core()
+                ext.libraries = ["m"]  # exp, tanh and erfc of activations.inc.c
         super().build_extension(ext)
 
     def compile_core(self):

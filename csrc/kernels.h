@@ -40,6 +40,17 @@ typedef struct {
     /* activations.inc.c */                                                                            \
     KERNEL(relu, (const REAL *x, REAL *y, ptrdiff_t count))                                            \
     KERNEL(relu_backward, (const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count))                  \
+    KERNEL(leaky_relu, (const REAL *x, REAL slope, REAL *y, ptrdiff_t count))                          \
+    KERNEL(leaky_relu_backward, (const REAL *dy, const REAL *y, REAL slope, REAL *dx,                  \
+                                 ptrdiff_t count))                                                     \
+    KERNEL(gelu, (const REAL *x, int tanh_form, REAL *y, ptrdiff_t count))                             \
+    KERNEL(gelu_backward, (const REAL *dy, const REAL *x, int tanh_form, REAL *dx, ptrdiff_t count))   \
+    KERNEL(silu, (const REAL *x, REAL *y, ptrdiff_t count))                                            \
+    KERNEL(silu_backward, (const REAL *dy, const REAL *x, REAL *dx, ptrdiff_t count))                  \
+    KERNEL(sigmoid, (const REAL *x, REAL *y, ptrdiff_t count))                                         \
+    KERNEL(sigmoid_backward, (const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count))               \
+    KERNEL(tanh, (const REAL *x, REAL *y, ptrdiff_t count))                                            \
+    KERNEL(tanh_backward, (const REAL *dy, const REAL *y, REAL *dx, ptrdiff_t count))                  \
     /* normalization.inc.c */                                                                          \
     KERNEL(batch_statistics, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, const REAL *centre,       \
                               double *total))                                                          \

@@ -20,6 +20,7 @@
 #define REAL float
 #define INTEGER int32_t
 #define SUFFIX f32
+#define MATH(function) function##f          /* expf */
 #include "simd.h"
 #include "gemm.inc.c"
 #include "pooling.inc.c"
@@ -31,10 +32,12 @@
 #undef REAL
 #undef INTEGER
 #undef SUFFIX
+#undef MATH
 
 #define REAL double
 #define INTEGER int64_t
 #define SUFFIX f64
+#define MATH(function) function
 #include "simd.h"
 #include "gemm.inc.c"
 #include "pooling.inc.c"

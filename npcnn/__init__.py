@@ -3,7 +3,7 @@
 ============================  ============================================================
 where to look                 what is there
 ============================  ============================================================
-`npcnn.functional`            conv2d, conv1d, pooling, ReLU, softmax, with their gradients
+`npcnn.functional`            conv2d, conv1d, pooling, activations, with their gradients
 `npcnn.reference`             the same functions as plain definitions
 `npcnn.layers`                layers and networks, with explicit backward passes
 `npcnn.models`                named networks for CIFAR-10
@@ -37,6 +37,7 @@ from npcnn.config import get_num_threads, set_num_threads, show_config
 from npcnn.errors import CheckpointError, DataError, DTypeError, ShapeError, WeightsError
 from npcnn.gradient_check import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
+    GELU,
     Add,
     AvgPool2D,
     BatchNorm,
@@ -49,11 +50,16 @@ from npcnn.layers import (
     GlobalAvgPool2D,
     Layer,
     LayerNorm,
+    LeakyReLU,
     MaxPool2D,
     ReLU,
     Residual,
     Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
     SpatiallySeparableConv2D,
+    Tanh,
 )
 from npcnn.models import load
 from npcnn.optimizers import SGD, Adam
@@ -63,6 +69,7 @@ if TYPE_CHECKING:
     from npcnn import datasets, evaluation, explain, factorize, plot, reference, report, train
 
 __all__ = [
+    "GELU",
     "SGD",
     "Adam",
     "Add",
@@ -83,12 +90,17 @@ __all__ = [
     "KinkWarning",
     "Layer",
     "LayerNorm",
+    "LeakyReLU",
     "MaxPool2D",
     "ReLU",
     "Residual",
     "Sequential",
     "ShapeError",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
     "SpatiallySeparableConv2D",
+    "Tanh",
     "WeightsError",
     "__version__",
     "config",

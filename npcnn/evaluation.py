@@ -163,8 +163,9 @@ def worst_mistakes(probabilities: Array, labels: Array, count: int) -> NDArray[n
     >>> nn.evaluation.worst_mistakes(np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), np.array([1, 1, 0]), 5)
     array([0, 2])
     """
+    labels = class_labels(labels, probabilities, "probabilities")
     predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != class_labels(labels, probabilities, "probabilities"))
+    wrong = np.flatnonzero(predicted != labels)
     confidence = probabilities[wrong, predicted[wrong]]
     return wrong[np.argsort(-confidence, kind="stable")][: integer(count, "count", minimum=0)]
 

@@ -12,12 +12,15 @@ either = pytest.mark.parametrize("ops", [reference, functional], ids=["reference
 NOT_CARRIED = [np.inf, -np.inf, np.nan, 1e37, 2.0**41]
 
 
-def assert_equal_arrays(got, expected, dtype):
-    """Hold `got` to `expected`, computed in float64, relative to its largest number: 1e-12, in float32 1e-5."""
+def assert_equal_arrays(got, expected, dtype, *, summed=1e-30):
+    """Hold `got` to `expected`, computed in float64, relative to its largest number: 1e-12, in float32 1e-5.
+
+    Where sums may cancel out, `summed` is the size of their terms, and the result is held relative to that.
+    """
     assert got.shape == expected.shape
     assert got.dtype == dtype
     if expected.size:
-        largest = max(np.abs(expected).max(), 1e-30)
+        largest = max(np.abs(expected).max(), summed)
         assert np.abs(got - expected).max() <= (1e-12 if dtype == np.float64 else 1e-5) * largest
 
 

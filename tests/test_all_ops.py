@@ -25,8 +25,13 @@ def test_every_function_keeps_the_dtype(dtype, ops):
         ops.avg_pool2d_backward(y, x.shape, size=2),
         ops.relu(x),
         ops.relu_backward(x, x),
-        ops.softmax(x[:, 0, 0]),
-        ops.log_softmax(x[:, 0, 0]),
+        *(one(x) for one in (ops.leaky_relu, ops.gelu, ops.silu, ops.sigmoid, ops.tanh)),
+        ops.gelu(x, approximate="tanh"),
+        ops.gelu_backward(x, x, approximate="tanh"),
+        *(getattr(ops, f"{name}_backward")(x, x) for name in ("leaky_relu", "gelu", "silu", "sigmoid", "tanh")),
+        ops.softmax(x),
+        ops.softmax_backward(x, x),
+        ops.log_softmax(x),
         ops.softmax_cross_entropy(x[:, 0, 0], np.zeros(2, int))[1],
         ops.softmax_cross_entropy(x[:, 0, 0], np.eye(2, 3), label_smoothing=0.1, class_weights=np.ones(3))[1],
         ops.mean_squared_error(x, x)[1],
@@ -57,6 +62,8 @@ def test_an_empty_batch_is_ordinary_input(dtype, ops):
     assert ops.max_pool2d_backward(y, argmax, x.shape, size=2).shape == x.shape
     assert ops.avg_pool2d(x, 2).shape == (0, 2, 2, 2)
     assert ops.avg_pool2d_backward(y, x.shape, size=2).shape == x.shape
-    assert ops.softmax(np.zeros((0, 10), dtype)).shape == (0, 10)
+    for name in ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh", "softmax"):
+        assert getattr(ops, name)(x).shape == getattr(ops, f"{name}_backward")(x, x).shape == x.shape
+    assert ops.log_softmax(np.zeros((0, 10), dtype)).shape == (0, 10)
     loss, dlogits = ops.softmax_cross_entropy(np.zeros((0, 10), dtype), np.zeros(0, int))
     assert (loss, dlogits.shape) == (0.0, (0, 10))

@@ -231,8 +231,19 @@ def check_avg_pool2d(source):
     close(dx, reference.avg_pool2d_backward(dy.astype(np.float64), x.shape, size=size, **options), scale, arrays.dtype)
 
 
+ACTIVATIONS = (
+    ("leaky_relu", {}),
+    ("leaky_relu", {"slope": 0.3}),
+    ("gelu", {}),
+    ("gelu", {"approximate": "tanh"}),
+    ("silu", {}),
+    ("sigmoid", {}),
+    ("tanh", {}),
+)
+
+
 def check_one_number_at_a_time(source):
-    """ReLU, its gradient, softmax and the loss."""
+    """Activations, their gradients, softmax and the loss."""
     isa, threads, layout = surroundings(source)
     arrays = Arrays(source)
     shape = [source.integer(0, 70) for _ in range(source.integer(1, 3))]
@@ -243,6 +254,19 @@ def check_one_number_at_a_time(source):
     (given_y,) = laid_out(layout, y)
     (dx,) = both(isa, threads, lambda: (F.relu_backward(given_dy, given_y),))
     np.testing.assert_array_equal(dx, reference.relu_backward(dy, y))
+
+    name, options = source.among(ACTIVATIONS)
+    x *= arrays.dtype(source.among((1, 3, 40)))
+    (given_x,) = laid_out(layout, x)
+    (y,) = both(isa, threads, lambda: (getattr(F, name)(given_x, **options),))
+    scale = arrays.dtype(1e-6 if arrays.dtype == np.float32 else 1e-14)
+    expected = getattr(reference, name)(x.astype(np.float64), **options)
+    np.testing.assert_allclose(y, expected, rtol=scale, atol=scale)
+    kept = x if name in ("gelu", "silu") else y
+    (given_kept,) = laid_out(layout, kept)
+    (dx,) = both(isa, threads, lambda: (getattr(F, f"{name}_backward")(given_dy, given_kept, **options),))
+    expected = getattr(reference, f"{name}_backward")(*doubles(dy, kept), **options)
+    np.testing.assert_allclose(dx, expected, rtol=10 * scale, atol=10 * scale)
 
     logits = 30 * arrays.normal((source.integer(1, 40), source.integer(1, 40)))
     (given_logits,) = laid_out(layout, logits)

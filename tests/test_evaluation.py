@@ -84,6 +84,22 @@ def test_labels_that_are_no_classes_of_the_rows_are_refused(call, labels, error,
     assert type(caught.value) is error
 
 
+@pytest.mark.parametrize("scores", [PROBABILITIES[0], PROBABILITIES[:, None]], ids=["one row", "with an axis more"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda scores: nn.evaluation.predict(Given(), [(scores, LABELS)]),
+        lambda scores: nn.evaluation.worst_mistakes(scores, LABELS, 2),
+        lambda scores: nn.train.evaluate(Given(), [(scores, LABELS)]),
+        lambda scores: nn.functional.softmax_cross_entropy(scores, LABELS),
+    ],
+    ids=["predict", "worst_mistakes", "evaluate", "softmax_cross_entropy"],
+)
+def test_scores_that_are_no_rows_of_classes_are_refused(call, scores):
+    with pytest.raises(nn.ShapeError, match=r"(logits|probabilities) must have 2 axes \(N, classes\), got shape"):
+        call(scores)
+
+
 def test_class_scores_by_hand():
     scores = nn.evaluation.class_scores(np.array(MATRIX))
     assert [score.pictures for score in scores] == [2, 3, 1]

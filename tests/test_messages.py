@@ -27,6 +27,8 @@ CASES = [
             lambda value=value: F.conv2d(X, W, padding=value),
             lambda value=value: F.conv1d(X, W[0], axis="width", padding=value),
             lambda value=value: nn.Dropout(value),
+            lambda value=value: nn.LeakyReLU(value),
+            lambda value=value: nn.GELU(value),
             lambda value=value: nn.Adam(DENSE, lr=value),
             lambda value=value: nn.schedules.Step(value, [1]),
             lambda value=value: nn.schedules.Step(0.1, [value]),

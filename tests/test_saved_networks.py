@@ -18,6 +18,12 @@ LAYERS = {
     "avg_pool": (lambda: nn.AvgPool2D(2, padding=1, count_include_pad=True), (5, 6, 2)),
     "batch_norm": (lambda: nn.BatchNorm(2, momentum=0.5, eps=1e-5, shift=False, activation="relu"), (5, 6, 2)),
     "layer_norm": (lambda: nn.LayerNorm(2, scale=False), (5, 6, 2)),
+    "activations": (
+        lambda: nn.Sequential(
+            nn.LeakyReLU(0.2), nn.GELU("tanh"), nn.SiLU(), nn.Sigmoid(), nn.Tanh(), nn.ReLU(), nn.Softmax()
+        ),
+        (5, 6, 2),
+    ),
     "dense": (lambda: nn.Dense(60, 3, bias=False), (60,)),
     "dropout": (lambda: nn.Sequential(nn.Dropout(0.25, rng=np.random.default_rng(0)), nn.Flatten()), (5, 6, 2)),
     "concat": (lambda: nn.Concat(nn.Conv2D(2, 3, 1), nn.ReLU(), nn.Add(nn.ReLU(), nn.ReLU())), (5, 6, 2)),

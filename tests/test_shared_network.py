@@ -13,6 +13,8 @@ def networks():
     rng = np.random.default_rng(0)
     return {
         "relu": (nn.ReLU(), (3, 3, 2)),
+        "gelu": (nn.GELU(), (3, 3, 2)),
+        "softmax": (nn.Softmax(), (3, 3, 2)),
         "conv1d": (nn.Conv1D(2, 3, 3, axis="width", rng=rng), (3, 3, 2)),
         "avg_pool2d": (nn.AvgPool2D(2), (4, 4, 2)),
         "concat": (nn.Concat(nn.ReLU(), nn.MaxPool2D(1)), (3, 3, 2)),

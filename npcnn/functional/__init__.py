@@ -11,7 +11,7 @@ module                        functions
 `convolution`                 conv2d, conv1d; conv2d_max_pool2d: convolution and pooling in one go, for speed
 `toom_cook`                   the fast algorithm, and what algorithm="auto" means
 `pooling`                     max_pool2d, avg_pool2d
-`activations`                 relu, softmax, log_softmax
+`activations`                 relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
 `losses`                      softmax_cross_entropy, mean_squared_error
 `normalization`               batch_norm, layer_norm
 `updates`                     adam_step

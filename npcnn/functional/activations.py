@@ -1,4 +1,8 @@
-"""ReLU and softmax."""
+"""Activations and softmax, with their gradients.
+
+The gradient functions take what they need least: the output y where it tells the slope, as for `relu`, `sigmoid` and
+`tanh`, so that the input need not be kept; the input x for `gelu` and `silu`, which take most values twice.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import exact_shape, float_array, output_array, same_dtype
+from npcnn.functional.checks import float_array, gradient_arrays, input_and_output, number, one_of
 from npcnn.kernels import activations as kernels
 
-__all__ = ["log_softmax", "relu", "relu_backward", "softmax"]
+__all__ = [
+    "gelu",
+    "gelu_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "log_softmax",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
+    "softmax",
+    "softmax_backward",
+    "tanh",
+    "tanh_backward",
+]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -32,18 +52,15 @@ def relu(x: Array, *, out: Array | None = None) -> Array:
 
     Raises
     ------
-    TypeError, DTypeError
-        If `x` is not a float32 or float64 array.
-    ValueError
-        If `out` overlaps `x` without being it.
+    TypeError, DTypeError, ValueError
+        If `x` is not a float32 or float64 array, or `out` overlaps it without being it.
 
     Examples
     --------
     >>> nn.functional.relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
-    x = float_array(x, "x", None)
-    y = output_array(out, "out", x.shape, x.dtype, in_place=(x,))
+    x, y = input_and_output(x, out)
     kernels.relu(x.reshape(-1), y.reshape(-1))
     return y
 
@@ -67,41 +84,329 @@ def relu_backward(dy: Array, y: Array, *, out: Array | None = None) -> Array:
 
     Raises
     ------
-    TypeError, DTypeError, ShapeError
-        If `dy` is not a float32 or float64 array, or `y` is not like it.
-    ValueError
-        If `out` overlaps one of them without being it.
+    TypeError, DTypeError, ShapeError, ValueError
+        If `dy` is not a float32 or float64 array, `y` is not like it, or `out` overlaps one of them without being it.
 
     Examples
     --------
     >>> nn.functional.relu_backward(np.array([5.0, 5.0]), np.array([0.0, 2.0]))
     array([0., 5.])
     """
-    dy, y = float_array(dy, "dy", None), float_array(y, "y", None)
-    same_dtype(y, "y", dy, "dy")
-    exact_shape(y, "y", dy.shape, "the shape of dy")
-    dx = output_array(out, "out", dy.shape, dy.dtype, in_place=(dy, y))
+    dy, y, dx = gradient_arrays(dy, y, "y", out)
     kernels.relu_backward(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
     return dx
 
 
-def softmax(logits: Array) -> Array:
-    """Probabilities exp(logits) / sum(exp(logits)) of each row.
-
-    The largest logit of the row is subtracted first, which changes nothing and keeps exp finite.
+def leaky_relu(x: Array, *, slope: float = 0.01, out: Array | None = None) -> Array:
+    """ReLU that lets a little through below 0 as well: x where x > 0, else slope * x.
 
     Parameters
     ----------
-    logits : ndarray, shape (N, classes), float32 or float64
+    x, out
+        As for `relu`.
+    slope : float
+        At least 0; with 0 it is `relu`.
 
     Returns
     -------
-    ndarray, shape (N, classes)
+    y : ndarray, the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, DTypeError, ValueError
+        As `relu`, or if `slope` is not a finite number of at least 0.
+
+    Examples
+    --------
+    >>> nn.functional.leaky_relu(np.array([-1.0, 0.0, 2.0]), slope=0.25)
+    array([-0.25,  0.  ,  2.  ])
+    """
+    x, y = input_and_output(x, out)
+    kernels.leaky_relu(x.reshape(-1), number(slope, "slope", minimum=0), y.reshape(-1))
+    return y
+
+
+def leaky_relu_backward(dy: Array, y: Array, *, slope: float = 0.01, out: Array | None = None) -> Array:
+    """Gradient of `leaky_relu` with respect to its input: dy where y > 0, else slope * dy.
+
+    Parameters
+    ----------
+    dy, out
+        As for `relu_backward`.
+    y : ndarray, the shape and dtype of `dy`
+        What `leaky_relu` returned; y > 0 exactly where x > 0.
+    slope : float
+        What `leaky_relu` was called with.
+
+    Returns
+    -------
+    dx : ndarray, the shape and dtype of `dy`
+        At the kink x = 0 it is slope * dy by convention.
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        As `relu_backward`, or if `slope` is not a finite number of at least 0.
+
+    Examples
+    --------
+    >>> nn.functional.leaky_relu_backward(np.array([4.0, 6.0]), np.array([-0.25, 2.0]), slope=0.25)
+    array([1., 6.])
+    """
+    dy, y, dx = gradient_arrays(dy, y, "y", out)
+    kernels.leaky_relu_backward(dy.reshape(-1), y.reshape(-1), number(slope, "slope", minimum=0), dx.reshape(-1))
+    return dx
+
+
+def gelu(x: Array, *, approximate: str = "none", out: Array | None = None) -> Array:
+    """Gaussian error linear unit: x P(x), P the normal distribution function, (1 + erf(x / sqrt(2))) / 2.
+
+    With approximate="tanh", P(x) is (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2: y differs by less than 0.0005 and
+    costs less.  Networks that were trained with one form should be run with it.
+
+    Parameters
+    ----------
+    x, out
+        As for `relu`.
+    approximate : "none" or "tanh"
+        Which of the two forms; the names are PyTorch's.
+
+    Returns
+    -------
+    y : ndarray, the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, DTypeError, ValueError
+        As `relu`, or if `approximate` is neither.
+
+    Examples
+    --------
+    >>> x = np.array([-np.inf, -1.0, 0.0, 1.0])
+    >>> nn.functional.gelu(x).round(4)
+    array([ 0.    , -0.1587,  0.    ,  0.8413])
+    >>> nn.functional.gelu(x, approximate="tanh").round(4)
+    array([ 0.    , -0.1588,  0.    ,  0.8412])
+    """
+    x, y = input_and_output(x, out)
+    kernels.gelu(x.reshape(-1), _is_tanh_form(approximate), y.reshape(-1))
+    return y
+
+
+def gelu_backward(dy: Array, x: Array, *, approximate: str = "none", out: Array | None = None) -> Array:
+    """Gradient of `gelu` with respect to its input: dy (P(x) + x P'(x)).
+
+    Parameters
+    ----------
+    dy, out
+        As for `relu_backward`.
+    x, approximate
+        What `gelu` was called with.
+
+    Returns
+    -------
+    dx : ndarray, the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        As `relu_backward`, or if `approximate` is neither.
+
+    Examples
+    --------
+    >>> nn.functional.gelu_backward(np.array([2.0, 2.0]), np.array([0.0, np.inf]))
+    array([1., 2.])
+    """
+    dy, x, dx = gradient_arrays(dy, x, "x", out)
+    kernels.gelu_backward(dy.reshape(-1), x.reshape(-1), _is_tanh_form(approximate), dx.reshape(-1))
+    return dx
+
+
+def silu(x: Array, *, out: Array | None = None) -> Array:
+    """Sigmoid linear unit, also called swish: x / (1 + exp(-x)).
+
+    Parameters
+    ----------
+    x, out
+        As for `relu`.
+
+    Returns
+    -------
+    y : ndarray, the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, DTypeError, ValueError
+        As `relu`.
+
+    Examples
+    --------
+    >>> nn.functional.silu(np.array([-np.inf, -1.0, 0.0, 1.0])).round(3)
+    array([ 0.   , -0.269,  0.   ,  0.731])
+    """
+    x, y = input_and_output(x, out)
+    kernels.silu(x.reshape(-1), y.reshape(-1))
+    return y
+
+
+def silu_backward(dy: Array, x: Array, *, out: Array | None = None) -> Array:
+    """Gradient of `silu` with respect to its input: dy (s + x s (1 - s)) with s = sigmoid(x).
+
+    Parameters
+    ----------
+    dy, out
+        As for `relu_backward`.
+    x : ndarray, the shape and dtype of `dy`
+        What `silu` was called with.
+
+    Returns
+    -------
+    dx : ndarray, the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        As `relu_backward`.
+
+    Examples
+    --------
+    >>> nn.functional.silu_backward(np.array([2.0, 2.0]), np.array([0.0, np.inf]))
+    array([1., 2.])
+    """
+    dy, x, dx = gradient_arrays(dy, x, "x", out)
+    kernels.silu_backward(dy.reshape(-1), x.reshape(-1), dx.reshape(-1))
+    return dx
+
+
+def sigmoid(x: Array, *, out: Array | None = None) -> Array:
+    """Logistic function, 1 / (1 + exp(-x)): from 0 to 1, and never an overflow.
+
+    Parameters
+    ----------
+    x, out
+        As for `relu`.
+
+    Returns
+    -------
+    y : ndarray, the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, DTypeError, ValueError
+        As `relu`.
+
+    Examples
+    --------
+    >>> nn.functional.sigmoid(np.array([-1000.0, 0.0, np.log(3.0)]))
+    array([0.  , 0.5 , 0.75])
+    """
+    x, y = input_and_output(x, out)
+    kernels.sigmoid(x.reshape(-1), y.reshape(-1))
+    return y
+
+
+def sigmoid_backward(dy: Array, y: Array, *, out: Array | None = None) -> Array:
+    """Gradient of `sigmoid` with respect to its input: dy y (1 - y).
+
+    Parameters
+    ----------
+    dy, out
+        As for `relu_backward`.
+    y : ndarray, the shape and dtype of `dy`
+        What `sigmoid` returned.
+
+    Returns
+    -------
+    dx : ndarray, the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        As `relu_backward`.
+
+    Examples
+    --------
+    >>> nn.functional.sigmoid_backward(np.array([16.0, 16.0]), np.array([0.5, 0.75]))
+    array([4., 3.])
+    """
+    dy, y, dx = gradient_arrays(dy, y, "y", out)
+    kernels.sigmoid_backward(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
+    return dx
+
+
+def tanh(x: Array, *, out: Array | None = None) -> Array:
+    """Hyperbolic tangent: from -1 to 1.
+
+    Parameters
+    ----------
+    x, out
+        As for `relu`.
+
+    Returns
+    -------
+    y : ndarray, the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, DTypeError, ValueError
+        As `relu`.
+
+    Examples
+    --------
+    >>> nn.functional.tanh(np.array([-1000.0, 0.0, np.log(3.0)])).round(12)
+    array([-1. ,  0. ,  0.8])
+    """
+    x, y = input_and_output(x, out)
+    kernels.tanh(x.reshape(-1), y.reshape(-1))
+    return y
+
+
+def tanh_backward(dy: Array, y: Array, *, out: Array | None = None) -> Array:
+    """Gradient of `tanh` with respect to its input: dy (1 - y^2).
+
+    Parameters
+    ----------
+    dy, out
+        As for `relu_backward`.
+    y : ndarray, the shape and dtype of `dy`
+        What `tanh` returned.
+
+    Returns
+    -------
+    dx : ndarray, the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        As `relu_backward`.
+
+    Examples
+    --------
+    >>> nn.functional.tanh_backward(np.array([1.0, 1.0]), np.array([0.0, 0.5]))
+    array([1.  , 0.75])
+    """
+    dy, y, dx = gradient_arrays(dy, y, "y", out)
+    kernels.tanh_backward(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
+    return dx
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities exp(logits) / sum(exp(logits)) along the last axis.
+
+    The largest logit of each row is subtracted first, which changes nothing and keeps exp finite.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (..., classes), float32 or float64
+
+    Returns
+    -------
+    y : ndarray, the shape and dtype of `logits`
 
     Raises
     ------
     TypeError, DTypeError, ShapeError
-        If `logits` is not a float array of rank 2 with at least one class.
+        If `logits` is not a float array with at least one axis, or has no classes.
 
     Examples
     --------
@@ -109,7 +414,37 @@ def softmax(logits: Array) -> Array:
     array([[0.25, 0.75]])
     """
     exponentials = np.exp(_shifted(logits))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
+def softmax_backward(dy: Array, y: Array) -> Array:
+    """Gradient of `softmax` with respect to the logits: y (dy - sum(dy y)), summed over the classes.
+
+    Parameters
+    ----------
+    dy : ndarray, shape (..., classes), float32 or float64
+        Gradient of the loss with respect to y.
+    y : ndarray, the shape and dtype of `dy`
+        What `softmax` returned.
+
+    Returns
+    -------
+    dlogits : ndarray, the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError
+        If `dy` is not as the logits of `softmax`, or `y` is not like it.
+
+    Examples
+    --------
+    >>> nn.functional.softmax_backward(np.array([[1.0, 0.0]]), np.array([[0.25, 0.75]]))
+    array([[ 0.1875, -0.1875]])
+    """
+    dy, y, dlogits = gradient_arrays(_rows_of_classes(dy, "dy"), y, "y", None)
+    np.subtract(dy, (dy * y).sum(axis=-1, keepdims=True), out=dlogits)
+    dlogits *= y
+    return dlogits
 
 
 def log_softmax(logits: Array) -> Array:
@@ -117,11 +452,11 @@ def log_softmax(logits: Array) -> Array:
 
     Parameters
     ----------
-    logits : ndarray, shape (N, classes), float32 or float64
+    logits : ndarray, shape (..., classes), float32 or float64
 
     Returns
     -------
-    ndarray, shape (N, classes)
+    ndarray, the shape and dtype of `logits`
 
     Raises
     ------
@@ -134,11 +469,20 @@ def log_softmax(logits: Array) -> Array:
     array([[-1000.,     0.]])
     """
     shifted = _shifted(logits)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def _is_tanh_form(approximate: Any) -> bool:
+    return one_of(approximate, "approximate", ("none", "tanh")) == "tanh"
+
+
+def _rows_of_classes(value: Any, name: str) -> Array:
+    rows = float_array(value, name, None)
+    if rows.ndim == 0 or rows.shape[-1] == 0:
+        raise ShapeError(f"{name} must have shape (..., classes) with at least one class, got shape {rows.shape}")
+    return rows
 
 
 def _shifted(logits: Array) -> Array:
-    logits = float_array(logits, "logits", "N, classes")
-    if logits.shape[1] == 0:
-        raise ShapeError(f"logits must have at least one class, got shape {logits.shape}")
-    return np.asarray(logits - logits.max(axis=1, keepdims=True))
+    logits = _rows_of_classes(logits, "logits")
+    return np.asarray(logits - logits.max(axis=-1, keepdims=True))

@@ -124,10 +124,12 @@ def class_labels(labels: Any, scores: NDArray[Any], scores_name: str) -> NDArray
     TypeError, DTypeError
         If they are not an array, or not of integers: as indices, floats would be cut without a word.
     ShapeError
-        If their number is another.
+        If their number is another, or `scores` are not of shape (N, classes).
     ValueError
         If one is no column of `scores`.
     """
+    if scores.ndim != 2:
+        raise ShapeError(f"{scores_name} must have 2 axes (N, classes), got shape {scores.shape}")
     count, classes = scores.shape
     if not isinstance(labels, np.ndarray):
         raise TypeError(
@@ -255,6 +257,19 @@ def number(value: Any, name: str, *, minimum: float = -math.inf, below: float = 
     return converted
 
 
+def one_of(value: Any, name: str, choices: tuple[str, ...]) -> str:
+    """Return `value` if it is one of the strings; else raise `ValueError`.
+
+    Examples
+    --------
+    >>> one_of("tanh", "approximate", ("none", "tanh"))
+    'tanh'
+    """
+    if not (isinstance(value, str) and value in choices):
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {shown(value)}")
+    return value
+
+
 def boolean(value: Any, name: str) -> bool:
     """Return `value` if it is True or False; else raise `TypeError`."""
     if not isinstance(value, bool | np.bool_):
@@ -354,3 +369,31 @@ def output_array(
         if not as_a_whole:
             raise ValueError(f"{name} must not share memory with an input or another result; pass numpy.empty({shape})")
     return out
+
+
+def input_and_output(x: Any, out: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the input of a function of each number for itself, checked, and the array for its result.
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        As `float_array` and `output_array`; `out` may be `x`.
+    """
+    x = float_array(x, "x", None)
+    return x, output_array(out, "out", x.shape, x.dtype, in_place=(x,))
+
+
+def gradient_arrays(
+    dy: Any, kept: Any, name: str, out: NDArray[Any] | None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return dy and what was kept of such a function's forward pass, checked, and the array for dx.
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError, ValueError
+        As `float_array` and `output_array`, or if the two are not alike; `out` may be one of them.
+    """
+    dy, kept = float_array(dy, "dy", None), float_array(kept, name, None)
+    same_dtype(kept, name, dy, "dy")
+    exact_shape(kept, name, dy.shape, "the shape of dy")
+    return dy, kept, output_array(out, "out", dy.shape, dy.dtype, in_place=(dy, kept))

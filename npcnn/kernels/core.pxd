@@ -42,6 +42,16 @@ cdef extern from "kernels.h" nogil:
         void (*avg_pool2d_backward_row)(...) noexcept nogil
         void (*relu)(...) noexcept nogil
         void (*relu_backward)(...) noexcept nogil
+        void (*leaky_relu)(...) noexcept nogil
+        void (*leaky_relu_backward)(...) noexcept nogil
+        void (*gelu)(...) noexcept nogil
+        void (*gelu_backward)(...) noexcept nogil
+        void (*silu)(...) noexcept nogil
+        void (*silu_backward)(...) noexcept nogil
+        void (*sigmoid)(...) noexcept nogil
+        void (*sigmoid_backward)(...) noexcept nogil
+        void (*tanh)(...) noexcept nogil
+        void (*tanh_backward)(...) noexcept nogil
         void (*batch_statistics)(...) noexcept nogil
         void (*batch_norm_sums)(...) noexcept nogil
         void (*batch_norm)(...) noexcept nogil

@@ -78,7 +78,7 @@ cdef inline Py_ssize_t tiles_of(const Picture* y, const Taps* taps) noexcept nog
 
 cdef inline Py_ssize_t pixels_at_a_time(const Picture* y, const Taps* taps, Py_ssize_t u_row) noexcept nogil:
     """In how many pixels of a line to multiply at a time: all pieces of a line are about as long."""
-    cdef Py_ssize_t most = max(FEWEST_PIXELS, PRODUCTS // (points_of(taps) * u_row))
+    cdef Py_ssize_t most = max(FEWEST_PIXELS, PRODUCTS // (points_of(taps) * max(u_row, 1)))
     cdef Py_ssize_t pieces = (y.pixels + most - 1) // most
     return (y.pixels + pieces - 1) // pieces
 

@@ -7,7 +7,7 @@ promises.  A new layer is a class in a file of this folder and its name in the
 list below and in ``npcnn/__init__.py``.
 """
 
-from npcnn.layers.activations import ReLU
+from npcnn.layers.activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from npcnn.layers.base import Layer
 from npcnn.layers.containers import Concat, Sequential
 from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
@@ -19,6 +19,7 @@ from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 from npcnn.layers.residual import Add, Residual
 
 __all__ = [
+    "GELU",
     "Add",
     "AvgPool2D",
     "BatchNorm",
@@ -31,9 +32,14 @@ __all__ = [
     "GlobalAvgPool2D",
     "Layer",
     "LayerNorm",
+    "LeakyReLU",
     "MaxPool2D",
     "ReLU",
     "Residual",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
     "SpatiallySeparableConv2D",
+    "Tanh",
 ]

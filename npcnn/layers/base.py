@@ -480,9 +480,11 @@ def snake_case(name: str) -> str:
     Examples
     --------
     >>> from npcnn.layers.base import snake_case
-    >>> snake_case("SpatiallySeparableConv2D"), snake_case("MaxPool2D"), snake_case("ReLU")
-    ('spatially_separable_conv2d', 'max_pool2d', 'relu')
+    >>> snake_case("SpatiallySeparableConv2D"), snake_case("MaxPool2D"), snake_case("LeakyReLU")
+    ('spatially_separable_conv2d', 'max_pool2d', 'leaky_relu')
     """
-    if name.isupper() or name == "ReLU":
+    if name.isupper() or name in ("ReLU", "SiLU"):
         return name.lower()
+    if name == "LeakyReLU":
+        return "leaky_relu"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("2D", "2d").replace("1D", "1d").lower()

@@ -10,7 +10,7 @@ the docstring and the code uses its letters.
 windows.py         where sliding windows lie: padding and output size
 convolution.py     conv2d, conv1d; im2col, col2im: convolution as a matrix product
 pooling.py         max_pool2d, avg_pool2d
-activations.py     relu, softmax, log_softmax
+activations.py     relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
 losses.py          softmax_cross_entropy, mean_squared_error
 normalization.py   batch_norm, layer_norm
 toom_cook.py       the transforms of convolution with fewer multiplications
