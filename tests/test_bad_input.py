@@ -41,7 +41,7 @@ CASES = [
     (lambda: nn.Adam(DENSE, beta1=1), ValueError, "beta1 must be"),
     (lambda: nn.Adam(DENSE, eps=-1), ValueError, "eps must be"),
     # data
-    (lambda: batches(images=X), nn.DTypeError, "uint8"),
+    (lambda: batches(images=X.astype(np.float64)), nn.DTypeError, "uint8 or float32, got float64"),
     (lambda: batches(images=PICTURES[0]), nn.ShapeError, "images must"),
     (lambda: batches(labels=np.zeros(3, int)), nn.ShapeError, "labels must"),
     (lambda: batches(batch_size=0), ValueError, "batch_size must be"),

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import npcnn as nn
-from npcnn.datasets import TrainingBatches, distorted_inputs, evaluation_batches, inputs, pipeline
+from npcnn.datasets import TrainingBatches, distorted_inputs, evaluation_batches, from_arrays, inputs, pipeline, steps
+from npcnn.datasets.pipeline import DISTORTED_INPUTS, INPUTS
 
 COUNT = 10
 
@@ -93,15 +94,51 @@ def test_an_empty_batch(function):
     assert function(np.zeros((0, 32, 32, 3), np.uint8), np.random.default_rng(0)).shape == (0, 24, 24, 3)
 
 
-def test_standardise_works_in_place_whatever_the_layout():
-    x = np.asfortranarray(np.random.default_rng(0).uniform(0, 255, (2, 4, 5, 3)).astype(np.float32))
-    expected = [standardised(picture) for picture in x]
-    assert pipeline.standardise(x) is x
-    np.testing.assert_allclose(x, expected, atol=2e-6)
+def in_one_piece(images, rng=None):
+    """Both pipelines as one function each, as before they were lists of steps; distorted if there is `rng`."""
+    N, H, W, C = images.shape
+    if rng is None:
+        top, left = (H - 24) // 2, (W - 24) // 2
+        x = images[:, top : top + 24, left : left + 24].astype(np.float32, order="C")
+    else:
+        tops, lefts = rng.integers(0, H - 24 + 1, N), rng.integers(0, W - 24 + 1, N)
+        mirrored = rng.integers(0, 2, size=(N,))
+        brightness = rng.uniform(-63.0, 63.0, size=(N, 1, 1, 1)).astype(np.float32)
+        contrast = rng.uniform(0.2, 1.8, size=(N, 1, 1, 1)).astype(np.float32)
+        x = np.empty((N, 24, 24, C), np.float32)
+        for n in range(N):
+            part = images[n, tops[n] : tops[n] + 24, lefts[n] : lefts[n] + 24]
+            x[n] = part[:, ::-1] if mirrored[n] else part
+        x += brightness
+        means = x.mean(axis=1, keepdims=True).mean(axis=2, keepdims=True)
+        x -= means
+        x *= contrast
+        x += means
+    n = 24 * 24 * C
+    x -= x.mean(axis=(1, 2, 3), dtype=np.float64, keepdims=True).astype(np.float32)
+    sd = np.sqrt(np.einsum("nhwc,nhwc->n", x, x) / n)
+    x /= np.maximum(sd, 1 / np.sqrt(n), dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
+    return x
+
+
+@pytest.mark.parametrize("shape", [(130, 32, 32, 3), (5, 40, 27, 1), (1, 24, 24, 2)])
+def test_the_lists_of_steps_give_the_bits_that_one_function_gives(rng, shape):
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    for given in (images, np.asfortranarray(images), images[::2]):
+        np.testing.assert_array_equal(inputs(given), in_one_piece(given))
+        drawn = distorted_inputs(given, np.random.default_rng(3))
+        np.testing.assert_array_equal(drawn, in_one_piece(given, np.random.default_rng(3)))
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_batches_have_the_bits_that_one_function_gives(pictures, name):
+    for number, (x, labels) in enumerate(batches_of(pictures, 6, pipeline=name, seed=9)):
+        generator = None if name == "inputs" else np.random.default_rng([9, 1, number])
+        np.testing.assert_array_equal(x, in_one_piece(pictures[labels], generator))
 
 
 @pytest.fixture
-def distortions(monkeypatch):
+def distortions():
     """What was done to 400 pictures, read off the result: red counts rows, green counts columns, blue is 0.
 
     Left out is the last step, standardising.  Adding brightness b and scaling by c about each channel's mean,
@@ -110,10 +147,8 @@ def distortions(monkeypatch):
     """
     row, column = np.meshgrid(8 * np.arange(32), 8 * np.arange(32), indexing="ij")
     picture = np.stack([row, column, 0 * row], axis=-1).astype(np.uint8)
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "standardise", lambda x: x)
-        y = distorted_inputs(np.broadcast_to(picture, (400, 32, 32, 3)), np.random.default_rng(5))
-    y = y.astype(np.float64)
+    images = np.broadcast_to(picture, (400, 32, 32, 3))
+    y = steps.apply(DISTORTED_INPUTS[:-1], images, np.random.default_rng(5)).astype(np.float64)
     brightness = y[..., 2].mean(axis=(1, 2))
     contrast = (y[:, 23, 0, 0] - y[:, 0, 0, 0]) / (8 * 23)
     mirrored = y[:, 0, 23, 1] < y[:, 0, 0, 1]
@@ -152,12 +187,11 @@ def test_distortions_are_spread_over_their_ranges(distortions):
     assert np.abs(together).max() < 0.2  # drawn independently
 
 
-def test_distorted_inputs_end_standardised(pictures, monkeypatch):
+def test_distorted_inputs_end_standardised(pictures):
     x = distorted_inputs(pictures, np.random.default_rng(3))
     assert x.shape == (COUNT, 24, 24, 3)
     assert x.dtype == np.float32
-    monkeypatch.setattr(pipeline, "standardise", lambda x: x)
-    before = distorted_inputs(pictures, np.random.default_rng(3))
+    before = steps.apply(DISTORTED_INPUTS[:-1], pictures, np.random.default_rng(3))
     for n in range(COUNT):
         np.testing.assert_allclose(x[n], standardised(before[n]), atol=3e-6)
 
@@ -225,10 +259,10 @@ def test_the_seed_alone_decides_whatever_the_threads_do(pictures, monkeypatch, n
 
     def slow(images, rng):
         time.sleep(next(naps))
-        return original(images, rng)
+        return steps.apply(original, images, rng)
 
     with monkeypatch.context() as patch:
-        patch.setitem(pipeline.PIPELINES, name, slow)
+        patch.setitem(pipeline.PIPELINES, name, [slow])
         assert_same(batches_of(pictures, 8, pipeline=name, seed=7, ahead=1), fast)
     other = batches_of(pictures, 8, pipeline=name, seed=8)
     assert any((labels != labels2).any() for (_, labels), (_, labels2) in zip(fast, other, strict=True))
@@ -265,16 +299,16 @@ def test_a_batch_is_the_consumers_own(pictures):
         assert not any(np.shares_memory(x, x2) for x2, _ in following)
 
 
-def test_the_thread_goes_ahead_so_far_and_no_further(pictures, monkeypatch):
+def test_the_thread_goes_ahead_so_far_and_no_further(pictures):
     made, taken, lead = threading.Semaphore(0), [], []
 
     def counted(images, rng):
-        lead.append(len(lead) + 1 - len(taken))
-        made.release()
-        return inputs(images)
+        if len(images) == 4:  # a batch, not the trial of the steps on one picture
+            lead.append(len(lead) + 1 - len(taken))
+            made.release()
+        return images
 
-    monkeypatch.setitem(pipeline.PIPELINES, "inputs", counted)
-    with TrainingBatches(pictures, np.arange(COUNT), batch_size=4, ahead=3) as batches:
+    with TrainingBatches(pictures, np.arange(COUNT), batch_size=4, augment=[counted], ahead=3) as batches:
         for _ in range(3):
             made.acquire()
         for _ in range(20):
@@ -300,17 +334,16 @@ def test_wait_seconds_add_up_from_the_second_batch_on(pictures, monkeypatch):
             assert batches.wait_seconds == count
 
 
-def test_an_error_in_the_thread_reaches_the_consumer(pictures, monkeypatch):
+def test_an_error_in_the_thread_reaches_the_consumer(pictures):
     calls = itertools.count()
 
     def fails_third(images, rng):
-        if next(calls) == 2:
+        if len(images) == 4 and next(calls) == 2:
             raise MemoryError("third batch")
-        return inputs(images)
+        return images
 
-    monkeypatch.setitem(pipeline.PIPELINES, "inputs", fails_third)
     before = threads()
-    batches = TrainingBatches(pictures, np.arange(COUNT), batch_size=4)
+    batches = TrainingBatches(pictures, np.arange(COUNT), batch_size=4, augment=[fails_third])
     next(batches)
     next(batches)
     with pytest.raises(MemoryError, match="third batch"):
@@ -383,8 +416,9 @@ def test_close_wakes_another_thread_that_waits(pictures, monkeypatch):
             return 0.0
 
     def never_ready(images, rng):
-        go_on.wait(600)
-        return inputs(images)
+        if len(images) == 4:
+            go_on.wait(600)
+        return images
 
     def take():
         try:
@@ -393,8 +427,7 @@ def test_close_wakes_another_thread_that_waits(pictures, monkeypatch):
             outcome.append(error)
 
     monkeypatch.setattr(pipeline, "time", Clock())
-    monkeypatch.setitem(pipeline.PIPELINES, "inputs", never_ready)
-    batches = TrainingBatches(pictures, np.arange(COUNT), batch_size=4)
+    batches = TrainingBatches(pictures, np.arange(COUNT), batch_size=4, augment=[never_ready])
     consumer, closer = (threading.Thread(target=target, daemon=True) for target in (take, batches.close))
     consumer.start()
     assert asked.wait(600)
@@ -431,6 +464,16 @@ def test_forgotten_batches_end_their_thread(pictures, taken):
         ({"seed": -1}, ValueError, "seed"),
         ({"start": -1}, ValueError, "start"),
         ({"ahead": 0}, ValueError, "ahead"),
+        ({"images": np.zeros((10, 23, 32, 3), np.uint8)}, nn.ShapeError, r"crop\(size=24\).*at least 24 x 24.*23 x 32"),
+        ({"images": np.zeros((10, 32, 32), np.uint8)}, nn.ShapeError, r"images must be \(N, H, W, C\)"),
+        ({"images": np.full((10, 32, 32, 3), np.nan, np.float32)}, ValueError, r"images\[0\] has NaN"),
+        ({"augment": steps.mirror()}, TypeError, "augment must be a list of steps"),
+        ({"augment": [steps.mirror]}, TypeError, r"augment\[0\] must be a step.*call it: mirror\(\)"),
+        ({"augment": ["mirror"]}, TypeError, r"augment\[0\] must be a function .*'mirror'"),
+        ({"augment": [steps.mirror()], "pipeline": "inputs"}, ValueError, "in the place of augment and steps"),
+        ({"steps": [], "pipeline": "inputs"}, ValueError, "in the place of augment and steps"),
+        ({"steps": [steps.mirror()]}, ValueError, r"steps\[0\], mirror\(\), draws at random.*augment"),
+        ({"steps": [lambda images, rng: images[:0]]}, nn.ShapeError, r"<lambda> must return 1 pictures"),
     ],
 )
 def test_wrong_arguments_are_named_and_start_no_thread(pictures, options, error, told):
@@ -458,8 +501,106 @@ def test_evaluation_goes_through_all_in_order(pictures, batch_size):
         ({"labels": np.zeros(10)}, nn.DTypeError),
         ({"batch_size": 0}, ValueError),
         ({"images": np.zeros((10, 32, 32, 3))}, nn.DTypeError),
+        ({"steps": [steps.brightness(3)]}, ValueError),
     ],
 )
 def test_wrong_arguments_of_the_evaluation_are_named(pictures, options, error):
     with pytest.raises(error, match=next(iter(options))):
         next(evaluation_batches(**{"images": pictures, "labels": np.arange(COUNT)} | options))
+
+
+@pytest.fixture
+def data(rng):
+    """A data set of 23 and 7 grey pictures of 9 x 14."""
+    images = rng.integers(0, 256, (30, 9, 14, 1), dtype=np.uint8)
+    return from_arrays(images[:23], np.arange(23), images[23:], np.arange(23, 30))
+
+
+def taken(batches, count=6):
+    with batches:
+        return [next(batches) for _ in range(count)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_of_a_data_set_nothing_is_cropped_or_scaled_unasked(data, dtype):
+    train, test = data.train_images.astype(dtype), data.test_images.astype(dtype)
+    data = from_arrays(train, data.train_labels, test, data.test_labels)
+    for x, labels in taken(TrainingBatches(data, batch_size=8)):
+        assert x.dtype == np.float32
+        np.testing.assert_array_equal(x, train[labels])
+    ((x, labels),) = evaluation_batches(data)
+    assert (x.dtype, x.flags.owndata, labels.tolist()) == (np.float32, True, list(range(23, 30)))
+    np.testing.assert_array_equal(x, test)
+
+
+def test_training_runs_augment_then_the_steps_and_evaluation_the_steps(data):
+    def told(images, rng):
+        order.append("own, with a generator" if rng is not None else "own, without")
+        return images
+
+    order = []
+    data = data.with_steps([told, steps.standardise(mean=10, deviation=2)])
+    augment = [steps.random_crop((9, 14), padding=3), steps.mirror()]
+    for number, (x, labels) in enumerate(taken(TrainingBatches(data, batch_size=8, augment=augment, seed=5))):
+        generator = np.random.default_rng([5, 1, number])
+        expected = augment[1](augment[0](data.train_images[labels], generator), generator)
+        np.testing.assert_array_equal(x, (expected - np.float32(10)) / np.float32(2))
+    assert set(order) == {"own, with a generator"}
+    order.clear()
+    (x, _), _ = evaluation_batches(data, batch_size=4)
+    np.testing.assert_array_equal(x, (data.test_images[:4] - np.float32(10)) / np.float32(2))
+    np.testing.assert_array_equal(x, data.inputs(data.test_images[:4]))
+    assert set(order) == {"own, without"}
+
+
+def test_steps_given_to_the_batches_go_before_those_of_the_data_set(data):
+    data, other = data.with_steps([steps.crop(3)]), [steps.crop((2, 5))]
+    assert taken(TrainingBatches(data, batch_size=2))[0][0].shape == (2, 3, 3, 1)
+    assert taken(TrainingBatches(data, batch_size=2, steps=other))[0][0].shape == (2, 2, 5, 1)
+    assert next(evaluation_batches(data))[0].shape == (7, 3, 3, 1)
+    assert next(evaluation_batches(data, steps=other))[0].shape == (7, 2, 5, 1)
+    assert next(evaluation_batches(data, steps=()))[0].shape == (7, 9, 14, 1)
+
+
+def test_augmented_batches_depend_on_seed_and_number_only(data):
+    def noise(images, rng):
+        return images + rng.normal(0, 5, images.shape)
+
+    augment = [
+        steps.random_crop((8, 12), padding=2, mode="edge"), steps.mirror(), steps.brightness(20), noise,
+        steps.contrast(0.5, 1.5), steps.cutout(3),
+    ]  # fmt: skip
+    whole = taken(TrainingBatches(data, batch_size=5, augment=augment, seed=3), 12)
+    assert_same(taken(TrainingBatches(data, batch_size=5, augment=augment, seed=3, start=7, ahead=1), 5), whole[7:])
+    with TrainingBatches(data, batch_size=5, augment=augment, seed=3) as batches:
+        assert_same([batches.batch(number) for number in (9, 2)], [whole[9], whole[2]])
+    assert not any(np.array_equal(x, x2) for (x, _), (x2, _) in itertools.pairwise(whole))
+
+
+def test_a_step_that_changes_what_it_is_given_does_not_change_the_data(data):
+    def black(images, rng):
+        images[:] = 0
+        return images
+
+    before = data.checksum()
+    assert taken(TrainingBatches(data, batch_size=5, augment=[black]))[0][0].max() == 0
+    assert next(evaluation_batches(data, steps=[black]))[0].max() == 0
+    assert data.checksum() == before
+
+
+def test_a_data_set_has_its_own_labels(data):
+    with pytest.raises(TypeError, match="labels must be left out with a Dataset"):
+        TrainingBatches(data, data.train_labels, batch_size=2)
+    with pytest.raises(TypeError, match="labels must be left out with a Dataset"):
+        next(evaluation_batches(data, data.test_labels))
+
+
+def test_the_article_s_pipelines_are_lists_of_steps():
+    assert repr(INPUTS) == "(crop(size=24), standardise())"
+    assert repr(DISTORTED_INPUTS) == (
+        "(random_crop(size=24, padding=0, mode='reflect'), mirror(), brightness(most=63.0), "
+        "contrast(low=0.2, high=1.8), standardise())"
+    )
+    assert pipeline.PIPELINES == {"inputs": INPUTS, "distorted": DISTORTED_INPUTS}
+    for name in pipeline.PIPELINES:
+        assert steps.from_description(steps.describe(pipeline.PIPELINES[name])) == pipeline.PIPELINES[name]

@@ -82,7 +82,7 @@ def read_dataset(
         train_labels=np.concatenate([labels for _, labels in training]),
         test_images=test_images,
         test_labels=test_labels,
-        class_names=read_class_names(folder / CLASSES_FILE),
+        classes=read_class_names(folder / CLASSES_FILE),
     )
 
 

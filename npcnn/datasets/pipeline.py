@@ -1,7 +1,7 @@
-"""From pictures to batches: TensorFlow's two CIFAR-10 pipelines, and a thread that stays ahead.
+"""From pictures to batches, and a thread that stays ahead; TensorFlow's two CIFAR-10 pipelines as lists of steps.
 
-`inputs` cuts out the middle and standardises: what the article trains and everybody evaluates on.
-`distorted_inputs` first cuts out any part, mirrors, and changes brightness and contrast.
+`INPUTS` cuts out the middle and standardises: what the article trains and everybody evaluates on.
+`DISTORTED_INPUTS` first cuts out any part, mirrors, and changes brightness and contrast.
 
 Every batch of a training is a function of (seed, number of the batch) alone.  The order of an epoch is a
 permutation drawn from (seed, epoch), the distortions of a batch are drawn from (seed, batch): so the thread may run
@@ -13,34 +13,46 @@ Source: TensorFlow's tutorial ``models/tutorials/image/cifar10/cifar10_input.py`
 from __future__ import annotations
 
 import functools
-import math
 import os
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from npcnn.datasets import checks
+from npcnn.datasets.dataset import Dataset
+from npcnn.datasets.steps import (
+    Function,
+    apply,
+    brightness,
+    checked,
+    contrast,
+    crop,
+    mirror,
+    random_crop,
+    standardise,
+)
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import integer
+from npcnn.functional.checks import integer, shown
 
 CROP = 24
-MAX_BRIGHTNESS = 63.0
-CONTRAST = (0.2, 1.8)
+INPUTS = (crop(CROP), standardise())
+DISTORTED_INPUTS = (random_crop(CROP), mirror(), brightness(63), contrast(0.2, 1.8), standardise())
+PIPELINES: dict[str, tuple[Function, ...]] = {"inputs": INPUTS, "distorted": DISTORTED_INPUTS}
 
-Pictures: TypeAlias = NDArray[np.uint8]
+Pictures: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
-Pipeline: TypeAlias = Callable[[Pictures, np.random.Generator], Floats]
 
 
-def inputs(images: Pictures, rng: np.random.Generator | None = None) -> Floats:
-    """Cut out the middle 24 x 24 pixels and standardise each picture.
+def inputs(images: NDArray[np.uint8], rng: np.random.Generator | None = None) -> Floats:
+    """Cut out the middle 24 x 24 pixels and standardise each picture: the steps of `INPUTS`.
 
     Parameters
     ----------
@@ -52,7 +64,7 @@ def inputs(images: Pictures, rng: np.random.Generator | None = None) -> Floats:
     Returns
     -------
     ndarray, shape (N, 24, 24, C), float32
-        See `standardise`.
+        See `npcnn.datasets.steps.standardise`.
 
     Raises
     ------
@@ -66,15 +78,15 @@ def inputs(images: Pictures, rng: np.random.Generator | None = None) -> Floats:
     ((1, 24, 24, 3), True, 1.0)
     """
     _check_pictures(images)
-    top, left = ((length - CROP) // 2 for length in images.shape[1:3])
-    return standardise(images[:, top : top + CROP, left : left + CROP].astype(np.float32, order="C"))
+    return apply(INPUTS, images)
 
 
-def distorted_inputs(images: Pictures, rng: np.random.Generator) -> Floats:
+def distorted_inputs(images: NDArray[np.uint8], rng: np.random.Generator) -> Floats:
     """Cut out 24 x 24 pixels anywhere, mirror half of them, change brightness and contrast, standardise.
 
     Brightness adds a number from -63 to 63 to a picture; contrast c from 0.2 to 1.8 moves each channel away
-    from or towards its mean, mean + c * (x - mean).  As in TensorFlow nothing is clipped to 0 to 255.
+    from or towards its mean, mean + c * (x - mean).  As in TensorFlow nothing is clipped to 0 to 255.  These are the
+    steps of `DISTORTED_INPUTS`.
 
     Parameters
     ----------
@@ -86,7 +98,7 @@ def distorted_inputs(images: Pictures, rng: np.random.Generator) -> Floats:
     Returns
     -------
     ndarray, shape (N, 24, 24, C), float32
-        See `standardise`.
+        See `npcnn.datasets.steps.standardise`.
 
     Raises
     ------
@@ -100,55 +112,7 @@ def distorted_inputs(images: Pictures, rng: np.random.Generator) -> Floats:
     (2, 24, 24, 3)
     """
     _check_pictures(images)
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng must be a numpy.random.Generator, got {rng!r}; make one with numpy.random.default_rng")
-    N, H, W, C = images.shape
-    tops = rng.integers(0, H - CROP + 1, N)
-    lefts = rng.integers(0, W - CROP + 1, N)
-    mirrored = rng.integers(0, 2, size=(N,))
-    brightness = rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, size=(N, 1, 1, 1)).astype(np.float32)
-    contrast = rng.uniform(*CONTRAST, size=(N, 1, 1, 1)).astype(np.float32)
-
-    x = np.empty((N, CROP, CROP, C), np.float32)
-    for n in range(N):
-        part = images[n, tops[n] : tops[n] + CROP, lefts[n] : lefts[n] + CROP]
-        x[n] = part[:, ::-1] if mirrored[n] else part
-    x += brightness
-    # One axis after the other: short float32 sums are more exact than one long sum, and here ten times as fast.
-    means = x.mean(axis=1, keepdims=True).mean(axis=2, keepdims=True)
-    x -= means
-    x *= contrast
-    x += means
-    return standardise(x)
-
-
-def standardise(x: Floats) -> Floats:
-    """Scale each picture, in place, to mean 0 and standard deviation 1: (x - mean) / max(sd, 1 / sqrt(n)).
-
-    n is the number of values of a picture.  The bound keeps a picture of one colour from becoming noise.
-
-    Parameters
-    ----------
-    x : ndarray, shape (N, H, W, C), float32
-        Pictures; changed.
-
-    Returns
-    -------
-    ndarray
-        `x` itself.
-
-    Examples
-    --------
-    >>> from npcnn.datasets.pipeline import standardise
-    >>> standardise(np.array([1.0, 3.0], np.float32).reshape(1, 1, 2, 1)).ravel()
-    array([-1.,  1.], dtype=float32)
-    """
-    n = math.prod(x.shape[1:])
-    x -= x.mean(axis=(1, 2, 3), dtype=np.float64, keepdims=True).astype(np.float32)
-    # The mean is gone, so the mean square is the variance, without the cancellation of E[x^2] - E[x]^2.
-    sd = np.sqrt(np.einsum("nhwc,nhwc->n", x, x) / n)
-    x /= np.maximum(sd, 1 / np.sqrt(n), dtype=np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
-    return x
+    return apply(DISTORTED_INPUTS, images, rng)
 
 
 def _check_pictures(images: Any) -> None:
@@ -160,16 +124,20 @@ def _check_pictures(images: Any) -> None:
         raise ShapeError(f"images must be (N, H, W, C), at least {CROP} x {CROP}, got {images.shape}")
 
 
-def _checked_labels(labels: Any, count: int) -> Labels:
-    array: NDArray[Any] = np.asarray(labels)
-    if array.shape != (count,):
-        raise ShapeError(f"labels must have shape ({count},), one for each picture, got {array.shape}")
-    if not np.issubdtype(array.dtype, np.integer):
-        raise DTypeError(f"labels must be integers, the numbers of the classes, got {array.dtype}")
-    return array.astype(np.int64)
-
-
-PIPELINES: dict[str, Pipeline] = {"inputs": inputs, "distorted": distorted_inputs}
+def _resolved(
+    images: Dataset | Pictures, labels: ArrayLike | None, steps: Sequence[Function] | None, *, training: bool
+) -> tuple[Pictures, Labels, tuple[Function, ...]]:
+    """Return the pictures of a data set or an array, their labels, and the steps of both training and evaluation."""
+    chosen = None if steps is None else checked(steps, "steps", random=False)
+    if isinstance(images, Dataset):
+        if labels is not None:
+            raise TypeError("labels must be left out with a Dataset, which has its own")
+        data = images
+        of_training, of_test = (data.train_images, data.train_labels), (data.test_images, data.test_labels)
+        return *(of_training if training else of_test), data.steps if chosen is None else chosen
+    pictures = checks.pictures(images, "images")
+    checks.finite(pictures, "images")
+    return pictures, checks.labels(labels, "labels", len(pictures)), INPUTS if chosen is None else chosen
 
 
 class TrainingBatches(Iterator[tuple[Floats, Labels]]):
@@ -183,16 +151,22 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
 
     Parameters
     ----------
-    images : ndarray, shape (N, H, W, C), uint8
-        Pictures.
-    labels : ndarray, shape (N,), integers
-        Their classes.
+    images : Dataset, or ndarray, shape (N, H, W, C), uint8 or float32
+        A data set, whose training pictures and labels are taken; or pictures.
+    labels : array_like, shape (N,), integers
+        The classes of the pictures; to be left out with a data set.
     batch_size : int
         Pictures in a batch, at most N.
-    pipeline : "inputs" or "distorted"
-        What happens to them.
+    augment : list of functions
+        What happens to the pictures in training only, such as ``[random_crop(32, padding=4), mirror()]``; see
+        `npcnn.datasets.steps`.
+    steps : list of functions, optional
+        What happens to them after that, in evaluation as well.  By default the steps of the data set, which has none
+        unless it was given some; for an array of pictures those of the article, `INPUTS`.
+    pipeline : "inputs" or "distorted", optional
+        One of the article's two pipelines, in the place of `augment` and `steps`.
     seed : int
-        Of the order and the distortions.
+        Of the order and of what the steps draw.
     start : int
         Number of the first batch: a training that goes on after k steps starts at k.
     ahead : int
@@ -206,14 +180,16 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of the form above.
+        If an argument is not of the form above, or the steps cannot take the pictures.
     RuntimeError
         By `next`, after `close` (also when it was waiting then) and in a forked process.
 
     Examples
     --------
-    >>> images, labels = np.zeros((6, 32, 32, 3), np.uint8), np.arange(6)
-    >>> with nn.datasets.TrainingBatches(images, labels, batch_size=4) as batches:
+    >>> images, labels = np.zeros((6, 28, 28, 1), np.uint8), np.arange(6)
+    >>> data = nn.datasets.from_arrays(images, labels, images, labels)
+    >>> augment = [nn.datasets.steps.random_crop(28, padding=2), nn.datasets.steps.mirror()]
+    >>> with nn.datasets.TrainingBatches(data, batch_size=4, augment=augment) as batches:
     ...     first, second, third = (next(batches)[1] for _ in range(3))
     >>> sorted([*first.tolist(), *second[:2].tolist()])  # the first epoch: each picture once
     [0, 1, 2, 3, 4, 5]
@@ -221,28 +197,34 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
 
     def __init__(
         self,
-        images: Pictures,
-        labels: NDArray[np.integer[Any]],
+        images: Dataset | Pictures,
+        labels: ArrayLike | None = None,
         *,
         batch_size: int,
-        pipeline: str = "inputs",
+        augment: Sequence[Function] = (),
+        steps: Sequence[Function] | None = None,
+        pipeline: str | None = None,
         seed: int = 0,
         start: int = 0,
         ahead: int = 4,
     ) -> None:
-        _check_pictures(images)
-        if pipeline not in PIPELINES:
-            raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {pipeline!r}")
-        self._images, self._labels = images, _checked_labels(labels, len(images))
+        if pipeline is not None and pipeline not in PIPELINES:
+            raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {shown(pipeline)}")
+        if pipeline is not None and (augment or steps is not None):
+            raise ValueError("pipeline is given in the place of augment and steps, got all of them")
+        self._images, self._labels, for_both = _resolved(images, labels, steps, training=True)
+        for_training = checked(augment, "augment", random=True)
+        self._steps = PIPELINES[pipeline] if pipeline is not None else (*for_training, *for_both)
         self._batch_size = integer(batch_size, "batch_size", minimum=1)
-        if self._batch_size > len(images):
-            raise ValueError(f"batch_size must be at most {len(images)}, the pictures there are, got {batch_size}")
-        self._pipeline = PIPELINES[pipeline]
+        if self._batch_size > (count := len(self._images)):
+            raise ValueError(f"batch_size must be at most {count}, the pictures there are, got {batch_size}")
         self._seed = integer(seed, "seed", minimum=0)
         self.wait_seconds = 0.0
         self._served = 0
         self._ready = _ReadyBatches(integer(ahead, "ahead", minimum=1))
         start = integer(start, "start", minimum=0)
+        # Steps that cannot take these pictures are found here, not in the thread.
+        apply(self._steps, self._images[:1], np.random.default_rng(0))
         # Forgotten batches could never be collected if their thread held them.
         self._thread = threading.Thread(target=_prepare, args=(weakref.ref(self), self._ready, start), daemon=True)
         self._thread.start()
@@ -258,7 +240,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
             here = epochs == epoch
             index[here] = _permutation(self._seed, int(epoch), len(self._images))[offsets[here]]
         rng = np.random.default_rng([self._seed, 1, number])
-        return self._pipeline(self._images[index], rng), self._labels[index]
+        return apply(self._steps, self._images[index], rng), self._labels[index]
 
     def __next__(self) -> tuple[Floats, Labels]:
         begin = time.perf_counter()
@@ -345,38 +327,45 @@ def _prepare(reference: weakref.ref[TrainingBatches], ready: _ReadyBatches, numb
 
 
 def evaluation_batches(
-    images: Pictures, labels: NDArray[np.integer[Any]], *, batch_size: int = 256
+    images: Dataset | Pictures,
+    labels: ArrayLike | None = None,
+    *,
+    batch_size: int = 256,
+    steps: Sequence[Function] | None = None,
 ) -> Iterator[tuple[Floats, Labels]]:
-    """Yield all pictures once, in their order, through `inputs`; the last batch may be smaller.
+    """Yield all pictures once, in their order, as a network takes them; the last batch may be smaller.
 
     Parameters
     ----------
-    images : ndarray, shape (N, H, W, C), uint8
-        Pictures.
-    labels : ndarray, shape (N,), integers
-        Their classes.
+    images : Dataset, or ndarray, shape (N, H, W, C), uint8 or float32
+        A data set, whose test pictures and labels are taken; or pictures.
+    labels : array_like, shape (N,), integers
+        The classes of the pictures; to be left out with a data set.
     batch_size : int
         Pictures in a batch.
+    steps : list of functions, optional
+        What happens to the pictures.  By default the steps of the data set; for an array of pictures those of the
+        article, `INPUTS`.
 
     Yields
     ------
-    x : ndarray, shape (B, 24, 24, C), float32
+    x : ndarray, shape (B, H', W', C'), float32
     labels : ndarray, shape (B,), int64
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of the form above, when the first batch is asked for.
+        If an argument is not of the form above, or a step cannot take the pictures, when the first batch is asked for.
 
     Examples
     --------
-    >>> images, labels = np.zeros((5, 32, 32, 3), np.uint8), np.arange(5)
-    >>> [y.tolist() for _, y in nn.datasets.evaluation_batches(images, labels, batch_size=3)]
+    >>> images, labels = np.zeros((5, 28, 28, 1), np.uint8), np.arange(5)
+    >>> data = nn.datasets.from_arrays(images, labels, images, labels)
+    >>> [y.tolist() for _, y in nn.datasets.evaluation_batches(data, batch_size=3)]
     [[0, 1, 2], [3, 4]]
     """
     batch_size = integer(batch_size, "batch_size", minimum=1)
-    _check_pictures(images)
-    labels = _checked_labels(labels, len(images))
-    for first in range(0, len(images), batch_size):
+    pictures, numbers, chosen = _resolved(images, labels, steps, training=False)
+    for first in range(0, len(pictures), batch_size):
         part = slice(first, first + batch_size)
-        yield inputs(images[part]), labels[part]
+        yield apply(chosen, pictures[part]), numbers[part]

@@ -75,7 +75,7 @@ def arguments(data: Dataset) -> dict[str, Any]:
     -------
     dict
         "data", the name, which `load` does not know if the data set is not one of its own, and "data_dir", the folder
-        as an absolute path, or None for the synthetic data, which is kept in the cache.
+        as an absolute path, or None for data in no folder and for the synthetic data, which is kept in the cache.
 
     Examples
     --------
@@ -85,7 +85,8 @@ def arguments(data: Dataset) -> dict[str, Any]:
     {'data': 'cifar10', 'data_dir': '/data'}
     """
     name = next((name for name, (archive, _) in SOURCES.items() if archive.name == data.name), data.name)
-    return {"data": name, "data_dir": None if name == "synthetic" else str(data.folder.resolve())}
+    folder = None if name == "synthetic" or data.folder is None else str(data.folder.resolve())
+    return {"data": name, "data_dir": folder}
 
 
 def _from_cache(read: Callable[[str | Path], Dataset], folder: Path) -> Dataset:
