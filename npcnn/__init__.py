@@ -7,7 +7,7 @@ where to look                 what is there
 `npcnn.reference`             the same functions as plain definitions
 `npcnn.layers`                layers and networks, with explicit backward passes
 `npcnn.models`                named networks for CIFAR-10
-`npcnn.optimizers`            Adam and SGD; `npcnn.schedules`, `npcnn.initializers`
+`npcnn.optimizers`            Adam, AdamW and SGD; `npcnn.schedules`, `npcnn.clipping`, `npcnn.initializers`
 `npcnn.gradient_check`        are these gradients right?
 `npcnn.train`                 the training loop, logs, checkpoints
 `npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
@@ -23,6 +23,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from npcnn import (
+    clipping,
     config,
     functional,
     initializers,
@@ -55,7 +56,7 @@ from npcnn.layers import (
     Sequential,
     SpatiallySeparableConv2D,
 )
-from npcnn.optimizers import SGD, Adam
+from npcnn.optimizers import SGD, Adam, AdamW
 from npcnn.version import __version__
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SGD",
     "Adam",
+    "AdamW",
     "Add",
     "AvgPool2D",
     "BatchNorm",
@@ -90,6 +92,7 @@ __all__ = [
     "SpatiallySeparableConv2D",
     "WeightsError",
     "__version__",
+    "clipping",
     "config",
     "datasets",
     "evaluation",
