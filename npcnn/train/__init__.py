@@ -5,6 +5,7 @@ module                        what is there
 ============================  =====================================================
 `loop`                        `fit` and `evaluate`
 `callbacks`                   progress bar, evaluation, signals
+`averages`                    callback: a moving average of the weights
 `logs`                        callbacks: CSV, JSON lines, TensorBoard, the curve
 `checkpoints`                 callback, and how to resume
 `run`                         all of these in one folder: a run
@@ -15,6 +16,7 @@ module                        what is there
 """
 
 from npcnn.metrics import read_metrics
+from npcnn.train.averages import ExponentialMovingAverage
 from npcnn.train.callbacks import Evaluation, Progress, StopSignals
 from npcnn.train.checkpoints import Checkpoints, Resumed
 from npcnn.train.diagnosis import first_not_finite
@@ -22,6 +24,7 @@ from npcnn.train.generators import generator_states, set_generator_states
 from npcnn.train.logs import CurvePlot, Log, MetricsCSV, MetricsJSONL, TensorBoard
 from npcnn.train.loop import (
     Callback,
+    Loss,
     NonFiniteError,
     StepResult,
     StopTraining,
@@ -36,7 +39,9 @@ __all__ = [
     "Checkpoints",
     "CurvePlot",
     "Evaluation",
+    "ExponentialMovingAverage",
     "Log",
+    "Loss",
     "MetricsCSV",
     "MetricsJSONL",
     "NonFiniteError",
