@@ -15,8 +15,8 @@ import numpy as np
 from machine import versions
 
 import npcnn as nn
+from npcnn.clipping import gradient_length
 from npcnn.datasets import TrainingBatches
-from npcnn.train.loop import gradient_length
 
 BATCH, EVERY = 128, 500
 

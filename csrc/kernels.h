@@ -62,7 +62,7 @@ typedef struct {
                                  const REAL *table, int relu, REAL *dx))                               \
     /* updates.inc.c */                                                                                \
     KERNEL(adam_step, (REAL *p, const REAL *grad, REAL *m, REAL *v, ptrdiff_t count,                   \
-                       REAL step_size, REAL new1, REAL new2, REAL eps))                                \
+                       REAL step_size, REAL new1, REAL new2, REAL eps, REAL decay))                    \
     /* copies_and_sums.inc.c */                                                                        \
     KERNEL(copy_pixels, (const REAL *x, const REAL *relu_output, ptrdiff_t pixels,                     \
                          ptrdiff_t channels, ptrdiff_t x_pixel, REAL *to, ptrdiff_t to_pixel))         \

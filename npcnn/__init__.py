@@ -7,7 +7,7 @@ where to look                 what is there
 `npcnn.reference`             the same functions as plain definitions
 `npcnn.layers`                layers and networks, with explicit backward passes
 `npcnn.models`                named networks for CIFAR-10
-`npcnn.optimizers`            Adam and SGD; `npcnn.schedules`, `npcnn.initializers`
+`npcnn.optimizers`            Adam, AdamW and SGD; `npcnn.schedules`, `npcnn.clipping`, `npcnn.initializers`
 `npcnn.gradient_check`        are these gradients right?
 `npcnn.train`                 the training loop, logs, checkpoints
 `npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
@@ -23,6 +23,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from npcnn import (
+    clipping,
     config,
     functional,
     initializers,
@@ -62,7 +63,7 @@ from npcnn.layers import (
     Tanh,
 )
 from npcnn.models import load
-from npcnn.optimizers import SGD, Adam
+from npcnn.optimizers import SGD, Adam, AdamW
 from npcnn.version import __version__
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ __all__ = [
     "GELU",
     "SGD",
     "Adam",
+    "AdamW",
     "Add",
     "AvgPool2D",
     "BatchNorm",
@@ -103,6 +105,7 @@ __all__ = [
     "Tanh",
     "WeightsError",
     "__version__",
+    "clipping",
     "config",
     "datasets",
     "evaluation",

@@ -8,6 +8,7 @@ together, else TypeError or ValueError.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ MOST_NUMBERS, MOST_LABELS = 400, 40
 
 
 def training_curve(metrics: Any, *, ax: Any = None, smooth: int = 100) -> Any:
-    """Draw accuracy in training and at the evaluations against the step.
+    """Draw accuracy in training and at the evaluations against the step, or where there is none, the loss.
 
     Parameters
     ----------
@@ -53,14 +54,15 @@ def training_curve(metrics: Any, *, ax: Any = None, smooth: int = 100) -> Any:
     """
     in_file = isinstance(metrics, str | Path)
     steps_rows, evaluations = read_metrics(metrics) if in_file else (metrics.steps, metrics.evaluations)
-    training = [(row["step"], row["accuracy"]) for row in steps_rows]
-    test = [(row["step"], row["test_accuracy"]) for row in evaluations]
-    if not training:
+    if not steps_rows:
         raise ValueError(f"metrics must hold at least one step, got none{f' in {metrics}' if in_file else ''}")
+    drawn = "loss" if any(math.isnan(row["accuracy"]) for row in steps_rows) else "accuracy"
+    training = [(row["step"], row[drawn]) for row in steps_rows]
+    test = [(row["step"], row[f"test_{drawn}"]) for row in evaluations]
     ax = _axes(ax, (8, 4.5))
-    steps, accuracy = np.array(training).T
+    steps, values = np.array(training).T
     window = max(1, min(smooth, len(steps) // 5))
-    sums = np.concatenate([[0.0], np.cumsum(accuracy)])
+    sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(steps) + 1)
     begins = np.maximum(ends - window, 0)
     means = (sums[ends] - sums[begins]) / (ends - begins)
@@ -73,11 +75,12 @@ def training_curve(metrics: Any, *, ax: Any = None, smooth: int = 100) -> Any:
             label=f"{getattr(metrics, 'evaluated_on', 'test')}, last {test[-1][1]:.4f}",
         )
     ax.set_xlabel("step")
-    ax.set_ylabel("accuracy")
+    ax.set_ylabel(drawn)
     ax.set_xlim(0, steps[-1] * 1.02)
-    ax.set_ylim(0, 1)
+    if drawn == "accuracy":
+        ax.set_ylim(0, 1)
     ax.grid(alpha=0.3)
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower right" if drawn == "accuracy" else "upper right")
     return ax
 
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npcnn.functional.checks import integer, shown
+from npcnn.functional.checks import integer, number, shown
 
 Schedule: TypeAlias = Callable[[int], float]
 
@@ -143,6 +143,82 @@ class OneCycle:
             return cosine_between(self.max_lr / self.start_factor, self.max_lr, step / top)
         share = min((step - top) / (self.steps - top), 1.0)
         return cosine_between(self.max_lr, self.max_lr / self.final_factor, share)
+
+
+@dataclass(frozen=True)
+class PiecewiseLinear:
+    """Straight lines between `points`, pairs (step, lr) in the order of the steps; constant before and after them.
+
+    Examples
+    --------
+    >>> schedule = nn.schedules.PiecewiseLinear([(0, 0.0), (10, 1.0), (30, 0.5)])
+    >>> schedule(5), schedule(20), schedule(1000)
+    (0.5, 0.75, 0.5)
+    """
+
+    points: Sequence[tuple[int, float]]
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.points, Sequence) and self.points and all(map(_is_pair, self.points))):
+            raise TypeError(f"points must be one or more pairs (step, lr), got {shown(self.points)}")
+        for i, (step, lr) in enumerate(self.points):
+            integer(step, f"the step of points[{i}]", minimum=0)
+            number(lr, f"the lr of points[{i}]", minimum=0)
+            if i and step <= self.points[i - 1][0]:
+                raise ValueError(f"points must be in the order of their steps, got {shown(self.points)}")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate at `step`."""
+        steps, rates = zip(*self.points, strict=True)
+        return float(np.interp(step, steps, rates))
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """Along a straight line from `start_lr` to where `schedule` begins, over `steps` steps; then `schedule`.
+
+    What follows begins when the warm-up is over: ``Warmup(Cosine(0.1, steps=900), steps=100)`` ends at step 1,000.
+
+    Parameters
+    ----------
+    schedule : float or schedule
+        What to warm up to: a rate, or any function of the step, which is asked for step 0 first.
+    steps : int
+        Steps until then.
+    start_lr : float
+        Rate of the very first step.
+
+    References
+    ----------
+    Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017, section 2.2.
+
+    Examples
+    --------
+    >>> schedule = nn.schedules.Warmup(nn.schedules.Cosine(1.0, steps=100), steps=10)
+    >>> schedule(0), schedule(5), schedule(10), round(schedule(60), 6), schedule(110)
+    (0.0, 0.5, 1.0, 0.5, 0.0)
+    """
+
+    schedule: float | Schedule
+    steps: int
+    start_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not callable(self.schedule):
+            positive(self.schedule, "schedule")
+        integer(self.steps, "steps", minimum=1)
+        number(self.start_lr, "start_lr", minimum=0)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate at `step`."""
+        after = self.schedule if callable(self.schedule) else Constant(self.schedule)
+        if step >= self.steps:
+            return after(step - self.steps)
+        return self.start_lr + (after(0) - self.start_lr) * step / self.steps
+
+
+def _is_pair(point: object) -> bool:
+    return isinstance(point, tuple | list) and len(point) == 2
 
 
 def cosine_between(start: float, end: float, share: float) -> float:

@@ -7,6 +7,12 @@ import npcnn as nn
 
 OPTIMIZERS = {
     "adam": lambda net: nn.Adam(net, nn.schedules.Cosine(0.1, 10)),
+    "adamw": lambda net: nn.AdamW(
+        net,
+        nn.schedules.Warmup(0.1, 3),
+        groups={"b": {"weight_decay": 0}, "w": {"lr_factor": 0.5}},
+        clip_norm=1.0,
+    ),
     "sgd": lambda net: nn.SGD(net, 0.1),
     "momentum": lambda net: nn.SGD(net, 0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
 }

@@ -22,11 +22,12 @@ def adam_step(
     beta1: float,
     beta2: float,
     eps: float,
+    decay: float = 0.0,
 ) -> None:
-    """One update of Adam, in place.
+    """One update of Adam or AdamW, in place.
 
     m += (1 - beta1) * (grad - m);  v += (1 - beta2) * (grad**2 - v);
-    param -= step_size * m / (sqrt(v) + eps).
+    param -= step_size * m / (sqrt(v) + eps) + decay * param.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ def adam_step(
         Learning rate with the bias corrections: lr * sqrt(1 - beta2**t) / (1 - beta1**t).
     beta1, beta2, eps : float
         See `npcnn.Adam`.
+    decay : float
+        What share of itself `param` loses besides: lr * weight_decay of `npcnn.AdamW`.
 
     Raises
     ------
@@ -47,6 +50,7 @@ def adam_step(
     References
     ----------
     Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, section 2.
+    Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
 
     Examples
     --------
@@ -64,5 +68,5 @@ def adam_step(
     v = output_array(v, "v", param.shape, param.dtype, inputs=(grad, param, m))
     # 1 - beta is formed here, in float64: in float32, 1 - 0.99999999 is 0.
     kernels.adam_step(
-        param.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1), step_size, 1 - beta1, 1 - beta2, eps
+        param.reshape(-1), grad.reshape(-1), m.reshape(-1), v.reshape(-1), step_size, 1 - beta1, 1 - beta2, eps, decay
     )

@@ -11,4 +11,5 @@ def adam_step(
     new1: float,
     new2: float,
     eps: float,
+    decay: float,
 ) -> None: ...

@@ -13,6 +13,7 @@ pooling.py         max_pool2d, avg_pool2d
 activations.py     relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
 losses.py          softmax_cross_entropy, mean_squared_error
 normalization.py   batch_norm, layer_norm
+updates.py         adam_step
 toom_cook.py       the transforms of convolution with fewer multiplications
 =================  =========================================================
 
@@ -22,11 +23,19 @@ compute in the dtype they are given; use float64 when the result is to be the
 truth.  They import nothing but NumPy and the standard library.
 """
 
-from npcnn.reference import activations, convolution, losses, normalization, pooling
+from npcnn.reference import activations, convolution, losses, normalization, pooling, updates
 from npcnn.reference.activations import *  # noqa: F403
 from npcnn.reference.convolution import *  # noqa: F403
 from npcnn.reference.losses import *  # noqa: F403
 from npcnn.reference.normalization import *  # noqa: F403
 from npcnn.reference.pooling import *  # noqa: F403
+from npcnn.reference.updates import *  # noqa: F403
 
-__all__ = [*activations.__all__, *convolution.__all__, *losses.__all__, *normalization.__all__, *pooling.__all__]
+__all__ = [
+    *activations.__all__,
+    *convolution.__all__,
+    *losses.__all__,
+    *normalization.__all__,
+    *pooling.__all__,
+    *updates.__all__,
+]

@@ -5,6 +5,7 @@ module                        what is there
 ============================  =====================================================
 `loop`                        `fit` and `evaluate`
 `callbacks`                   progress bar, evaluation, signals
+`averages`                    callback: a moving average of the weights
 `logs`                        callbacks: CSV, JSON lines, TensorBoard, the curve
 `history`                     callbacks: what was, in memory; when to end
 `rate_finder`                 which learning rate to train with
@@ -17,6 +18,7 @@ module                        what is there
 """
 
 from npcnn.metrics import read_metrics
+from npcnn.train.averages import ExponentialMovingAverage
 from npcnn.train.callbacks import Evaluation, Progress, StopSignals
 from npcnn.train.checkpoints import Checkpoints, Resumed
 from npcnn.train.diagnosis import first_not_finite
@@ -25,6 +27,7 @@ from npcnn.train.history import EarlyStopping, History
 from npcnn.train.logs import CurvePlot, Log, MetricsCSV, MetricsJSONL, TensorBoard
 from npcnn.train.loop import (
     Callback,
+    Loss,
     NonFiniteError,
     StepResult,
     StopTraining,
@@ -41,9 +44,11 @@ __all__ = [
     "CurvePlot",
     "EarlyStopping",
     "Evaluation",
+    "ExponentialMovingAverage",
     "History",
     "LearningRates",
     "Log",
+    "Loss",
     "MetricsCSV",
     "MetricsJSONL",
     "NonFiniteError",

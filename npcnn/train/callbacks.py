@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
 
+from npcnn.functional import softmax_cross_entropy
 from npcnn.functional.checks import integer
+from npcnn.train.averages import ExponentialMovingAverage
 from npcnn.train.logs import Log
-from npcnn.train.loop import Array, Batch, Network, StepResult, StopTraining, evaluate
+from npcnn.train.loop import Array, Batch, Loss, Network, StepResult, StopTraining, evaluate
 
 TestBatches: TypeAlias = Callable[[], Iterable[Batch]]
 
@@ -59,16 +63,22 @@ class Progress(Log):
             speed = self._images / max(now - self._time, 1e-9)
             self._images, self._time = 0, now
             self._bar.set_postfix_str(f"{speed:.0f} images/s, loss {result.loss:.3f}")
-            tqdm.write(f"step {result.step:6d}  training accuracy {result.accuracy:.4f}  loss {result.loss:.4f}")
+            tqdm.write(_line(result.step, "training", result.loss, result.accuracy))
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
         """Print a line."""
-        tqdm.write(f"step {step:6d}  {self.evaluated_on} accuracy {accuracy:.4f}  loss {loss:.4f}")
+        tqdm.write(_line(step, self.evaluated_on, loss, accuracy))
 
     def close(self) -> None:
         """Leave the bar as it is and end its line."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _line(step: int, where: str, loss: float, accuracy: float) -> str:
+    if math.isnan(accuracy):
+        return f"step {step:6d}  {where} loss {loss:.4f}"
+    return f"step {step:6d}  {where} accuracy {accuracy:.4f}  loss {loss:.4f}"
 
 
 class Evaluation:
@@ -87,6 +97,11 @@ class Evaluation:
         Steps between evaluations; by default it evaluates only when `evaluate` is called.
     logs : iterable of Log
         Told of every evaluation.
+    loss : callable
+        As for `npcnn.train.fit`.
+    average : ExponentialMovingAverage, optional
+        That of `net`: the network is evaluated with its averages instead of its weights.  It comes before the
+        evaluation among the callbacks.
 
     Examples
     --------
@@ -99,8 +114,16 @@ class Evaluation:
     """
 
     def __init__(
-        self, net: Network, test_batches: TestBatches, *, every: int | None = None, logs: Iterable[Log] = ()
+        self,
+        net: Network,
+        test_batches: TestBatches,
+        *,
+        every: int | None = None,
+        logs: Iterable[Log] = (),
+        loss: Loss = softmax_cross_entropy,
+        average: ExponentialMovingAverage | None = None,
     ) -> None:
+        self.loss, self.average = loss, average
         self.net, self.test_batches, self.logs = net, test_batches, tuple(logs)
         self.every = None if every is None else integer(every, "every", minimum=1)
         self._last: tuple[int, tuple[float, float]] | None = None
@@ -113,12 +136,14 @@ class Evaluation:
     def evaluate(self, step: int, seconds: float) -> tuple[float, float]:
         """Return loss and accuracy on the test pictures after this step, evaluating at most once for each step."""
         if self._last is None or self._last[0] != step:
-            loss, accuracy = evaluate(self.net, self.test_batches())
+            with nullcontext() if self.average is None else self.average.applied():
+                loss, accuracy = evaluate(self.net, self.test_batches(), loss=self.loss)
+                x, _ = next(iter(self.test_batches()))
+                alike = answers_alike(self.net, x)
             self._last = step, (loss, accuracy)
             for log in self.logs:
                 log.evaluation(step=step, seconds=seconds, loss=loss, accuracy=accuracy)
-            x, _ = next(iter(self.test_batches()))
-            if answers_alike(self.net, x):
+            if alike:
                 tqdm.write(
                     "the network is dead: it gives the same answer for every picture; start again with a smaller "
                     "learning rate"

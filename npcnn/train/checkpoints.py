@@ -2,7 +2,8 @@
 
 A checkpoint of step 500 is two files, neither of them pickled:
 
-    step-00000500.safetensors   the parameters (net.*) and the averages of the optimizer (optimizer.*)
+    step-00000500.safetensors   the parameters (net.*), the averages of the optimizer (optimizer.*) and of the weights
+                                (average.*)
     step-00000500.json          step, seconds, settings, random generators, versions, and the checksums of both files
 
 The JSON file is written last, and both under another name first, flushed and renamed: a checkpoint whose JSON file
@@ -29,6 +30,7 @@ from npcnn.errors import CheckpointError, WeightsError
 from npcnn.functional.checks import integer, number, shown
 from npcnn.layers import Layer
 from npcnn.optimizers import Optimizer
+from npcnn.train.averages import ExponentialMovingAverage, arrays_of
 from npcnn.train.generators import generator_states, set_generator_states
 from npcnn.train.loop import StepResult
 
@@ -86,6 +88,8 @@ class Checkpoints:
         How many to keep.
     settings : dict, optional
         Settings of the training, in types that JSON has; a checkpoint written under other settings is refused.
+    average : ExponentialMovingAverage, optional
+        That of `net`, which goes on with the training.  It comes before the checkpoints among the callbacks.
 
     Raises
     ------
@@ -125,8 +129,9 @@ class Checkpoints:
         every: int = 500,
         keep: int = 3,
         settings: dict[str, Any] | None = None,
+        average: ExponentialMovingAverage | None = None,
     ) -> None:
-        self.folder, self.net, self.optimizer = Path(folder), net, optimizer
+        self.folder, self.net, self.optimizer, self.average = Path(folder), net, optimizer, average
         self.every, self.keep = integer(every, "every", minimum=1), integer(keep, "keep", minimum=1)
         self.settings = _plain_settings(settings or {})
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +145,17 @@ class Checkpoints:
             ) from None
 
     def __call__(self, result: StepResult) -> None:
-        """Write a checkpoint when it is due."""
+        """Write a checkpoint when it is due.
+
+        Raises
+        ------
+        RuntimeError
+            If `average` has not been told of this step, so that the checkpoint would hold another step's averages.
+        """
+        if self.average is not None and self.average.step != result.step:
+            raise RuntimeError(
+                f"average has not been told of step {result.step}; put it before the checkpoints among the callbacks"
+            )
         if result.step % self.every == 0:
             self.save(result.step, result.seconds)
 
@@ -153,7 +168,11 @@ class Checkpoints:
             If it cannot be written; the checkpoints before it are still there then.
         TypeError, ValueError
             If `step` is not an integer of at least 0, or `seconds` not a finite number of at least 0.
+        RuntimeError
+            While the averages of the weights are in their place.
         """
+        if self.average is not None:
+            self.average.check_not_applied("saved")
         step, seconds = integer(step, "step", minimum=0), number(seconds, "seconds", minimum=0)
         tensors = weights.to_bytes(self._tensors())
         file = _file(step, "safetensors")
@@ -177,7 +196,9 @@ class Checkpoints:
         return sorted(step for step in found if step is not None)
 
     def resume(self) -> Resumed:
-        """Put network, optimizer and generators into the state of the last checkpoint; step 0 if there is none.
+        """Put network, optimizer, average and generators into the state of the last checkpoint.
+
+        Without a checkpoint it leaves them as they are, and returns step 0.
 
         Raises
         ------
@@ -214,11 +235,10 @@ class Checkpoints:
         self.close()
 
     def _tensors(self) -> dict[str, NDArray[Any]]:
-        net = {f"net.{name}": array for name, array in self._net_arrays().items()}
-        return net | {f"optimizer.{name}": array for name, array in self.optimizer.state().items()}
-
-    def _net_arrays(self) -> dict[str, NDArray[Any]]:
-        return self.net.arrays if isinstance(self.net, Layer) else self.net.params
+        parts = {"net": arrays_of(self.net), "optimizer": self.optimizer.state()}
+        if self.average is not None:
+            parts["average"] = self.average.state()
+        return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
     def _load(self, step: int) -> Resumed:
         path = self.folder / _file(step, "json")
@@ -248,7 +268,9 @@ class Checkpoints:
         except (KeyError, TypeError, ValueError, OverflowError) as error:  # NumPy's, for an impossible state
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path} is damaged: generators holds no state of a generator ({error})") from error
-        weights.assign(self._net_arrays(), _named_below(tensors, "net."), f"{path} does not fit this network")
+        weights.assign(arrays_of(self.net), _named_below(tensors, "net."), f"{path} does not fit this network")
+        if self.average is not None:
+            self.average.load_state(_named_below(tensors, "average."))
         now = config.current()
         other = [
             f"{name} {content['config'][name]}, now {now[name]}"

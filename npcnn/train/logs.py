@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,8 @@ from npcnn.train.loop import StepResult
 class Log:
     """Base of the logs: a callback that is told of evaluations too, and closed at the end.
 
-    Each of the three methods does nothing unless a subclass overrides it; leaving a ``with`` block closes the log.
+    Each of the three methods does nothing unless a subclass overrides it; leaving a ``with`` block closes the log.  An
+    accuracy is NaN where the loss of the training knows no classes.
 
     Attributes
     ----------
@@ -71,7 +73,8 @@ class MetricsCSV(Log):
     """Callback that writes one line per step to a CSV file, and one per evaluation.
 
     Columns: step, seconds, loss and accuracy of the training batch, gradient_norm, images_per_second; in the lines of
-    `evaluation`, test_loss and test_accuracy instead.  Numbers are written so that they are read back exactly.
+    `evaluation`, test_loss and test_accuracy instead.  Numbers are written so that they are read back exactly; an
+    accuracy is nan where the loss of the training knows no classes.
 
     Parameters
     ----------
@@ -138,6 +141,8 @@ def _cut_csv(path: Path, step: int) -> int:
 class MetricsJSONL(Log):
     """Callback that writes a JSON object on each line: the fields of `StepResult`, or those of an evaluation.
 
+    An accuracy that is NaN is left out.
+
     Parameters
     ----------
     path, resume_after
@@ -174,7 +179,8 @@ class MetricsJSONL(Log):
             self._write({"step": step, "seconds": seconds, "test_loss": float(loss), "test_accuracy": float(accuracy)})
 
     def _write(self, numbers: dict[str, float]) -> None:
-        self._file.write(json.dumps(numbers) + "\n")
+        known = {name: x for name, x in numbers.items() if not (name.endswith("accuracy") and math.isnan(x))}
+        self._file.write(json.dumps(known) + "\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -194,7 +200,7 @@ def _cut_jsonl(path: Path, step: int) -> int:
             ) from error
         if keep:
             kept.append(line + "\n")
-            evaluated = content["step"] if "test_accuracy" in content else evaluated
+            evaluated = content["step"] if "test_loss" in content else evaluated
     weights.write_atomically(path, "".join(kept).encode())
     return evaluated
 
@@ -230,12 +236,16 @@ class TensorBoard(Log):
         """Write the numbers of one step."""
         if result.step % self.every == 0:
             for name in ("loss", "accuracy", "gradient_norm", "images_per_second"):
-                self._writer.add_scalar(f"training/{name}", getattr(result, name), result.step)
+                self._add(f"training/{name}", getattr(result, name), result.step)
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
         """Write the numbers of one evaluation."""
-        self._writer.add_scalar("test/loss", loss, step)
-        self._writer.add_scalar("test/accuracy", accuracy, step)
+        self._add("test/loss", loss, step)
+        self._add("test/accuracy", accuracy, step)
+
+    def _add(self, name: str, value: float, step: int) -> None:
+        if not (name.endswith("accuracy") and math.isnan(value)):
+            self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Close the file."""

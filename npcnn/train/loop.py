@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn import weights
+from npcnn.clipping import gradient_length
 from npcnn.evaluation import checked_batch
 from npcnn.functional import softmax_cross_entropy
 from npcnn.functional.checks import exact_shape, integer, number, shown
@@ -73,7 +74,7 @@ class StepResult:
     seconds : float
         Time since the training began.
     gradient_norm : float
-        Euclidean length of all gradients together.
+        Euclidean length of all gradients together, before the optimizer clips them.
     images_per_second : float
         Pictures of this step divided by the time since the one before, callbacks and waiting for data included.
     """
@@ -239,19 +240,6 @@ def _stops(callbacks: tuple[Callback, ...], result: StepResult) -> bool:
         except StopTraining:
             stop = True
     return stop
-
-
-def gradient_length(grads: dict[str, Array]) -> float:
-    """Return the Euclidean norm of all gradients together.
-
-    Examples
-    --------
-    >>> from npcnn.train.loop import gradient_length
-    >>> gradient_length({"w": np.array([3.0]), "b": np.array([4.0])})
-    5.0
-    """
-    # In float64, where the square of no float32 overflows.
-    return math.sqrt(sum(float(np.square(grad, dtype=np.float64).sum()) for grad in grads.values()))
 
 
 def _not_finite(

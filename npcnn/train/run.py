@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,14 +29,16 @@ import numpy as np
 
 from npcnn import config, weights
 from npcnn.datasets import Dataset, sources
+from npcnn.functional import softmax_cross_entropy
 from npcnn.functional.checks import integer, shown
 from npcnn.layers import Layer
 from npcnn.metrics import read_metrics
 from npcnn.optimizers import Optimizer
+from npcnn.train.averages import ExponentialMovingAverage
 from npcnn.train.callbacks import Evaluation, Progress, StopSignals, TestBatches
 from npcnn.train.checkpoints import Checkpoints
 from npcnn.train.logs import CurvePlot, Log, MetricsCSV
-from npcnn.train.loop import Batch, Callback, StepResult, fit
+from npcnn.train.loop import Batch, Callback, Loss, StepResult, fit
 
 # The training accuracy of a run is the mean over this number of last steps: that of a single batch is too rough.
 LAST_STEPS = 1000
@@ -66,6 +69,9 @@ class Run:
         Whether to resume the run in `folder`.
     checkpoint_every : int
         Steps between checkpoints.
+    average : ExponentialMovingAverage, optional
+        That of `net`.  It is told of every step and goes on with a resumed run; evaluations and ``weights.safetensors``
+        are of the averages.  `net` itself keeps the weights of the last step: look at it within `average.applied`.
 
     Attributes
     ----------
@@ -115,8 +121,10 @@ class Run:
         fixed: Iterable[str] = (),
         resume: bool = False,
         checkpoint_every: int = 500,
+        average: ExponentialMovingAverage | None = None,
     ) -> None:
         self.folder, self.net, self.optimizer, self.data = Path(folder), net, optimizer, data
+        self.average = average
         settings, fixed = dict(settings or {}), tuple(fixed)
         if unknown := [name for name in fixed if name not in settings]:
             raise ValueError(f"fixed must name settings, of which there are {list(settings)}; got {unknown}")
@@ -137,7 +145,7 @@ class Run:
                 f"{self.folder} exists and is not an empty folder; name another, or resume the run in it"
             )
         self.checkpoints = Checkpoints(
-            self.folder / "checkpoints", net, optimizer, every=checkpoint_every, settings=deciding
+            self.folder / "checkpoints", net, optimizer, every=checkpoint_every, settings=deciding, average=average
         )
         try:
             at = self.checkpoints.resume()
@@ -170,6 +178,7 @@ class Run:
         steps: int,
         evaluate_every: int | None = None,
         display_every: int = 200,
+        loss: Loss = softmax_cross_entropy,
         callbacks: Iterable[Callback] = (),
     ) -> dict[str, Any] | None:
         """Train up to step `steps`, evaluate, and write all the files of the run; print the progress.
@@ -189,13 +198,16 @@ class Run:
             Steps between evaluations on the test pictures; by default they are evaluated at the end only.
         display_every : int
             Steps between printed lines.
+        loss : callable
+            As for `npcnn.train.fit`; evaluations are by the same loss.
         callbacks : iterable of callable
             As for `npcnn.train.fit`.  Those that are a `Log` are told of evaluations too, and closed at the end.
 
         Returns
         -------
         dict or None
-            What ``result.json`` holds; None if SIGTERM ended the training.
+            What ``result.json`` holds; None if SIGTERM ended the training.  The accuracies in it are None if the loss
+            knows no classes.
 
         Raises
         ------
@@ -216,15 +228,19 @@ class Run:
         with ExitStack() as stack:
             own = [*self._open_logs(stack), stack.enter_context(progress)]
             others = [stack.enter_context(callback) for callback in callbacks if isinstance(callback, Log)]
-            evaluation = Evaluation(self.net, test_batches, every=evaluate_every, logs=[*own, *others])
+            evaluation = Evaluation(
+                self.net, test_batches, every=evaluate_every, logs=[*own, *others], loss=loss, average=self.average
+            )
+            following = [] if self.average is None else [self.average]
             stop = stack.enter_context(StopSignals())
             fit(
                 self.net,
                 batches,
                 self.optimizer,
                 steps=steps,
+                loss=loss,
                 # Checkpoints come last: whatever a checkpoint says is done has been logged by then.
-                callbacks=[self._count, *own, evaluation, *callbacks, self.checkpoints, stop],
+                callbacks=[self._count, *following, *own, evaluation, *callbacks, self.checkpoints, stop],
                 start=self.step,
                 seconds=self.seconds,
                 save_batch=self.folder / "non_finite_batch.safetensors",
@@ -234,20 +250,22 @@ class Run:
             if ended_by == signal.SIGTERM:
                 return None
             accuracies = self._last_accuracies()
-            self.net.save(self.folder / "weights.safetensors")
-            _, test_accuracy = evaluation.evaluate(self.step, self.seconds)
+            with nullcontext() if self.average is None else self.average.applied():
+                self.net.save(self.folder / "weights.safetensors")
+            test_loss, test_accuracy = evaluation.evaluate(self.step, self.seconds)
         seconds = time.perf_counter() - begin
         result = {
             "steps": self.step,
             "seconds": round(before + seconds, 1),
             "data_wait_seconds": round(getattr(batches, "wait_seconds", 0.0), 3),
             "data_name": self.data.name,
-            "test_accuracy": test_accuracy,
-            "training_accuracy": float(np.mean(accuracies)),
+            "test_accuracy": _or_none(test_accuracy),
+            "training_accuracy": _or_none(float(np.mean(accuracies))),
             "training_accuracy_steps": len(accuracies),
         }
         weights.write_atomically(self.folder / "result.json", _to_json(result).encode())
-        print(_outcome(result, ended_by, self._images / seconds, len(self.data.test_images)), flush=True)
+        speed, pictures = self._images / seconds, len(self.data.test_images)
+        print(_outcome(result, ended_by, speed, pictures, test_loss), flush=True)
         return result
 
     def _open_logs(self, stack: ExitStack) -> list[Log]:
@@ -330,7 +348,14 @@ def _to_json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=1, default=str, allow_nan=False) + "\n"
 
 
-def _outcome(result: Mapping[str, Any], ended_by: signal.Signals | None, speed: float, pictures: int) -> str:
+def _or_none(accuracy: float) -> float | None:
+    """Return an accuracy as JSON has it: null if there is none."""
+    return None if math.isnan(accuracy) else accuracy
+
+
+def _outcome(
+    result: Mapping[str, Any], ended_by: signal.Signals | None, speed: float, pictures: int, test_loss: float
+) -> str:
     """Return the closing lines that a run prints in the terminal."""
     steps, averaged = result["steps"], result["training_accuracy_steps"]
     if speed:
@@ -340,6 +365,8 @@ def _outcome(result: Mapping[str, Any], ended_by: signal.Signals | None, speed: 
         )
     else:
         head = f"nothing was left to do: the run was at step {steps} already"
+    if result["test_accuracy"] is None:
+        return f"\n{head}\ntest loss {test_loss:.4f} (all {pictures} pictures) on {result['data_name']}"
     span = "over the whole run, while it learnt" if averaged == steps else f"of the last {averaged} steps"
     return (
         f"\n{head}\n"
