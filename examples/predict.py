@@ -15,7 +15,7 @@ from command_line import at_least, exit_status
 
 import npcnn as nn
 from npcnn.datasets import inputs
-from npcnn.datasets.cifar10 import CLASS_NAMES
+from npcnn.datasets.cifar import CLASS_NAMES
 from npcnn.datasets.pictures import FORMATS, read_picture
 
 BAR = 40  # characters of a probability of 1

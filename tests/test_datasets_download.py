@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archive_server import FOLDER, pack, serving
-from cifar10_files import contents
+from cifar_files import contents
 
 import npcnn as nn
-from npcnn.datasets import Archive, DownloadError, read_dataset
+from npcnn.datasets import Archive, DownloadError, cache, read_dataset
 from npcnn.datasets import download as module
 from npcnn.datasets.download import download
 
@@ -323,7 +323,7 @@ def test_while_another_downloads_this_one_waits_and_says_so(tmp_path, server, fi
     while not server.ranges:  # until the first one holds the lock
         thread.join(0.01)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "print", let_the_first_fail, raising=False)
+        patch.setattr(cache, "print", let_the_first_fail, raising=False)
         assert content_of(get(tmp_path, server)) == files
     thread.join()
     assert len(outcome) == 1

@@ -6,10 +6,10 @@ import pwd
 
 import numpy as np
 import pytest
-from cifar10_files import contents, write
+from cifar_files import contents, write
 
 import npcnn as nn
-from npcnn.datasets import DownloadError, cifar10, download, load, sources, synthetic
+from npcnn.datasets import DownloadError, cifar, download, load, sources, synthetic
 
 FOLDER = "cifar-10-batches-bin"
 NOTICE = "SYNTHETIC"
@@ -22,8 +22,8 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(download, "download", functools.partial(download.download, timeout=5.0))
-    dead = dataclasses.replace(cifar10.ARCHIVE, url="http://127.0.0.1:9/none")
-    read = functools.partial(cifar10.read_dataset, records_per_file=2)
+    dead = dataclasses.replace(cifar.ARCHIVE, url="http://127.0.0.1:9/none")
+    read = functools.partial(cifar.read_dataset, records_per_file=2)
     monkeypatch.setitem(sources.SOURCES, "cifar10", (dead, read))
     monkeypatch.setattr(synthetic, "RECORDS_PER_FILE", 3)
     monkeypatch.setattr(synthetic, "write", functools.partial(synthetic.write, records_per_file=3))
@@ -139,9 +139,10 @@ def test_synthetic_takes_no_folder(tmp_path):
 
 
 def test_another_name_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="auto, cifar10, synthetic, got 'mnist'"):
-        load("mnist")
-    assert sources.NAMES == ("auto", "cifar10", "synthetic")
+    names = ("auto", "cifar10", "cifar100", "cifar100-coarse", "mnist", "fashion-mnist", "synthetic")
+    with pytest.raises(ValueError, match=f"{', '.join(names)}, got 'imagenet'"):
+        load("imagenet")
+    assert names == sources.NAMES
 
 
 @pytest.mark.parametrize(("name", "folder"), [("cifar10", FOLDER), ("synthetic", f"{synthetic.VERSION}/{FOLDER}")])

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cifar10_files import contents, write
+from cifar_files import contents, write
 
 import npcnn as nn
-from npcnn.datasets import cifar10, sources, synthetic
+from npcnn.datasets import cifar, sources, synthetic
 from npcnn.explain import __main__ as explain
 
 pytest.importorskip("matplotlib")
@@ -31,8 +31,8 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.delenv("NPCNN_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    dead = dataclasses.replace(cifar10.ARCHIVE, url="http://127.0.0.1:9/none")
-    read = functools.partial(cifar10.read_dataset, records_per_file=RECORDS)
+    dead = dataclasses.replace(cifar.ARCHIVE, url="http://127.0.0.1:9/none")
+    read = functools.partial(cifar.read_dataset, records_per_file=RECORDS)
     monkeypatch.setitem(sources.SOURCES, "cifar10", (dead, read))
     monkeypatch.setattr(synthetic, "RECORDS_PER_FILE", RECORDS)
     monkeypatch.setattr(synthetic, "write", functools.partial(synthetic.write, records_per_file=RECORDS))

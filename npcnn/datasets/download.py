@@ -1,26 +1,24 @@
-"""Downloading the archive of a data set: resumed when broken off, checked before it is unpacked.
+"""Downloading a data set, an archive or some files: resumed when broken off, checked before it is unpacked.
 
-What a user finds on disk is one of: nothing, a ``.part`` file to resume from, or the complete data set.  The
-archive goes into the .part file; when its MD5 is right it is unpacked into a hidden folder, which is renamed
-into place.  A lock file, which is empty and stays, keeps two processes from doing this at once.
+What a user finds on disk is one of: nothing, ``.part`` files to resume from, or the complete data set.  What is
+downloaded goes into a .part file; when its MD5 is right it is unpacked, or moved, into a hidden folder, which is
+renamed into place.  A lock file, which is empty and stays, keeps two processes from doing this at once.
 
 The network modules are imported where they are used: most programs find their data on disk.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import shutil
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from npcnn.datasets.cache import expanded, locked
 from npcnn.errors import DataError
 
 if TYPE_CHECKING:
@@ -58,26 +56,67 @@ class Archive:
     folder: str
 
 
+@dataclass(frozen=True)
+class File:
+    """One of the files that a data set is downloaded as.
+
+    Attributes
+    ----------
+    name : str
+        Its name, here and there.
+    url : str
+        Its address.
+    size : int
+        Its length in bytes.
+    md5 : str
+        Its MD5, as 32 hexadecimal digits.
+    """
+
+    name: str
+    url: str
+    size: int
+    md5: str
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a data set can be downloaded file by file.
+
+    Attributes
+    ----------
+    name : str
+        Name of the data set.
+    folder : str
+        The folder that the files are put into.
+    files : tuple of File
+        All of them.
+    """
+
+    name: str
+    folder: str
+    files: tuple[File, ...]
+
+
 class DownloadError(OSError):
-    """The archive could not be fetched; what came of it is kept to resume from."""
+    """The data could not be fetched; what came of it is kept to resume from."""
 
 
-def download(archive: Archive, folder: str | Path, *, timeout: float = CONNECT_SECONDS) -> Path:
-    """Download and unpack an archive into a folder, unless it is there already.
+def download(source: Archive | Files, folder: str | Path, *, timeout: float = CONNECT_SECONDS) -> Path:
+    """Download and unpack a data set into a folder, unless it is there already.
 
     Parameters
     ----------
-    archive : Archive
+    source : Archive or Files
         What to download.
     folder : str or Path
-        Where the archive's folder is to be; made if it does not exist.
+        Where the data set's folder is to be; made if it does not exist.
     timeout : float
         Seconds without a connection or without a byte after which to give up.
 
     Returns
     -------
     Path
-        The archive's folder.
+        The data set's folder.
 
     Raises
     ------
@@ -88,32 +127,62 @@ def download(archive: Archive, folder: str | Path, *, timeout: float = CONNECT_S
     OSError
         If the files cannot be written.
     """
-    folder = Path(folder)
-    target = folder / archive.folder
+    folder = expanded(folder)
+    target = folder / source.folder
     if target.is_dir():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / (archive.folder + ".tar.gz.part")
-    with _locked(folder / (archive.folder + ".lock"), archive.name):
+    with locked(folder / (source.folder + ".lock"), f"downloading {source.name}"):
         if target.is_dir():  # another process was quicker
             return target
         try:
-            fetch(archive, part, timeout=timeout)
-            check_md5(part, archive.md5)
-            unpack(part, target)
-        except DataError:
-            part.unlink(missing_ok=True)
-            raise
+            if isinstance(source, Archive):
+                part = folder / (source.folder + ".tar.gz.part")
+                _fetch_whole(source, part, timeout)
+                _unpack_and_delete(part, target)
+            else:
+                parts = {file.name: folder / f"{source.folder}-{file.name}.part" for file in source.files}
+                for file in source.files:
+                    _fetch_whole(file, parts[file.name], timeout)
+                _move(parts, target)
         except OSError as error:
             if error.errno is not None and error.filename is None:  # a full disk: a write names no file
                 error.filename = str(folder)
             raise
-        part.unlink()
     return target
 
 
-def fetch(archive: Archive, part: Path, *, timeout: float = CONNECT_SECONDS) -> None:
-    """Append what is missing of an archive to the file `part`.
+def _fetch_whole(source: Archive | File, part: Path, timeout: float) -> None:
+    """Fetch and check; what is not the right file is deleted."""
+    try:
+        fetch(source, part, timeout=timeout)
+        check_md5(part, source.md5)
+    except DataError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _unpack_and_delete(part: Path, target: Path) -> None:
+    try:
+        unpack(part, target)
+    except DataError:
+        part.unlink()
+        raise
+    part.unlink()
+
+
+def _move(parts: Mapping[str, Path], target: Path) -> None:
+    """Give complete files their names in the folder `target`, which appears when all are in it."""
+    temporary = target.with_name(f".{target.name}.unpacking")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+    temporary.mkdir()
+    for name, part in parts.items():
+        part.rename(temporary / name)
+    temporary.rename(target)
+
+
+def fetch(source: Archive | File, part: Path, *, timeout: float = CONNECT_SECONDS) -> None:
+    """Append what is missing of an archive or another file to the file `part`.
 
     Raises
     ------
@@ -125,9 +194,9 @@ def fetch(archive: Archive, part: Path, *, timeout: float = CONNECT_SECONDS) -> 
     from tqdm import tqdm
 
     have = part.stat().st_size if part.exists() else 0
-    if have >= archive.size:
+    if have >= source.size:
         return
-    url, size = archive.url, archive.size
+    url, size = source.url, source.size
     with _open(url, have, timeout) as response:
         have = have if response.status == 206 else 0
         length = response.headers.get("Content-Length", "")
@@ -135,7 +204,7 @@ def fetch(archive: Archive, part: Path, *, timeout: float = CONNECT_SECONDS) -> 
             raise DataError(f"{url} announces {length:.20} bytes, expected {size - have}; it is not the archive")
         with (
             part.open("ab" if have else "wb") as file,
-            tqdm(desc=archive.name, total=size, initial=have, unit="B", unit_scale=True) as bar,
+            tqdm(desc=source.name, total=size, initial=have, unit="B", unit_scale=True) as bar,
         ):
             for chunk in _chunks(response, url):
                 file.write(chunk)
@@ -258,15 +327,3 @@ def unpack(archive: Path, target: Path) -> None:
         raise DataError(f"the archive cannot be unpacked ({error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def _locked(path: Path, name: str) -> Iterator[None]:
-    """Hold the lock file `path`; wait for another process that does.  The system releases the lock of a dead one."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another process that is downloading {name}", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

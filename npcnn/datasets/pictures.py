@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.datasets.cifar10 import SIZE
+from npcnn.datasets.cifar import SIZE
 from npcnn.errors import DataError
 
 if TYPE_CHECKING:

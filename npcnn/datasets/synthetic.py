@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.datasets.cifar10 import ARCHIVE, CLASSES_FILE, SIZE, TEST_FILE, TRAINING_FILES, read_dataset
+from npcnn.datasets.cifar import ARCHIVE, CLASSES_FILE, SIZE, TEST_FILE, TRAINING_FILES, read_dataset
 from npcnn.datasets.dataset import Dataset
 from npcnn.functional.checks import integer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from npcnn import explain, models, train
 from npcnn.datasets import inputs, sources
-from npcnn.datasets.cifar10 import CLASS_NAMES
+from npcnn.datasets.cifar import CLASS_NAMES
 from npcnn.datasets.pictures import FORMATS, read_picture
 from npcnn.errors import to_install
 

@@ -4,11 +4,11 @@ import os
 
 import numpy as np
 import pytest
-from cifar10_files import NAMES, contents, write
+from cifar_files import NAMES, contents, write
 
 import npcnn as nn
 from npcnn.datasets import read_dataset
-from npcnn.datasets.cifar10 import RECORDS_PER_FILE, read_class_names, read_records
+from npcnn.datasets.cifar import RECORDS_PER_FILE, read_class_names, read_records
 
 RECORD = 3073
 FOLDER = "cifar-10-batches-bin"
