@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from command_line import above_zero, at_least, exit_status
 
 import npcnn as nn
 from npcnn.datasets import TrainingBatches, evaluation_batches
+from npcnn.train.command_line import above_zero, at_least, exit_status
 
 INPUT_SHAPE = (24, 24, 3)
 TIMED_ROUNDS = 7

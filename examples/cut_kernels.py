@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from command_line import above_zero, at_least, exit_status
 from compare_kernels import INPUT_SHAPE, step_times
 from tqdm import tqdm
 
 import npcnn as nn
 from npcnn.datasets import TrainingBatches, evaluation_batches
+from npcnn.train.command_line import above_zero, at_least, exit_status
 
 RANKS = (4, 8, 16, 32, 64, 128)
 

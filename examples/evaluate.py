@@ -11,10 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from command_line import exit_status
-
 import npcnn as nn
 from npcnn.datasets import evaluation_batches
+from npcnn.train.command_line import exit_status
 
 MISTAKES = 24
 

@@ -20,10 +20,10 @@ import warnings
 from typing import Any
 
 import numpy as np
-from command_line import at_least, exit_status
 
 import npcnn as nn
 from npcnn.gradient_check import KinkWarning, gradcheck
+from npcnn.train.command_line import at_least, exit_status
 
 LAYER_TOLERANCE = 1e-7
 NETWORK_TOLERANCE = 1e-6

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from command_line import at_least, exit_status
 
 import npcnn as nn
 from npcnn.datasets import inputs
 from npcnn.datasets.cifar import CLASS_NAMES
 from npcnn.datasets.pictures import FORMATS, read_picture
+from npcnn.train.command_line import at_least, exit_status
 
 BAR = 40  # characters of a probability of 1
 

@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from command_line import above_zero, at_least, command, exit_status, parse_run
 
 import npcnn as nn
 from npcnn.datasets import TrainingBatches, evaluation_batches
+from npcnn.datasets.pipeline import INPUTS
+from npcnn.train.command_line import above_zero, at_least, command, exit_status, parse_run
 
 COMMAND = "python examples/train_cifar.py"
 # What decides every bit of the weights: it cannot change when a run goes on.
@@ -59,15 +60,14 @@ def train(arguments):
     if options.threads:
         nn.set_num_threads(options.threads)
 
-    data = nn.datasets.load(options.data, options.data_dir)
+    data = nn.datasets.load(options.data, options.data_dir).with_steps(INPUTS)
     net = nn.models.MODELS[options.net](rng=np.random.default_rng(options.seed), algorithm=options.algorithm)
     optimizer = nn.Adam(net, lr=options.lr)
     training_batches = partial(
-        TrainingBatches, data.train_images, data.train_labels,
-        batch_size=options.batch_size, pipeline=options.pipeline, seed=options.seed,
+        TrainingBatches, data, batch_size=options.batch_size, pipeline=options.pipeline, seed=options.seed,
     )  # fmt: skip
     training_batches().close()  # a wrong option is found here, before a folder is made
-    test_batches = partial(evaluation_batches, data.test_images, data.test_labels)
+    test_batches = partial(evaluation_batches, data)
     epoch = max(len(data.train_images) // options.batch_size, 1)
 
     name = f"{options.net}-{data.name.lower()}-{options.pipeline}-seed{options.seed}"

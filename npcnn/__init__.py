@@ -10,6 +10,7 @@ where to look                 what is there
 `npcnn.optimizers`            Adam, AdamW and SGD; `npcnn.schedules`, `npcnn.clipping`, `npcnn.initializers`
 `npcnn.gradient_check`        are these gradients right?
 `npcnn.train`                 the training loop, logs, checkpoints
+`npcnn.prediction`            what a trained network makes of pictures
 `npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
 `npcnn.explain`               a trained network as a page to explore
 `npcnn.factorize`             cut trained kernels into k x 1 and 1 x k
@@ -67,7 +68,7 @@ from npcnn.optimizers import SGD, Adam, AdamW
 from npcnn.version import __version__
 
 if TYPE_CHECKING:
-    from npcnn import datasets, evaluation, explain, factorize, plot, reference, report, train
+    from npcnn import datasets, evaluation, explain, factorize, plot, prediction, reference, report, train
 
 __all__ = [
     "GELU",
@@ -120,6 +121,7 @@ __all__ = [
     "models",
     "optimizers",
     "plot",
+    "prediction",
     "reference",
     "report",
     "schedules",
@@ -133,7 +135,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Not everyone uses these, and together they take as long to import as all the rest: they are imported when used.
-    if name in ("datasets", "evaluation", "explain", "factorize", "plot", "reference", "report", "train"):
+    if name in ("datasets", "evaluation", "explain", "factorize", "plot", "prediction", "reference", "report", "train"):
         return importlib.import_module(f"npcnn.{name}")
     if name == "toom_cook":
         warnings.warn(

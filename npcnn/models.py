@@ -229,7 +229,7 @@ def load(path: str | Path, layers: Iterable[type[Layer]] = ()) -> Layer:
     Returns
     -------
     Layer
-        The network, with `classes` and `input_steps` if the file has them.
+        The network, with `classes`, `picture_shape` and `input_steps` if the file has them.
 
     Raises
     ------
@@ -264,6 +264,7 @@ def load(path: str | Path, layers: Iterable[type[Layer]] = ()) -> Layer:
         net = build(said["network"], classes)
         _compare({name: repr(layer) for name, layer in net.walk()}, said["layers"])
         net.classes = None if said["classes"] is None else tuple(map(str, said["classes"]))
+        net.picture_shape = None if said["picture_shape"] is None else _picture_shape(said["picture_shape"])
         net.input_steps = None if said["input_steps"] is None else [dict(step) for step in said["input_steps"]]
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
@@ -293,6 +294,11 @@ def _compare(built: dict[str, str], saved: dict[str, str]) -> None:
                 f"layer {name or 'net'} was saved as {saved.get(name, 'nothing')}, but what its description builds "
                 f"is {built.get(name, 'nothing')}; build the network and call its load"
             )
+
+
+def _picture_shape(lengths: list[int]) -> tuple[int, int, int]:
+    H, W, C = (integer(length, "picture_shape", minimum=1) for length in lengths)
+    return H, W, C
 
 
 def _known_by_its_shapes(stored: dict[str, Any], path: str | Path) -> Sequential:

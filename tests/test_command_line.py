@@ -1,4 +1,4 @@
-"""What the examples' command lines share: options that a run remembers, commands to copy, errors in one line."""
+"""What the command lines share: options that a run remembers, commands to copy, errors in one line."""
 
 import argparse
 import json
@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 import npcnn as nn
-
-sys.path.append(str(Path(__file__).parent.parent / "examples"))
-from command_line import above_zero, at_least, command, exit_status, parse_run
+from npcnn.train.command_line import above_zero, at_least, command, exit_status, parse_run
 
 
 def parse(*arguments, fixed=("lr",)):
@@ -103,7 +101,7 @@ def test_what_drawings_need_is_named_where_it_is_missing(capsys):
 def test_a_reader_that_has_seen_enough_ends_it_quietly(lines):
     """As in `... | head -1`, whether the rest comes before the end or at it."""
     main = f"lambda arguments: print('a\\n' * {lines})"
-    program = f"import sys; from command_line import exit_status; sys.exit(exit_status('a.py', {main}))"
+    program = f"import sys; from npcnn.train.command_line import exit_status; sys.exit(exit_status('a.py', {main}))"
     command = [sys.executable, "-c", program]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     read, write = os.pipe()

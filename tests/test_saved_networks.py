@@ -178,13 +178,14 @@ def test_an_argument_kept_as_something_else_is_found_out(path):
         nn.load(path, [Twice])
 
 
-def test_classes_and_input_steps(path):
+def test_what_it_was_trained_on(path):
     net = nn.Sequential(nn.Dense(2, 2))
     again = is_loaded_again(net, path, (2,))
-    assert (again.classes, again.input_steps) == (None, None)
-    net.classes, net.input_steps = ("no", "yes"), [{"step": "crop", "size": 24}]
+    assert (again.classes, again.picture_shape, again.input_steps) == (None, None, None)
+    net.classes, net.picture_shape, net.input_steps = ("no", "yes"), (32, 32, 3), [{"step": "crop", "size": 24}]
     again = is_loaded_again(net, path, (2,))
-    assert (again.classes, again.input_steps) == (net.classes, net.input_steps)
+    assert (again.classes, again.picture_shape) == (("no", "yes"), (32, 32, 3))
+    assert again.input_steps == net.input_steps
 
 
 @pytest.mark.parametrize("model", nn.models.ARTICLE)
@@ -237,7 +238,14 @@ def described(**arguments):
 )
 def test_what_is_no_description_of_the_network_is_refused(network, message, path):
     net = nn.Conv2D(1, 2, 3)
-    about = {"format": 1, "network": network, "layers": {"": repr(net)}, "classes": None, "input_steps": None}
+    about = {
+        "format": 1,
+        "network": network,
+        "layers": {"": repr(net)},
+        "classes": None,
+        "picture_shape": None,
+        "input_steps": None,
+    }
     nn.weights.save(net.arrays, path, metadata={"npcnn": json.dumps(about)})
     with pytest.raises(nn.WeightsError, match=message) as caught:
         nn.load(path)
@@ -255,7 +263,14 @@ def test_a_damaged_description_is_refused(about, path):
 
 def test_arrays_that_are_not_those_of_the_network(path):
     net = nn.Conv2D(1, 2, 3)
-    about = {"format": 1, "network": described(), "layers": {"": repr(net)}, "classes": None, "input_steps": None}
+    about = {
+        "format": 1,
+        "network": described(),
+        "layers": {"": repr(net)},
+        "classes": None,
+        "picture_shape": None,
+        "input_steps": None,
+    }
     nn.weights.save({"w": net.params["w"]}, path, metadata={"npcnn": json.dumps(about)})
     with pytest.raises(nn.WeightsError, match="does not hold the network that it describes: b is missing"):
         nn.load(path)

@@ -18,9 +18,10 @@ from npcnn.explain import __main__ as explain
 
 pytest.importorskip("matplotlib")
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-from command_line import exit_status
 from evaluate import evaluate
 from train_cifar import train
+
+from npcnn.train.command_line import exit_status
 
 RECORDS, NAMES = 20, ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 

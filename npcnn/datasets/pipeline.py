@@ -140,6 +140,18 @@ def _resolved(
     return pictures, checks.labels(labels, "labels", len(pictures)), INPUTS if chosen is None else chosen
 
 
+def _chosen(only: Any, count: int) -> NDArray[np.int64]:
+    """Return the numbers of the pictures to take."""
+    if only is None:
+        return np.arange(count)
+    chosen = np.asarray(only)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not len(chosen):
+        raise ValueError(f"only must be one or more numbers of pictures, got {shown(only)}")
+    if chosen.min() < 0 or chosen.max() >= count:
+        raise ValueError(f"only must be numbers from 0 to {count - 1}, got {chosen.min()} to {chosen.max()}")
+    return chosen.astype(np.int64)
+
+
 class TrainingBatches(Iterator[tuple[Floats, Labels]]):
     """Endless shuffled batches, prepared ahead by a thread.
 
@@ -165,6 +177,8 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         unless it was given some; for an array of pictures those of the article, `INPUTS`.
     pipeline : "inputs" or "distorted", optional
         One of the article's two pipelines, in the place of `augment` and `steps`.
+    only : ndarray of int, optional
+        Numbers of the pictures to take; by default all.
     seed : int
         Of the order and of what the steps draw.
     start : int
@@ -204,6 +218,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         augment: Sequence[Function] = (),
         steps: Sequence[Function] | None = None,
         pipeline: str | None = None,
+        only: NDArray[np.int64] | None = None,
         seed: int = 0,
         start: int = 0,
         ahead: int = 4,
@@ -216,7 +231,8 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         for_training = checked(augment, "augment", random=True)
         self._steps = PIPELINES[pipeline] if pipeline is not None else (*for_training, *for_both)
         self._batch_size = integer(batch_size, "batch_size", minimum=1)
-        if self._batch_size > (count := len(self._images)):
+        self._only = _chosen(only, len(self._images))
+        if self._batch_size > (count := len(self._only)):
             raise ValueError(f"batch_size must be at most {count}, the pictures there are, got {batch_size}")
         self._seed = integer(seed, "seed", minimum=0)
         self.wait_seconds = 0.0
@@ -234,11 +250,11 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         """Return batch `number` of the training, from 0; it depends on nothing but that and the seed."""
         first = number * self._batch_size
         places = np.arange(first, first + self._batch_size)
-        epochs, offsets = np.divmod(places, len(self._images))
+        epochs, offsets = np.divmod(places, len(self._only))
         index = np.empty(self._batch_size, np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            index[here] = _permutation(self._seed, int(epoch), len(self._images))[offsets[here]]
+            index[here] = self._only[_permutation(self._seed, int(epoch), len(self._only))[offsets[here]]]
         rng = np.random.default_rng([self._seed, 1, number])
         return apply(self._steps, self._images[index], rng), self._labels[index]
 
@@ -332,6 +348,7 @@ def evaluation_batches(
     *,
     batch_size: int = 256,
     steps: Sequence[Function] | None = None,
+    only: NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[Floats, Labels]]:
     """Yield all pictures once, in their order, as a network takes them; the last batch may be smaller.
 
@@ -346,6 +363,8 @@ def evaluation_batches(
     steps : list of functions, optional
         What happens to the pictures.  By default the steps of the data set; for an array of pictures those of the
         article, `INPUTS`.
+    only : ndarray of int, optional
+        Numbers of the pictures to take; by default all.
 
     Yields
     ------
@@ -366,6 +385,8 @@ def evaluation_batches(
     """
     batch_size = integer(batch_size, "batch_size", minimum=1)
     pictures, numbers, chosen = _resolved(images, labels, steps, training=False)
-    for first in range(0, len(pictures), batch_size):
-        part = slice(first, first + batch_size)
+    taken = None if only is None else _chosen(only, len(pictures))
+    for first in range(0, len(pictures if taken is None else taken), batch_size):
+        batch = slice(first, first + batch_size)
+        part: Any = batch if taken is None else taken[batch]
         yield apply(chosen, pictures[part]), numbers[part]

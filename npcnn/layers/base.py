@@ -53,8 +53,9 @@ class Layer:
         Lengths of the last axis of input and output, where the layer fixes them.
     classes : tuple of str or None
         What the outputs of a network stand for, where that is known; its file holds it.
-    input_steps : list of dict or None
-        How a picture becomes its input, as `npcnn.datasets.steps.describe` says it; its file holds that too.
+    picture_shape, input_steps : tuple of int, list of dict; or None
+        Height, width and channels of the pictures it was trained on, and how they become its input, as
+        `npcnn.datasets.steps.describe` says it; its file holds both.
 
     Examples
     --------
@@ -82,6 +83,7 @@ class Layer:
     out_channels: int | None = None
     dtype: np.dtype[Any]
     classes: tuple[str, ...] | None = None
+    picture_shape: tuple[int, int, int] | None = None
     input_steps: list[dict[str, Any]] | None = None
     _built_by: Call = (), {}  # what the constructor was called with
 
@@ -362,6 +364,7 @@ class Layer:
             "network": describe(self),
             "layers": {name: repr(layer) for name, layer in self.walk()},
             "classes": self.classes,
+            "picture_shape": self.picture_shape,
             "input_steps": self.input_steps,
         }
         weights.save(self.arrays, path, metadata={"npcnn": json.dumps(about)})

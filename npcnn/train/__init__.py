@@ -3,7 +3,8 @@
 ============================  =====================================================
 module                        what is there
 ============================  =====================================================
-`loop`                        `fit` and `evaluate`
+`loop`                        one step after another; `evaluate`
+`epochs`                      `fit`: for some epochs on a data set, or some steps
 `callbacks`                   progress bar, evaluation, signals
 `averages`                    callback: a moving average of the weights
 `logs`                        callbacks: CSV, JSON lines, TensorBoard, the curve
@@ -11,6 +12,7 @@ module                        what is there
 `rate_finder`                 which learning rate to train with
 `checkpoints`                 callback, and how to resume
 `run`                         all of these in one folder: a run
+`command_line`                checked numbers, the options of a run, errors in a line
 `trained_on`                  which data a network was trained on
 `generators`                  the random generators of a network
 `diagnosis`                   where a NaN began
@@ -22,6 +24,7 @@ from npcnn.train.averages import ExponentialMovingAverage
 from npcnn.train.callbacks import Evaluation, Progress, StopSignals
 from npcnn.train.checkpoints import Checkpoints, Resumed
 from npcnn.train.diagnosis import first_not_finite
+from npcnn.train.epochs import fit
 from npcnn.train.generators import generator_states, set_generator_states
 from npcnn.train.history import EarlyStopping, History
 from npcnn.train.logs import CurvePlot, Log, MetricsCSV, MetricsJSONL, TensorBoard
@@ -32,7 +35,6 @@ from npcnn.train.loop import (
     StepResult,
     StopTraining,
     evaluate,
-    fit,
 )
 from npcnn.train.rate_finder import LearningRates, find_lr
 from npcnn.train.run import Run, numbered_folder, read_settings

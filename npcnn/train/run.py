@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from npcnn import config, weights
+from npcnn import config, prediction, weights
 from npcnn.datasets import Dataset, sources
 from npcnn.functional import softmax_cross_entropy
 from npcnn.functional.checks import integer, shown
@@ -125,6 +125,7 @@ class Run:
     ) -> None:
         self.folder, self.net, self.optimizer, self.data = Path(folder), net, optimizer, data
         self.average = average
+        prediction.remember(net, data)
         settings, fixed = dict(settings or {}), tuple(fixed)
         if unknown := [name for name in fixed if name not in settings]:
             raise ValueError(f"fixed must name settings, of which there are {list(settings)}; got {unknown}")

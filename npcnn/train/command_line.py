@@ -1,22 +1,29 @@
-"""What the command lines of the examples share: checked numbers, the options of a run, errors in one line."""
+"""What the command lines share: checked numbers, the options of a run, errors in one line."""
+
+from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-import npcnn as nn
 from npcnn.errors import to_install
+from npcnn.schedules import positive
+from npcnn.train.loop import NonFiniteError
+from npcnn.train.run import read_settings
 
 # What the user gives may be wrong in these ways; anything else is a fault of the program and shows its traceback.
-USER_ERRORS = (ValueError, OSError, ImportError, nn.train.NonFiniteError)
+USER_ERRORS = (ValueError, OSError, ImportError, NonFiniteError)
 
 
-def at_least(minimum):
+def at_least(minimum: int) -> Callable[[str], int]:
     """Return a converter for argparse: a whole number of at least `minimum`."""
 
-    def convert(text):
+    def convert(text: str) -> int:
         if not text.isdecimal() or len(text) > 18 or int(text) < minimum:  # no more digits than 64 bits have
             raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r:.80}")
         return int(text)
@@ -24,15 +31,32 @@ def at_least(minimum):
     return convert
 
 
-def above_zero(text):
+def above_zero(text: str) -> float:
     """Convert for argparse: a finite number above 0."""
     try:
-        return nn.schedules.positive(float(text), "it")
+        return positive(float(text), "it")
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a finite number above 0, got {text!r}") from None
 
 
-def parse_run(parser, arguments, fixed):
+def number_from(minimum: float) -> Callable[[str], float]:
+    """Return a converter for argparse: a finite number of at least `minimum`."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not minimum <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"must be a finite number of at least {minimum:g}, got {text!r:.80}")
+        return value
+
+    return convert
+
+
+def parse_run(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, fixed: Iterable[str]
+) -> argparse.Namespace:
     """Parse the options of a run, --resume among them: with it, those that are not given are the run's own.
 
     Parameters
@@ -55,7 +79,7 @@ def parse_run(parser, arguments, fixed):
         return options
     if options.out is not None:
         raise ValueError(f"--out {options.out} and --resume exclude each other: the results go to {folder}")
-    saved = nn.train.read_settings(folder)
+    saved = read_settings(folder)
     try:
         saved = {name: saved[name] for name in vars(options) if name != "resume"} | {"out": str(folder)}
     except KeyError as error:
@@ -71,7 +95,7 @@ def parse_run(parser, arguments, fixed):
     return options
 
 
-def command(program, options):
+def command(program: str, options: Mapping[str, Any]) -> str:
     """Return a command as a shell takes it: the program, then each option that has a value."""
     words = program.split()
     for name, value in options.items():
@@ -80,7 +104,9 @@ def command(program, options):
     return shlex.join(words)
 
 
-def exit_status(program, main, arguments=None):
+def exit_status(
+    program: str, main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None
+) -> int:
     """Return what `main` returns; on an error of the user's print it in one line on stderr and return 2."""
     try:
         status = main(arguments)
