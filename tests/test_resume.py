@@ -1,0 +1,92 @@
+"""A training with everything that has a memory goes on to the bit, whenever it ended and on any number of threads."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+import npcnn as nn
+from npcnn.functional import softmax_cross_entropy
+from npcnn.train import Checkpoints, ExponentialMovingAverage, fit
+
+STEPS = 9
+LOSS = partial(softmax_cross_entropy, label_smoothing=0.1, class_weights=np.array([1, 2, 0.5], np.float32))
+
+
+def training():
+    """Return network, optimizer and average as a new process would make them."""
+    rng = np.random.default_rng(0)
+    net = nn.Sequential(
+        nn.Conv2D(3, 8, 3, bias=False, rng=rng),
+        nn.BatchNorm(8),
+        nn.ReLU(),
+        nn.Residual(nn.Sequential(nn.Conv2D(8, 8, 3, rng=rng), nn.BatchNorm(8), nn.ReLU())),
+        nn.MaxPool2D(2),
+        nn.Flatten(),
+        nn.Dropout(0.3, rng=np.random.default_rng(1)),
+        nn.Dense(128, 3, rng=rng),
+    )
+    optimizer = nn.AdamW(
+        net,
+        nn.schedules.Warmup(nn.schedules.Cosine(0.02, steps=STEPS), steps=3),
+        weight_decay=0.5,
+        groups={"*.b": {"weight_decay": 0}, "*.scale": {"weight_decay": 0}, "0_*": {"lr_factor": 0.5}},
+        clip_norm=0.5,
+    )
+    return net, optimizer, ExponentialMovingAverage(net, decay=0.8)
+
+
+def batches(start):
+    """Yield batch after batch from number `start` on, each drawn from its number; every third has soft labels."""
+    for number in range(start, STEPS):
+        rng = np.random.default_rng(number)
+        x, labels = rng.standard_normal((12, 8, 8, 3)).astype(np.float32), rng.integers(0, 3, 12)
+        yield x, rng.dirichlet(np.ones(3), 12).astype(np.float32) if number % 3 == 0 else labels
+
+
+def train(folder, steps, threads):
+    """Train from the last checkpoint on; return every array that the training has, and where it went on."""
+    nn.set_num_threads(threads)
+    net, optimizer, average = training()
+    with Checkpoints(folder, net, optimizer, every=2, average=average) as checkpoints:
+        at = checkpoints.resume()
+        fit(
+            net, batches(at.step), optimizer, steps=steps, start=at.step, loss=LOSS, callbacks=[average, checkpoints],
+        )  # fmt: skip
+    parts = {"net": net.arrays, "optimizer": optimizer.state(), "average": average.state()}
+    return {(part, name): array.copy() for part, arrays in parts.items() for name, array in arrays.items()}, at.step
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    before = nn.get_num_threads()
+    yield
+    nn.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    before = nn.get_num_threads()
+    arrays, _ = train(tmp_path_factory.mktemp("whole"), STEPS, threads=1)
+    nn.set_num_threads(before)
+    return arrays
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("end", range(1, STEPS))
+def test_it_goes_on_to_the_bit(tmp_path, whole, end, threads):
+    train(tmp_path, end, threads)
+    arrays, start = train(tmp_path, STEPS, threads % 3 + 1)
+    assert start == end - end % 2
+    assert arrays.keys() == whole.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, whole[name], err_msg=str(name))
+
+
+@pytest.mark.parametrize("part", ["net", "optimizer", "average"])
+def test_every_part_of_it_changes_with_the_steps(tmp_path, whole, part):
+    # So that the comparison above compares something.
+    begun, _ = train(tmp_path, 1, threads=1)
+    for name, array in whole.items():
+        if name[0] == part:
+            assert (array != begun[name]).any(), name
