@@ -1,4 +1,4 @@
-"""A web server on this machine for one archive, which can be told to misbehave."""
+"""A web server on this machine for one archive, or for some files, which can be told to misbehave."""
 
 import hashlib
 import io
@@ -8,19 +8,19 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from npcnn.datasets import Archive
+from npcnn.datasets import Archive, File, Files
 
 FOLDER = "cifar-10-batches-bin"
 
 
-def pack(files, members=()):
+def pack(files, members=(), *, folder=FOLDER):
     """Return a .tar.gz of a folder with these files, and then of other members, (TarInfo, content)."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        folder = tarfile.TarInfo(FOLDER)
-        folder.type = tarfile.DIRTYPE
-        tar.addfile(folder)
-        plain = [(tarfile.TarInfo(f"{FOLDER}/{name}"), content) for name, content in files.items()]
+        directory = tarfile.TarInfo(folder)
+        directory.type = tarfile.DIRTYPE
+        tar.addfile(directory)
+        plain = [(tarfile.TarInfo(f"{folder}/{name}"), content) for name, content in files.items()]
         for member, content in [*plain, *members]:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
@@ -28,7 +28,9 @@ def pack(files, members=()):
 
 
 class ArchiveServer(ThreadingHTTPServer):
-    """Serves `content`, with Range as RFC 9110 has it; `ranges` are those asked for so far.
+    """Serves `content`, or what `files` has under the path, with Range as RFC 9110 has it.
+
+    `ranges` are those asked for so far, `paths` the paths.
 
     `behaviour` is "good", "no range", "wrong range" (another part than asked for), "breaks off" (after half
     of what is left), "stalls" (there), "silent" (takes requests, answers none), "chunked" (tells no length),
@@ -37,7 +39,7 @@ class ArchiveServer(ThreadingHTTPServer):
 
     def __init__(self, content):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.behaviour, self.ranges = content, "good", []
+        self.content, self.behaviour, self.ranges, self.paths, self.files = content, "good", [], [], {}
         self.released = threading.Event()  # lets what stalls or is silent end
 
     def archive(self, **other):
@@ -45,6 +47,15 @@ class ArchiveServer(ThreadingHTTPServer):
         url, md5 = f"http://127.0.0.1:{self.server_address[1]}/archive.tar.gz", hashlib.md5(self.content).hexdigest()
         true = {"name": "CIFAR-10", "url": url, "size": len(self.content), "md5": md5, "folder": FOLDER}
         return Archive(**true | other)
+
+    def described_files(self, name, folder):
+        """Return the description of a data set that consists of `files` as they are now."""
+        address = f"http://127.0.0.1:{self.server_address[1]}/"
+        files = (
+            File(file, address + file, len(content), hashlib.md5(content).hexdigest())
+            for file, content in self.files.items()
+        )
+        return Files(name, folder, tuple(files))
 
     def handle_error(self, request, client_address):
         """Say nothing of a client that hung up: some tests are about that."""
@@ -57,7 +68,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         """Answer as the server's behaviour has it."""
-        content, behaviour = self.server.content, self.server.behaviour
+        content, behaviour = self.server.files.get(self.path[1:], self.server.content), self.server.behaviour
+        self.server.paths.append(self.path[1:])
         asked = self.headers.get("Range")
         self.server.ranges.append(asked)
         if isinstance(behaviour, int):

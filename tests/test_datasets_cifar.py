@@ -1,13 +1,13 @@
-"""The reader of CIFAR-10's binary version."""
+"""The readers of the binary versions of CIFAR-10 and CIFAR-100."""
 
 import os
 
 import numpy as np
 import pytest
-from cifar_files import NAMES, contents, write
+from cifar_files import NAMES, NAMES_100, contents, contents_100, write
 
 import npcnn as nn
-from npcnn.datasets import read_dataset
+from npcnn.datasets import read_cifar100, read_dataset
 from npcnn.datasets.cifar import RECORDS_PER_FILE, read_class_names, read_records
 
 RECORD = 3073
@@ -28,7 +28,7 @@ def test_every_pixel_and_label_arrives_where_it_was(tmp_path):
     assert data.train_images.dtype == data.test_images.dtype == np.uint8
     assert data.train_labels.dtype == data.test_labels.dtype == np.int64
     assert data.train_images.flags.c_contiguous
-    assert data.class_names == tuple(NAMES)
+    assert data.classes == tuple(NAMES)
     assert (data.name, data.folder) == ("CIFAR-10", tmp_path / "data")
     assert data.picture_shape == (32, 32, 3)
 
@@ -151,6 +151,75 @@ def test_data_sets_can_be_compared_and_hashed(tmp_path):
     assert len({one, other}) == 2
 
 
+def read_100(folder, labels="fine"):
+    return read_cifar100(folder, labels=labels, records=(3, 3))
+
+
+@pytest.mark.parametrize(("labels", "column", "name"), [("coarse", 0, "CIFAR-100 coarse"), ("fine", 1, "CIFAR-100")])
+def test_cifar100_has_two_labels_a_picture(tmp_path, labels, column, name):
+    files, pictures, numbers = contents_100(3)
+    folder = write(tmp_path / "cifar-100-binary", files)
+    for given in (folder, tmp_path):
+        data = read_100(given, labels)
+        np.testing.assert_array_equal(data.train_images, pictures[0])
+        np.testing.assert_array_equal(data.test_images, pictures[1])
+        np.testing.assert_array_equal(data.train_labels, numbers[0][:, column])
+        np.testing.assert_array_equal(data.test_labels, numbers[1][:, column])
+        assert data.classes == tuple(NAMES_100[labels])
+        assert (data.name, data.folder, data.picture_shape) == (name, folder, (32, 32, 3))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("train.bin", lambda content: content[:-1], "train.bin: truncated in record 2 at byte 9221"),
+        ("test.bin", lambda content: content + b"0", "test.bin: too long.*9222 bytes, got 9223"),
+        (
+            "train.bin",
+            lambda content: b"\x14" + content[1:],
+            r"record 0 \(byte 0\) has coarse label 20, expected 0 to 19",
+        ),
+        (
+            "test.bin",
+            lambda content: content[:3075] + b"d" + content[3076:],
+            r"1 \(byte 3074\) has fine label 100, .*99;",
+        ),
+        ("fine_label_names.txt", lambda content: content[:-10], "expected 100 names, one a line, got 99"),
+        ("train.bin", None, "no train.bin in .*CIFAR-100"),
+        ("test.bin", None, "no test.bin in .*incomplete"),
+        ("fine_label_names.txt", None, "no fine_label_names.txt in .*incomplete"),
+    ],
+)
+def test_damaged_files_of_cifar100_are_named(tmp_path, file, change, told):
+    files, _, _ = contents_100(3)
+    content = files.pop(file)
+    if change is not None:
+        files[file] = change(content)
+    with pytest.raises(FileNotFoundError if change is None else nn.DataError, match=told):
+        read_100(write(tmp_path / "data", files))
+
+
+def test_cifar100_proper_has_so_many_records(tmp_path):
+    folder = write(tmp_path / "data", contents_100(3)[0])
+    with pytest.raises(nn.DataError, match="expected 50000 records, 153700000 bytes, got 9222 bytes"):
+        read_cifar100(folder)
+    assert len(read_cifar100(folder, records=(None, None)).test_images) == 3
+
+
+def test_other_labels_of_cifar100_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="labels must be one of coarse, fine, got 'superclass'"):
+        read_100(tmp_path, "superclass")
+
+
+@pytest.mark.parametrize("read", [read, read_100])
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch, read):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "data", contents(2)[0] if read is not read_100 else contents_100(3)[0])
+    assert read("~/data").folder == tmp_path / "data"
+    with pytest.raises(FileNotFoundError, match=r"no home folder for '~nobody\.there/data'"):
+        read("~nobody.there/data")
+
+
 @pytest.mark.skipif(not os.environ.get("NPCNN_DATA"), reason="NPCNN_DATA does not say where CIFAR-10 is")
 def test_the_real_data():
     data = nn.datasets.load("cifar10")
@@ -158,4 +227,4 @@ def test_the_real_data():
     assert data.test_images.shape == (RECORDS_PER_FILE, 32, 32, 3)
     assert np.bincount(data.train_labels).tolist() == [5000] * 10
     assert np.bincount(data.test_labels).tolist() == [1000] * 10
-    assert data.class_names == tuple(NAMES)
+    assert data.classes == tuple(NAMES)

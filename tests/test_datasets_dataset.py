@@ -115,7 +115,7 @@ def test_a_data_set_is_checked_whoever_makes_it(arrays):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_statistics_of_the_training_pictures(arrays, monkeypatch, dtype):
-    monkeypatch.setattr(checks, "AT_A_TIME", 4)
+    monkeypatch.setattr(checks, "AT_A_TIME", 4 * 70 + 1)
     x, y, x2, y2 = arrays
     data = from_arrays(x.astype(dtype), y, x2.astype(dtype), y2)
     mean, deviation = data.statistics()

@@ -338,3 +338,68 @@ def test_the_progress_bar_counts_what_was_there_before(tmp_path, server, capsys)
     assert "CIFAR-10" in shown
     assert "100%" in shown
     assert "2.00M/2.00M" in shown
+
+
+MNIST = {f"{name}-ubyte.gz": np.random.default_rng(1).bytes(5_000 + len(name)) for name in ("images", "labels", "more")}
+
+
+@pytest.fixture
+def files_server(monkeypatch):
+    """A good server with three files."""
+    monkeypatch.setenv("no_proxy", "*")
+    with serving(b"") as server:
+        server.files = dict(MNIST)
+        yield server
+
+
+def get_files(folder, server):
+    return download(server.described_files("MNIST", "mnist"), folder, timeout=600.0)
+
+
+def test_files_are_put_into_one_folder_and_nothing_else_is_left(tmp_path, files_server):
+    assert get_files(tmp_path, files_server) == tmp_path / "mnist"
+    assert content_of(tmp_path / "mnist") == MNIST
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mnist", "mnist.lock"]
+    files_server.paths.clear()
+    assert get_files(tmp_path, files_server) == tmp_path / "mnist"
+    assert files_server.paths == []  # it is there
+
+
+def test_files_broken_off_are_resumed_where_they_were(tmp_path, files_server):
+    for server_side in ("breaks off", "breaks off", "breaks off"):
+        files_server.behaviour = server_side
+        with pytest.raises(DownloadError, match="run again to resume"):
+            get_files(tmp_path, files_server)
+        assert not (tmp_path / "mnist").exists()
+    files_server.behaviour = "good"
+    get_files(tmp_path, files_server)
+    assert content_of(tmp_path / "mnist") == MNIST
+    assert [path for path in files_server.paths if path == "images-ubyte.gz"] == ["images-ubyte.gz"] * 4
+    assert None not in files_server.ranges[1:4]
+
+
+def test_a_wrong_file_is_deleted_and_the_right_ones_are_kept(tmp_path, files_server):
+    source = files_server.described_files("MNIST", "mnist")
+    files_server.files["labels-ubyte.gz"] = bytes(len(MNIST["labels-ubyte.gz"]))
+    with pytest.raises(nn.DataError, match="MD5"):
+        download(source, tmp_path, timeout=600.0)
+    parts = {"mnist-images-ubyte.gz.part"}
+    assert {path.name for path in tmp_path.iterdir()} == parts | {"mnist.lock"}
+    files_server.files, files_server.paths = dict(MNIST), []
+    download(source, tmp_path, timeout=600.0)
+    assert files_server.paths == ["labels-ubyte.gz", "more-ubyte.gz"]
+    assert content_of(tmp_path / "mnist") == MNIST
+
+
+def test_what_a_killed_process_left_of_the_files_does_no_harm(tmp_path, files_server):
+    hidden = tmp_path / ".mnist.unpacking"
+    hidden.mkdir()
+    (hidden / "images-ubyte.gz").write_bytes(b"old")
+    get_files(tmp_path, files_server)
+    assert content_of(tmp_path / "mnist") == MNIST
+    assert not hidden.exists()
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, files_server, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert get_files("~/cache", files_server) == tmp_path / "cache/mnist"

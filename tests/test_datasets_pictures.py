@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npcnn.datasets import pictures
-from npcnn.datasets.pictures import read_picture
+from npcnn.datasets.pictures import read_picture, read_whole_picture
 from npcnn.errors import DataError
 
 Image = pytest.importorskip("PIL.Image")
@@ -56,7 +56,7 @@ def test_it_is_turned_as_exif_says(tmp_path):
     assert (read[16:] == BLUE).all()
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
 def test_every_mode_is_read(tmp_path, mode):
     path = saved(tmp_path / "a.tiff", Image.new(mode, (40, 40)))
     assert read_picture(path).shape == (32, 32, 3)
@@ -176,3 +176,42 @@ def test_changed_bytes_are_read_or_refused(tmp_path, rng, kind):
         except DataError:
             refused += 1
     assert refused > 5
+
+
+@pytest.mark.parametrize("reader", [read_picture, read_whole_picture])
+@pytest.mark.parametrize(("mode", "ending"), [("I;16", "png"), ("I;16", "tiff"), ("I", "tiff"), ("F", "tiff")])
+def test_more_than_8_bits_a_channel_are_refused_not_cut_off(tmp_path, reader, mode, ending):
+    path = saved(tmp_path / f"a.{ending}", Image.new(mode, (40, 40), 40_000))
+    with pytest.raises(DataError, match=r"has more than 8 bits a channel \(mode .*\); convert it to 8 bits"):
+        reader(path)
+
+
+@pytest.mark.parametrize("size", [(3, 5), (600, 20), (1, 1)])
+def test_a_whole_picture_stays_as_it_is(tmp_path, rng, size, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    saved(tmp_path / "a.png", Image.fromarray(pixels))
+    np.testing.assert_array_equal(read_whole_picture("~/a.png"), pixels)
+
+
+def test_a_whole_picture_scaled_is_what_pillow_makes_of_it(tmp_path, rng):
+    image = Image.fromarray(rng.integers(0, 256, (700, 300, 3), dtype=np.uint8))
+    path = saved(tmp_path / "a.png", image)
+    for size in ((32, 48), (700, 20), (900, 900)):
+        expected = np.asarray(image.resize(size[::-1], Image.Resampling.LANCZOS), np.int64)
+        # Pillow may scale the height first; each of the two passes rounds.
+        np.testing.assert_allclose(read_whole_picture(path, size), expected, rtol=0, atol=1)
+    np.testing.assert_array_equal(read_whole_picture(path, 16), read_whole_picture(path, (16, 16)))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_a_whole_picture_in_grey(tmp_path, rng, mode):
+    grey = rng.integers(0, 256, (6, 9), dtype=np.uint8)
+    path = saved(tmp_path / "a.png", Image.fromarray(grey).convert(mode))
+    np.testing.assert_array_equal(read_whole_picture(path, channels=1), grey[..., np.newaxis])
+
+
+@pytest.mark.parametrize("options", [{"size": 0}, {"size": (1, 2, 3)}, {"channels": 2}])
+def test_wrong_sizes_and_channels_are_named(tmp_path, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
+        read_whole_picture(tmp_path / "none.png", **options)

@@ -4,9 +4,11 @@ import dataclasses
 import functools
 import pwd
 
+import idx_files
 import numpy as np
 import pytest
-from cifar_files import contents, write
+from archive_server import pack, serving
+from cifar_files import contents, contents_100, write
 
 import npcnn as nn
 from npcnn.datasets import DownloadError, cifar, download, load, sources, synthetic
@@ -165,3 +167,94 @@ def test_the_arguments_that_bring_it_again(tmp_path, monkeypatch, name):
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert load(arguments["data"], arguments["data_dir"]).checksum() == data.checksum()
+
+
+@pytest.fixture
+def small_downloads(monkeypatch):
+    """A server on this machine with small data sets, at which all sources but CIFAR-10 are told to look."""
+    coarse = sources.SOURCES["cifar100-coarse"][0].name
+    read_100 = functools.partial(cifar.read_cifar100, records=(3, 3))
+    with serving(pack(contents_100(3)[0], folder="cifar-100-binary")) as server:
+        archive = server.archive(name="CIFAR-100", folder="cifar-100-binary")
+        monkeypatch.setitem(sources.SOURCES, "cifar100", (archive, read_100))
+        read_coarse = functools.partial(read_100, labels="coarse")
+        monkeypatch.setitem(
+            sources.SOURCES, "cifar100-coarse", (dataclasses.replace(archive, name=coarse), read_coarse)
+        )
+        for name in ("mnist", "fashion-mnist"):
+            title, read = sources.SOURCES[name][0].name, sources.SOURCES[name][1]
+            server.files = idx_files.contents(name)[0]
+            files = server.described_files(title, name)
+            files = tuple(
+                dataclasses.replace(file, url=file.url.replace(file.name, f"{name}/{file.name}"))
+                for file in files.files
+            )
+            monkeypatch.setitem(sources.SOURCES, name, (download.Files(title, name, files), read))
+        server.files = {
+            f"{name}/{file}": content
+            for name in ("mnist", "fashion-mnist")
+            for file, content in idx_files.contents(name)[0].items()
+        }
+        yield server
+
+
+CALLS = {
+    "cifar100": nn.datasets.cifar100,
+    "cifar100-coarse": functools.partial(nn.datasets.cifar100, labels="coarse"),
+    "mnist": nn.datasets.mnist,
+    "fashion-mnist": nn.datasets.fashion_mnist,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_each_is_downloaded_once_and_found_by_function_and_by_name(tmp_path, small_downloads, name):
+    data = CALLS[name]()
+    asked = len(small_downloads.paths)
+    assert asked == (4 if "mnist" in name else 1)
+    assert data.folder.parent == tmp_path / "cache/npcnn"
+    assert data.steps == ()
+    assert load(name).checksum() == CALLS[name]().checksum() == data.checksum()
+    assert len(small_downloads.paths) == asked
+    assert CALLS[name](data.folder).checksum() == data.checksum()
+    assert sources.arguments(data) == {"data": name, "data_dir": str(data.folder)}
+    others = [load(other).name for other in CALLS if other != name]
+    assert len({data.name, *others}) == 4
+
+
+def test_both_kinds_of_labels_come_from_one_download(small_downloads):
+    fine, coarse = nn.datasets.cifar100(), nn.datasets.cifar100(labels="coarse")
+    assert len(small_downloads.paths) == 1
+    np.testing.assert_array_equal(fine.train_images, coarse.train_images)
+    assert (len(fine.classes), len(coarse.classes)) == (100, 20)
+    with pytest.raises(ValueError, match="labels must be one of coarse, fine, got 'both'"):
+        nn.datasets.cifar100(labels="both")
+
+
+def test_one_folder_can_hold_all_of_them(tmp_path, small_downloads, monkeypatch):
+    data_in(tmp_path / "cache/npcnn" / FOLDER)
+    sums = {name: load(name).checksum() for name in sources.SOURCES}
+    monkeypatch.setenv("NPCNN_DATA", str(tmp_path / "cache/npcnn"))
+    assert {name: load(name).checksum() for name in sources.SOURCES} == sums
+    assert nn.datasets.cifar10().checksum() == sums["cifar10"]
+
+
+def test_none_of_them_is_replaced_by_other_data(capsys):
+    for name, (source, read) in sources.SOURCES.items():
+        if isinstance(source, download.Archive):
+            dead = dataclasses.replace(source, url="http://127.0.0.1:9/none")
+        else:
+            files = tuple(dataclasses.replace(file, url="http://127.0.0.1:9/none") for file in source.files)
+            dead = dataclasses.replace(source, files=files)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sources.SOURCES, name, (dead, read))
+            with pytest.raises(DownloadError, match="cannot be reached"):
+                load(name)
+    assert NOTICE not in capsys.readouterr().err
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = data_in(tmp_path / "data")
+    assert load("cifar10", "~/data").folder == folder
+    monkeypatch.setenv("NPCNN_DATA", "~/data")
+    assert load("cifar10").folder == folder

@@ -11,7 +11,8 @@
 `download`          fetches an archive or files, resumed when broken off, checked before they are unpacked
 `sources`           which data set to use, and where it is
 `pipeline`          batches, prepared in a thread; the article's two lists of steps
-`pictures`          reads picture files of the usual formats into the same
+`pictures`          reads picture files of the usual formats
+`folders`           reads a folder of them, one sub-folder for each class
 ==================  ==========================================================
 
 A new data set is a file such as `cifar`, with an `Archive` and a function that reads its folder, and a line in
@@ -21,6 +22,7 @@ A new data set is a file such as `cifar`, with an `Archive` and a function that 
 from npcnn.datasets.cifar import read_cifar100, read_dataset
 from npcnn.datasets.dataset import Dataset, from_arrays
 from npcnn.datasets.download import Archive, DownloadError, File, Files
+from npcnn.datasets.folders import from_folder
 from npcnn.datasets.idx import from_idx
 from npcnn.datasets.pipeline import (
     TrainingBatches,
@@ -43,6 +45,7 @@ __all__ = [
     "evaluation_batches",
     "fashion_mnist",
     "from_arrays",
+    "from_folder",
     "from_idx",
     "inputs",
     "load",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.checks import shown
 
-AT_A_TIME = 1024  # pictures looked at together: they may be more than fit in memory
+AT_A_TIME = 1 << 22  # values looked at together: the pictures may be more than fit in memory
 
 
 def pictures(images: Any, name: str) -> NDArray[Any]:
@@ -41,17 +43,26 @@ def pictures(images: Any, name: str) -> NDArray[Any]:
     return images
 
 
+def parts(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the pictures some at a time, as views."""
+    count = max(AT_A_TIME // math.prod(images.shape[1:]), 1)
+    for first in range(0, len(images), count):
+        yield images[first : first + count]
+
+
 def finite(images: NDArray[Any], name: str) -> None:
     """Raise `ValueError` if a pixel is NaN or infinite; the picture is named."""
     if images.dtype == np.uint8:
         return
-    for first in range(0, len(images), AT_A_TIME):
-        good = np.isfinite(images[first : first + AT_A_TIME]).all(axis=(1, 2, 3))
+    seen = 0
+    for part in parts(images):
+        good = np.isfinite(part).all(axis=(1, 2, 3))
         if not good.all():
             raise ValueError(
-                f"{name} must be finite, but {name}[{first + int(good.argmin())}] has NaN or infinite pixels; "
+                f"{name} must be finite, but {name}[{seen + int(good.argmin())}] has NaN or infinite pixels; "
                 "leave it out or mend it"
             )
+        seen += len(part)
 
 
 def labels(value: Any, name: str, count: int, classes: int | None = None) -> NDArray[np.int64]:

@@ -141,10 +141,8 @@ class Dataset:
         """Return mean and standard deviation of each channel of the training pictures, for `steps.standardise`."""
         images = self.train_images
         count = len(images) * images.shape[1] * images.shape[2]
-        starts = range(0, len(images), checks.AT_A_TIME)
-        parts = [images[first : first + checks.AT_A_TIME] for first in starts]  # views: nothing is read yet
-        mean = sum(part.sum(axis=(0, 1, 2), dtype=np.float64) for part in parts) / count
-        square = sum(((part - mean) ** 2).sum(axis=(0, 1, 2)) for part in parts) / count
+        mean = sum(part.sum(axis=(0, 1, 2), dtype=np.float64) for part in checks.parts(images)) / count
+        square = sum(((part - mean) ** 2).sum(axis=(0, 1, 2)) for part in checks.parts(images)) / count
         return tuple(mean.tolist()), tuple(np.sqrt(square).tolist())
 
     def checksum(self) -> str:
