@@ -27,6 +27,8 @@
 #  define GEMM_ROWS 6
 #endif
 
+#define CACHE_LINE 64          /* bytes */
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #  define UNROLL _Pragma("clang loop unroll(full)")
