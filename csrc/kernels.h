@@ -23,10 +23,24 @@ typedef struct {
     ptrdiff_t row, depth, tap;
 } npcnn_factor;
 
+/* The taps of a window that lie inside the picture: rows and columns of them, and the steps from row to row and from
+ * column to column, in the picture and in the weights. */
+typedef struct {
+    ptrdiff_t rows, cols;
+    ptrdiff_t x_row, x_col, w_row, w_col;
+} npcnn_taps;
+
 #define NPCNN_KERNELS(KERNEL, REAL)                                                                    \
     /* gemm.inc.c */                                                                                   \
     KERNEL(gemm, (npcnn_sizes sizes, npcnn_factor a, npcnn_factor b, REAL *c, ptrdiff_t c_row,         \
                   int accumulate, const REAL *bias, int relu))                                         \
+    /* depthwise.inc.c */                                                                              \
+    KERNEL(depthwise, (const REAL *x, ptrdiff_t x_pixel, npcnn_taps taps, const REAL *w,               \
+                       const REAL *bias, int relu, ptrdiff_t pixels, ptrdiff_t channels, REAL *y))     \
+    KERNEL(depthwise_weights, (const REAL *x, ptrdiff_t x_pixel, const REAL *dy, ptrdiff_t pixels,     \
+                               ptrdiff_t channels, REAL *dw))                                          \
+    KERNEL(depthwise_spread, (const REAL *dy, const REAL *w, ptrdiff_t pixels, ptrdiff_t channels,     \
+                              REAL *dx, ptrdiff_t dx_pixel))                                           \
     /* pooling.inc.c */                                                                                \
     KERNEL(max_pool2d_row, (const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,            \
                             REAL *y, int32_t *argmax))                                                 \

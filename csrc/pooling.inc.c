@@ -22,21 +22,6 @@
 #undef SHORT_SUM
 #define SHORT_SUM 64
 
-/* Run `call` for every vector of `channels`, from channel c on; in all but the last, `count` is a constant, the vector
- * length. */
-#undef FOR_VECTORS
-#define FOR_VECTORS(channels, call)                                                                   \
-    do {                                                                                              \
-        ptrdiff_t c = 0;                                                                              \
-        for (; c + VECTOR_LENGTH <= (channels); c += VECTOR_LENGTH) {                                 \
-            const ptrdiff_t count = VECTOR_LENGTH;                                                    \
-            call;                                                                                     \
-        }                                                                                             \
-        const ptrdiff_t count = (channels) - c;                                                       \
-        if (count > 0)                                                                                \
-            call;                                                                                     \
-    } while (0)
-
 /* Tap numbers are int32_t in memory; the integers of a mask have that size for float only. */
 ALWAYS_INLINE mask NAME(load_taps)(const int32_t *from, ptrdiff_t count)
 {

@@ -27,6 +27,8 @@
 #  define GEMM_ROWS 6
 #endif
 
+#define CACHE_LINE 64          /* bytes */
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #  define UNROLL _Pragma("clang loop unroll(full)")
@@ -111,6 +113,21 @@ ALWAYS_INLINE void NAME(store)(REAL *to, vec v, ptrdiff_t count)
     *to = v;
 #endif
 }
+
+/* Run `call` for every vector of `channels`, from channel c on; in all but the last, `count` is a constant, the vector
+ * length. */
+#undef FOR_VECTORS
+#define FOR_VECTORS(channels, call)                                                                   \
+    do {                                                                                              \
+        ptrdiff_t c = 0;                                                                              \
+        for (; c + VECTOR_LENGTH <= (channels); c += VECTOR_LENGTH) {                                 \
+            const ptrdiff_t count = VECTOR_LENGTH;                                                    \
+            call;                                                                                     \
+        }                                                                                             \
+        const ptrdiff_t count = (channels) - c;                                                       \
+        if (count > 0)                                                                                \
+            call;                                                                                     \
+    } while (0)
 
 /* sum += v; what rounding loses is kept in `lost` and given back with the next v (Kahan, "Further remarks on reducing
  * truncation errors", 1965).  Long sums are first added up in pieces of SUM_PIECE numbers, and the pieces this way. */

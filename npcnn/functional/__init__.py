@@ -9,7 +9,9 @@ works out the padding, and hands over to a kernel in `npcnn.kernels`;
 module                        functions
 ============================  ======================================================================================
 `convolution`                 conv2d, conv1d; conv2d_max_pool2d: convolution and pooling in one go, for speed
+`convolution_plan`            what a convolution is given, checked and worked out, and how each algorithm is called
 `toom_cook`                   the fast algorithm, and what algorithm="auto" means
+`depthwise`                   groups of one channel
 `pooling`                     max_pool2d, avg_pool2d
 `activations`                 relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
 `losses`                      softmax_cross_entropy, mean_squared_error

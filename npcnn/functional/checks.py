@@ -93,16 +93,26 @@ def pictures(x: Any) -> NDArray[Any]:
     return checked
 
 
-def weights(value: Any, axes: str, x_shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def group_count(value: Any, channels: int) -> int:
+    """Return the number of groups `value` if it divides the channels of x; else raise TypeError or ValueError."""
+    groups = integer(value, "groups", minimum=1)
+    if channels % groups:
+        raise ShapeError(f"groups must divide the channels of x, {channels}, got {shown(groups)}")
+    return groups
+
+
+def weights(value: Any, axes: str, x_shape: tuple[int, ...], dtype: np.dtype[Any], groups: int = 1) -> NDArray[Any]:
     """Return the weights `value`, contiguous, if they have the named axes and fit pictures of that shape and dtype."""
     w = float_array(value, "w", axes)
     if w.dtype != dtype:
         raise DTypeError(f"w must have the dtype of x, {dtype}, got {w.dtype}; convert it with w.astype(numpy.{dtype})")
     positive_axes(w, "w", axes, first=0)
-    why = f"axes ({axes}), and x has {x_shape[3]} channels"
+    why = f"axes ({axes}), and x has {x_shape[3]} channels" + (f" in {groups} groups" if groups > 1 else "")
     if w.shape[-2] == x_shape[1] != x_shape[3]:
         why += "; if x is (N, C, H, W), pass x.transpose(0, 2, 3, 1)"
-    exact_shape(w, "w", (*w.shape[:-2], x_shape[3], w.shape[-1]), why)
+    exact_shape(w, "w", (*w.shape[:-2], x_shape[3] // groups, w.shape[-1]), why)
+    if w.shape[-1] % groups:
+        raise ShapeError(f"groups must divide the output channels of w, {w.shape[-1]}, got {groups}")
     return w
 
 

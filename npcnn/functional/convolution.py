@@ -5,45 +5,29 @@ is what signal processing calls cross-correlation.  A K x 1 or a 1 x K kernel ne
 K * K; two of them, one along each axis, are what the field calls a *spatially separable* convolution.  Here a 1-D
 convolution is a 2-D one with a kernel side of 1.
 
-Every call works out a `Plan` once: checked arrays, where the windows lie, which algorithm runs.  With "toom_cook"
-(toom_cook.py) a convolution and the max pooling after it run in one go, forward and backward: a convolved picture is
-pooled while it lies in the cache, and never written to memory, which would take as long as much of the multiplying.
+With `groups` the channels are cut into blocks, and a block of the output sees one block of the input: less work, and
+blocks that know nothing of each other.  With as many groups as channels it is called *depthwise*.
+
+Every call works out a plan once (convolution_plan.py): checked arrays, where the windows lie, which algorithm runs.
+With "toom_cook" (toom_cook.py) a convolution and the max pooling after it run in one go, forward and backward: a
+convolved picture is pooled while it lies in the cache, and never written to memory, which would take as long as much of
+the multiplying.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.functional import toom_cook
 from npcnn.functional.activations import relu_backward
-from npcnn.functional.checks import (
-    bias,
-    exact_shape,
-    float_array,
-    output_array,
-    padded_to_vectors,
-    pictures,
-    same_dtype,
-    shown,
-    weights,
-)
-from npcnn.functional.pooling import checked_argmax, max_pool2d, max_pool2d_backward, pool_geometry, pooled_outputs
-from npcnn.functional.toom_cook import Algorithm, chosen_algorithm
-from npcnn.functional.windows import (
-    Axis,
-    IntOrPair,
-    Padding,
-    Padding1D,
-    WindowGeometry,
-    checked_axis,
-    line_geometry,
-    window_geometry,
-)
-from npcnn.kernels import convolution as kernels
+from npcnn.functional.checks import bias
+from npcnn.functional.convolution_plan import backward, forward, like_result, planned
+from npcnn.functional.pooling import checked_argmax, max_pool2d, max_pool2d_backward, pooled_outputs
+from npcnn.functional.toom_cook import Algorithm
+from npcnn.functional.windows import Axis, IntOrPair, Padding, Padding1D, checked_axis
 
 __all__ = [
     "conv1d",
@@ -55,22 +39,6 @@ __all__ = [
 ]
 
 Array: TypeAlias = NDArray[Any]
-Gradients: TypeAlias = tuple[Array | None, Array, Array]
-
-
-class Plan(NamedTuple):
-    """One convolution, checked and worked out: its arrays, where its windows lie, and by which algorithm it runs."""
-
-    x: Array  # (N, H, W, C_in)
-    w: Array  # (KH, KW, C_in, C_out)
-    geometry: WindowGeometry
-    algorithm: str
-    pooling: WindowGeometry | None
-
-    @property
-    def y_shape(self) -> tuple[int, ...]:
-        """The shape of the result, after the pooling if there is one."""
-        return len(self.x), *(self.pooling or self.geometry).output, self.w.shape[3]
 
 
 def conv2d(
@@ -81,6 +49,7 @@ def conv2d(
     stride: IntOrPair = 1,
     padding: Padding = "same",
     dilation: IntOrPair = 1,
+    groups: int = 1,
     relu: bool = False,
     algorithm: Algorithm = "auto",
     out: Array | None = None,
@@ -89,13 +58,13 @@ def conv2d(
 
     y[n, i, j, o] = b[o] + sum_kh sum_kw sum_c
     x[n, i*sh + kh*dh - top, j*sw + kw*dw - left, c] * w[kh, kw, c, o],
-    where x counts as 0 outside the picture.
+    where x counts as 0 outside the picture.  With groups, c runs over the input channels of the group of o.
 
     Parameters
     ----------
     x : ndarray, shape (N, H, W, C_in), float32 or float64
         Pictures.  N may be 0.
-    w : ndarray, shape (KH, KW, C_in, C_out), the dtype of `x`
+    w : ndarray, shape (KH, KW, C_in / groups, C_out), the dtype of `x`
         Weights.
     b : ndarray, shape (C_out,), optional
         Bias.
@@ -104,9 +73,12 @@ def conv2d(
     padding : "same", "valid", int or ((top, bottom), (left, right))
         "same" is TensorFlow's: the output has ceil(H / stride) rows, an odd pixel of padding
         goes to the bottom or the right.
+    groups : int
+        Equal blocks into which input and output channels are cut; the g-th block of the output sees the g-th of the
+        input.  With C_in groups, a depthwise convolution.
     relu : bool
         Return max(y, 0) instead of y, at no extra cost.
-    algorithm : "auto", "im2col" or "toom_cook"
+    algorithm : "auto", "im2col", "toom_cook" or "depthwise"
         See `npcnn.functional.toom_cook`.
     out : ndarray, optional
         Array to write y into.
@@ -122,12 +94,14 @@ def conv2d(
     DTypeError
         If `x` is neither float32 nor float64, or `w` or `b` has another dtype.
     TypeError, ValueError
-        If stride, padding, dilation or algorithm is not of the form above.
+        If stride, padding, dilation, groups or algorithm is not of the form above.
 
     References
     ----------
     Chellapilla, Puri & Simard, "High Performance Convolutional Neural Networks for Document
     Processing", 2006, section 3 (unfolding convolution into a matrix product, now called im2col).
+    Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", 2012, section
+    3.2 (groups).
 
     Examples
     --------
@@ -140,8 +114,8 @@ def conv2d(
            [39., 39.],
            [30., 30.]])
     """
-    plan = _plan(x, w, algorithm, stride=stride, padding=padding, dilation=dilation)
-    return _forward(plan, b, relu, out)
+    plan = planned(x, w, algorithm, groups=groups, stride=stride, padding=padding, dilation=dilation)
+    return forward(plan, b, relu, out)
 
 
 def conv2d_backward(
@@ -152,6 +126,7 @@ def conv2d_backward(
     stride: IntOrPair = 1,
     padding: Padding = "same",
     dilation: IntOrPair = 1,
+    groups: int = 1,
     need_dx: bool = True,
     relu_output: Array | None = None,
     algorithm: Algorithm = "auto",
@@ -168,13 +143,13 @@ def conv2d_backward(
     ----------
     dy : ndarray, shape (N, OH, OW, C_out)
         Gradient of the loss with respect to the result of `conv2d`.
-    x, w, stride, padding, dilation
+    x, w, stride, padding, dilation, groups
         What `conv2d` was called with.
     need_dx : bool
         False leaves dx out: the first layer of a network does not need it.
     relu_output : ndarray, shape (N, OH, OW, C_out), optional
         The result of ``conv2d(..., relu=True)``, if `dy` is the gradient with respect to that.
-    algorithm : "auto", "im2col" or "toom_cook"
+    algorithm : "auto", "im2col", "toom_cook" or "depthwise"
         See `npcnn.functional.toom_cook`.
     out : tuple of ndarray (dx, dw, db), optional
         Arrays to write the results into; dx may be None when it is not needed.
@@ -201,8 +176,8 @@ def conv2d_backward(
     >>> float(db[0])
     9.0
     """
-    plan = _plan(x, w, algorithm, stride=stride, padding=padding, dilation=dilation)
-    return _backward(plan, dy, need_dx, relu_output, out, w.shape)
+    plan = planned(x, w, algorithm, groups=groups, stride=stride, padding=padding, dilation=dilation)
+    return backward(plan, dy, need_dx, relu_output, out, w.shape)
 
 
 def conv1d(
@@ -214,6 +189,7 @@ def conv1d(
     stride: int = 1,
     padding: Padding1D = "same",
     dilation: int = 1,
+    groups: int = 1,
     relu: bool = False,
     algorithm: Algorithm = "auto",
     out: Array | None = None,
@@ -225,9 +201,9 @@ def conv1d(
 
     Parameters
     ----------
-    x, b, relu, algorithm, out
+    x, b, groups, relu, algorithm, out
         As `conv2d`.
-    w : ndarray, shape (K, C_in, C_out), the dtype of `x`
+    w : ndarray, shape (K, C_in / groups, C_out), the dtype of `x`
         Weights.
     axis : "height" or "width"
         A K x 1 or a 1 x K convolution.
@@ -262,8 +238,9 @@ def conv1d(
            [39., 39.],
            [30., 30.]])
     """
-    plan = _plan(x, w, algorithm, checked_axis(axis), stride=stride, padding=padding, dilation=dilation)
-    return _forward(plan, b, relu, out)
+    axis = checked_axis(axis)
+    plan = planned(x, w, algorithm, axis, groups=groups, stride=stride, padding=padding, dilation=dilation)
+    return forward(plan, b, relu, out)
 
 
 def conv1d_backward(
@@ -275,6 +252,7 @@ def conv1d_backward(
     stride: int = 1,
     padding: Padding1D = "same",
     dilation: int = 1,
+    groups: int = 1,
     need_dx: bool = True,
     relu_output: Array | None = None,
     algorithm: Algorithm = "auto",
@@ -291,7 +269,7 @@ def conv1d_backward(
     ----------
     dy, need_dx, relu_output, algorithm, out
         As `conv2d_backward`.
-    x, w, axis, stride, padding, dilation
+    x, w, axis, stride, padding, dilation, groups
         What `conv1d` was called with.
 
     Returns
@@ -311,8 +289,9 @@ def conv1d_backward(
     >>> dx.ravel()                                       # how many windows each pixel is part of
     array([2., 3., 3., 2.])
     """
-    plan = _plan(x, w, algorithm, checked_axis(axis), stride=stride, padding=padding, dilation=dilation)
-    return _backward(plan, dy, need_dx, relu_output, out, w.shape)
+    axis = checked_axis(axis)
+    plan = planned(x, w, algorithm, axis, groups=groups, stride=stride, padding=padding, dilation=dilation)
+    return backward(plan, dy, need_dx, relu_output, out, w.shape)
 
 
 def conv2d_max_pool2d(
@@ -331,11 +310,11 @@ def conv2d_max_pool2d(
     Parameters
     ----------
     x, w, b, algorithm
-        As `conv2d`.  With im2col, convolution and pooling are simply called in turn.
+        As `conv2d`.  Unless it is Toom-Cook that runs, convolution and pooling are simply called in turn.
     pooling : dict
         `size`, and optionally `stride` and `padding`, of `max_pool2d`.
     convolution : dict, optional
-        `stride`, `padding` and `dilation` of `conv2d`.
+        `stride`, `padding`, `dilation` and `groups` of `conv2d`.
     relu : bool
         Whether there is a ReLU between the two.
     out : tuple of ndarray (y, argmax), optional
@@ -359,9 +338,9 @@ def conv2d_max_pool2d(
     >>> y[0, :, :, 0], argmax[0, :, :, 0]
     (array([[18., 24.]], dtype=float32), array([[1, 0]], dtype=int32))
     """
-    plan = _plan(x, w, algorithm, pooling=pooling, **(convolution or {}))
-    if plan.algorithm == "im2col":
-        return max_pool2d(_forward(plan._replace(pooling=None), b, relu, None), **pooling, out=out)
+    plan = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
+    if plan.algorithm != "toom_cook":
+        return max_pool2d(forward(plan._replace(pooling=None), b, relu, None), **pooling, out=out)
     b = bias(b, plan.w)
     y, argmax = pooled_outputs(out, plan.y_shape, plan.x.dtype, inputs=(plan.x, plan.w, b))
     toom_cook.conv2d(plan.x, plan.w, b, plan.geometry, relu, y, plan.pooling, argmax)
@@ -423,78 +402,12 @@ def conv2d_max_pool2d_backward(
     array([[5., 5.],
            [5., 5.]])
     """
-    plan = _plan(x, w, algorithm, pooling=pooling, **(convolution or {}))
-    dy, relu_output = _checked_like_result(dy, "dy", plan), _checked_like_result(relu_output, "relu_output", plan)
+    plan = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
+    dy, relu_output = like_result(dy, "dy", plan), like_result(relu_output, "relu_output", plan)
     argmax = checked_argmax(argmax, dy)
-    if plan.algorithm == "im2col":
+    if plan.algorithm != "toom_cook":
         before_relu = dy if relu_output is None else relu_backward(dy, relu_output)
         convolved = (len(plan.x), *plan.geometry.output, plan.w.shape[3])
         dy = max_pool2d_backward(before_relu, argmax, convolved, **pooling)
-        return _backward(plan._replace(pooling=None), dy, need_dx, None, out, w.shape)
-    return _backward(plan, dy, need_dx, relu_output, out, w.shape, argmax)
-
-
-def _plan(
-    x: Any,
-    w: Any,
-    algorithm: str,
-    axis: Axis | None = None,
-    pooling: Mapping[str, Any] | None = None,
-    **windows: Any,
-) -> Plan:
-    """Check pictures and weights, and work out all that follows from their shapes; `axis` is that of a 1-D kernel."""
-    x = pictures(x)
-    w = weights(w, "K, C_in, C_out" if axis else "KH, KW, C_in, C_out", x.shape, x.dtype)
-    if axis:
-        geometry = line_geometry(x.shape[1:3], len(w), axis=axis, **windows)
-        w = w[:, np.newaxis] if axis == "height" else w[np.newaxis]
-    else:
-        geometry = window_geometry(x.shape[1:3], w.shape[:2], **windows)
-    geometry.refuse_too_large(x.shape[1:3], max(w.shape[2:]))
-    runs = chosen_algorithm(algorithm, w.shape, stride=geometry.stride, dilation=geometry.dilation, dtype=w.dtype)
-    return Plan(x, w, geometry, runs, None if pooling is None else pool_geometry(geometry.output, **pooling))
-
-
-def _forward(plan: Plan, b: Any, relu: bool, out: Array | None) -> Array:
-    """Return y of a convolution without pooling."""
-    x, w, geometry, runs, _ = plan
-    b = bias(b, w)
-    y = output_array(out, "out", plan.y_shape, x.dtype, inputs=(x, w, b))
-    if runs == "toom_cook":
-        toom_cook.conv2d(x, w, b, geometry, relu, y)
-    else:
-        kernels.conv2d(x, padded_to_vectors(w.reshape(-1, w.shape[3])), b, geometry.kernel_windows(x.shape), relu, y)
-    return y
-
-
-def _backward(
-    plan: Plan, dy: Any, need_dx: bool, relu_output: Any, out: Any, dw_shape: tuple[int, ...], argmax: Any = None
-) -> Gradients:
-    """Return dx, or None if it is not needed, dw and db; with `argmax`, `dy` is the gradient after the pooling."""
-    x, w, geometry, runs, pooling = plan
-    dy, relu_output = _checked_like_result(dy, "dy", plan), _checked_like_result(relu_output, "relu_output", plan)
-    given = (None, None, None) if out is None else out
-    if not isinstance(given, tuple) or len(given) != 3:
-        raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {shown(out)}")
-    read = (dy, x, w, relu_output, argmax)
-    dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=read) if need_dx else None
-    dw = output_array(given[1], "out[1] (dw)", dw_shape, w.dtype, inputs=(*read, dx))
-    db = output_array(given[2], "out[2] (db)", w.shape[3:], w.dtype, inputs=(*read, dx, dw))
-    if runs == "toom_cook":
-        toom_cook.conv2d_backward(dy, x, w, geometry, relu_output, dx, dw.reshape(w.shape), db, pooling, argmax)
-    else:
-        _, _, C_in, C_out = w.shape
-        w_transposed = padded_to_vectors(w.swapaxes(2, 3).reshape(-1, C_out, C_in))
-        windows = geometry.kernel_windows(x.shape)
-        kernels.conv2d_backward(dy, x, w_transposed, relu_output, windows, dx, dw.reshape(-1, C_out), db)
-    return dx, dw, db
-
-
-def _checked_like_result(value: Any, name: str, plan: Plan) -> Any:
-    """Return `value`, contiguous, if it has the shape and dtype of the result; `relu_output` may be None."""
-    if value is None and name != "dy":
-        return None
-    value = float_array(value, name, "N, PH, PW, C_out" if plan.pooling else "N, OH, OW, C_out")
-    same_dtype(value, name, plan.x, "x")
-    exact_shape(value, name, plan.y_shape, "the shape of the forward result y")
-    return value
+        return backward(plan._replace(pooling=None), dy, need_dx, None, out, w.shape)
+    return backward(plan, dy, need_dx, relu_output, out, w.shape, argmax)

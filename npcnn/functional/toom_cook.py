@@ -5,6 +5,9 @@ out.  "toom_cook" multiplies about half as often (`npcnn.reference.toom_cook` ex
 rounding: its largest error stays under 1e-5 of the largest output, where im2col's is about 1e-6.  "auto" takes it where
 it is faster, and never in float64, so that gradient checks see the exact algorithm.
 
+With groups (`npcnn.functional.conv2d`) there is no Toom-Cook: "auto" is im2col group by group or, where a group is a
+single input channel, "depthwise", which multiplies as the definition says, too, but without matrix products.
+
 Toom-Cook works along one axis: along the height of a KH x KW kernel when KH is 3, 5 or 7, where it reads and
 writes whole rows of the picture as they lie in memory, else along its width when KW is.  Over the taps across that
 axis it sums as the definition does.  A 1-D convolution has KH or KW = 1.
@@ -29,8 +32,8 @@ from npcnn.kernels import toom_cook as kernels
 from npcnn.reference.toom_cook import OUTPUTS, POINTS, multiplications
 
 Array: TypeAlias = NDArray[Any]
-Algorithm: TypeAlias = Literal["auto", "im2col", "toom_cook"]
-ALGORITHMS = ("auto", "im2col", "toom_cook")
+Algorithm: TypeAlias = Literal["auto", "im2col", "toom_cook", "depthwise"]
+ALGORITHMS = ("auto", "im2col", "toom_cook", "depthwise")
 
 # Taps across the axis times the smaller of C_in and C_out: how many products share the work of one transform.
 # With fewer than this, forward and backward together were not faster than im2col when measured (AVX-512).
@@ -43,17 +46,20 @@ def chosen_algorithm(
     *,
     stride: tuple[int, int],
     dilation: tuple[int, int],
+    groups: int = 1,
     dtype: np.dtype[Any],
-) -> Literal["im2col", "toom_cook"]:
-    """Return the algorithm of a convolution, "im2col" or "toom_cook".
+) -> Literal["im2col", "toom_cook", "depthwise"]:
+    """Return the algorithm of a convolution, "im2col", "toom_cook" or "depthwise".
 
     Parameters
     ----------
-    algorithm : "auto", "im2col" or "toom_cook"
+    algorithm : "auto", "im2col", "toom_cook" or "depthwise"
         What the user asked for.
     weights : tuple of int
-        KH, KW, C_in, C_out; KH or KW is 1 in one dimension.
+        KH, KW, C_in / groups, C_out; KH or KW is 1 in one dimension.
     stride, dilation : pair of int
+        Of the convolution.
+    groups : int
         Of the convolution.
     dtype : numpy.dtype
         Of its arrays.
@@ -61,7 +67,7 @@ def chosen_algorithm(
     Raises
     ------
     ValueError
-        If `algorithm` is none of the three, or is "toom_cook" where that cannot be used.
+        If `algorithm` is none of the four, or one that cannot be used here.
 
     Examples
     --------
@@ -70,20 +76,29 @@ def chosen_algorithm(
     'toom_cook'
     >>> chosen_algorithm("auto", (5, 5, 3, 64), stride=(1, 1), dilation=(1, 1), dtype=np.dtype("f8"))
     'im2col'
+    >>> chosen_algorithm("auto", (5, 5, 1, 64), stride=(1, 1), dilation=(1, 1), groups=64, dtype=np.dtype("f4"))
+    'depthwise'
     """
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm must be 'auto', 'im2col' or 'toom_cook', got {shown(algorithm)}")
+        raise ValueError(f"algorithm must be 'auto', 'im2col', 'toom_cook' or 'depthwise', got {shown(algorithm)}")
     if algorithm == "im2col":
         return "im2col"
     KH, KW, C_in, C_out = weights
+    if algorithm == "depthwise" and C_in > 1:
+        raise ValueError(
+            f"algorithm 'depthwise' needs groups of one input channel, got {groups} groups of {C_in}; "
+            "use 'auto' or 'im2col'"
+        )
+    if algorithm == "depthwise" or (algorithm == "auto" and C_in == 1 < groups):
+        return "depthwise"
     along = _axis(KH, KW)
-    exists = along is not None and stride == (1, 1) and dilation == (1, 1) and dtype == np.float32
+    exists = along is not None and stride == (1, 1) and dilation == (1, 1) and groups == 1 and dtype == np.float32
     if algorithm == "toom_cook":
         if not exists:
             raise ValueError(
                 f"algorithm 'toom_cook' needs 3, 5 or 7 taps along one axis, stride 1, "
-                f"dilation 1 and float32, got a {KH} x {KW} kernel, stride {stride}, dilation {dilation} and {dtype}; "
-                "use 'auto' or 'im2col'"
+                f"dilation 1 and float32, without groups, got a {KH} x {KW} kernel, stride {stride}, "
+                f"dilation {dilation}, groups {groups} and {dtype}; use 'auto' or 'im2col'"
             )
         return "toom_cook"
     cross_taps = KH if along == "width" else KW
@@ -93,7 +108,8 @@ def chosen_algorithm(
 def spent_multiplications(algorithm: str, output: tuple[int, int], weights: tuple[int, ...]) -> int:
     """Return the multiplications of the products of one forward pass over one picture.
 
-    For "im2col" that is output pixels times weights.  Toom-Cook works in whole tiles of T = 4 output lines (2 for
+    For "im2col" and "depthwise" that is output pixels times weights, also with groups, whose `weights` are
+    (KH, KW, C_in / groups, C_out).  Toom-Cook works in whole tiles of T = 4 output lines (2 for
     7 taps), each of which costs K + T - 1 products where the definition needs T * K.  Multiplications inside the
     transforms, by the small constants of their tables, are not counted.
 
@@ -109,7 +125,7 @@ def spent_multiplications(algorithm: str, output: tuple[int, int], weights: tupl
     """
     OH, OW = output
     KH, KW, C_in, C_out = weights
-    if algorithm == "im2col":
+    if algorithm != "toom_cook":
         return OH * OW * KH * KW * C_in * C_out
     taps, lines, cross_taps, pixels = (KW, OW, KH, OH) if _axis(KH, KW) == "width" else (KH, OH, KW, OW)
     lines_of_tiles = -(-lines // OUTPUTS[taps]) * OUTPUTS[taps]

@@ -29,6 +29,9 @@ moves along, its rows or its columns; then output line i is a sum of whole lines
     dx[i*s + t*d - p] += dy[i] @ w[t]^T
 
 A tap that falls outside the picture is left out of these sums: that is what padding with zeros means.
+
+With groups, a block of the output channels sees one block of the input channels.  The products are those of one block
+after the other, each between the same steps from pixel to pixel: those of all channels.
 """
 from cython.parallel cimport prange, threadid
 
@@ -37,7 +40,7 @@ from npcnn.kernels.core cimport (
     whole_cache_lines, whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.windows cimport (
-    Axis, Windows, height_of, picture_size, position, taps_inside, width_of, windows_inside,
+    Axis, Windows, height_of, position, taps_inside, width_of, windows_inside,
 )
 
 # Bytes of the lines a thread copies at a time: half of a small L2 cache, so that the weights have room beside them.
@@ -45,6 +48,11 @@ cdef enum:
     LINES_BYTES = 128 * 1024
     # Pixels that one product for dw sums over before it is added to the others: longer sums round too much.
     SUM_PIXELS = 1024
+
+
+cdef struct Group:
+    # Channels of one group, in and out, and those of all groups: the numbers from pixel to pixel in x and in y.
+    Py_ssize_t Cin, Cout, x_pixel, y_pixel
 
 
 # --- One side of the kernel is 1: lines across the other axis, no copy.
@@ -69,46 +77,47 @@ cdef inline bint one_sided(const Windows* w, Lines* lines) noexcept nogil:
     return False
 
 
-cdef void one_sided_forward(const real* x, const real* w, Py_ssize_t w_row, const real* bias, Py_ssize_t Cin,
-                            Py_ssize_t Cout, const Lines* lines, Py_ssize_t i, bint relu, real* y) noexcept nogil:
+cdef void one_sided_forward(const real* x, const real* w, Py_ssize_t w_row, const real* bias, Group group,
+                            const Lines* lines, Py_ssize_t i, bint relu, real* y) noexcept nogil:
     """y[i] = relu(b + sum_t x[i*s + t*d - p] @ w[t]) over the taps inside the picture."""
-    cdef Py_ssize_t t, t_end
+    cdef Py_ssize_t t, t_end, x_line = lines.x_line * group.x_pixel
     taps_inside(&lines.axis, i, &t, &t_end)
-    csrc(y).gemm(Sizes(lines.pixels, Cout, Cin, t_end - t),
-                 Factor(x + position(&lines.axis, i, t) * lines.x_line * Cin,
-                        lines.x_pixel * Cin, 1, lines.axis.dilation * lines.x_line * Cin),
-                 Factor(w + t * Cin * w_row, 0, w_row, Cin * w_row),
-                 y + i * lines.y_line * Cout, lines.y_pixel * Cout, False, bias, relu)
+    csrc(y).gemm(Sizes(lines.pixels, group.Cout, group.Cin, t_end - t),
+                 Factor(x + position(&lines.axis, i, t) * x_line,
+                        lines.x_pixel * group.x_pixel, 1, lines.axis.dilation * x_line),
+                 Factor(w + t * group.Cin * w_row, 0, w_row, group.Cin * w_row),
+                 y + i * lines.y_line * group.y_pixel, lines.y_pixel * group.y_pixel, False, bias, relu)
 
 
-cdef void one_sided_weight_gradient(const real* dy, Py_ssize_t dy_row, const real* x, Py_ssize_t Cin,
+cdef void one_sided_weight_gradient(const real* dy, Py_ssize_t dy_row, const real* x, Group group,
                                     const Lines* lines, real* dw) noexcept nogil:
     """dw[t] += sum_i x[i*s + t*d - p]^T @ dy[i] of one picture; the rows of dw are as long as those of dy."""
     cdef Py_ssize_t i, i_end, count, t, at_once = max(SUM_PIXELS // lines.pixels, 1)
+    cdef Py_ssize_t x_line = lines.x_line * group.x_pixel
     for t in range(lines.axis.taps):
         windows_inside(&lines.axis, t, &i, &i_end)
         while i < i_end:
             count = min(i_end - i, at_once)
-            csrc(dw).gemm(Sizes(Cin, dy_row, count, lines.pixels),
-                          Factor(x + position(&lines.axis, i, t) * lines.x_line * Cin,
-                                 1, lines.axis.stride * lines.x_line * Cin, lines.x_pixel * Cin),
+            csrc(dw).gemm(Sizes(group.Cin, dy_row, count, lines.pixels),
+                          Factor(x + position(&lines.axis, i, t) * x_line,
+                                 1, lines.axis.stride * x_line, lines.x_pixel * group.x_pixel),
                           Factor(dy + i * lines.y_line * dy_row, 0, lines.y_line * dy_row, lines.y_pixel * dy_row),
-                          dw + t * Cin * dy_row, dy_row, True, NULL, False)
+                          dw + t * group.Cin * dy_row, dy_row, True, NULL, False)
             i += count
 
 
 cdef void one_sided_input_gradient(const real* dy, Py_ssize_t dy_row, const real* w_transposed, Py_ssize_t w_row,
-                                   Py_ssize_t Cin, Py_ssize_t Cout, const Lines* lines, real* dx) noexcept nogil:
+                                   Group group, const Lines* lines, real* dx) noexcept nogil:
     """dx[i*s + t*d - p] += dy[i] @ w[t]^T of one picture."""
     cdef Py_ssize_t i, i_end, t
     for t in range(lines.axis.taps):
         windows_inside(&lines.axis, t, &i, &i_end)
         while i < i_end:
-            csrc(dx).gemm(Sizes(lines.pixels, Cin, Cout, 1),
+            csrc(dx).gemm(Sizes(lines.pixels, group.Cin, group.Cout, 1),
                           Factor(dy + i * lines.y_line * dy_row, lines.y_pixel * dy_row, 1, 0),
-                          Factor(w_transposed + t * Cout * w_row, 0, w_row, 0),
-                          dx + position(&lines.axis, i, t) * lines.x_line * Cin, lines.x_pixel * Cin,
-                          True, NULL, False)
+                          Factor(w_transposed + t * group.Cout * w_row, 0, w_row, 0),
+                          dx + position(&lines.axis, i, t) * lines.x_line * group.x_pixel,
+                          lines.x_pixel * group.x_pixel, True, NULL, False)
             i += 1
 
 
@@ -130,16 +139,17 @@ cdef inline Py_ssize_t lines_of_block(const Windows* w, Py_ssize_t itemsize) noe
     return min(max((LINES_BYTES // line - (w.size_h - 1) * w.dilation_h) // w.stride_h, 1), w.out_height)
 
 
-cdef void copy_lines(const real* x, const Windows* w, Py_ssize_t first, Py_ssize_t last, real* lines) noexcept nogil:
+cdef void copy_lines(const real* x, Py_ssize_t x_pixel, const Windows* w, Py_ssize_t first, Py_ssize_t last,
+                     real* lines) noexcept nogil:
     """Copy the input lines from `first` to before `last` between their zeros, leaving out those outside the picture."""
     cdef Py_ssize_t i, C = w.channels, line = pixels_of_line(w) * C
     for i in range(max(first, 0), min(last, w.height)):
-        csrc(x).copy_pixels(x + i * w.width * C, NULL, pixels_inside(w), C, C,
+        csrc(x).copy_pixels(x + i * w.width * x_pixel, NULL, pixels_inside(w), C, x_pixel,
                             lines + (i - first) * line + w.pad_left * C, C)
 
 
 cdef void im2col_forward(const real* lines, Py_ssize_t first_line, const real* w, Py_ssize_t w_row, const real* bias,
-                         Py_ssize_t Cout, const Windows* windows, Py_ssize_t first, Py_ssize_t last, bint relu,
+                         Group group, const Windows* windows, Py_ssize_t first, Py_ssize_t last, bint relu,
                          real* y) noexcept nogil:
     """y of the output lines from `first` to before `last`; `lines` begins with the input line `first_line`."""
     cdef Py_ssize_t i, kh, kh_end, run, C = windows.channels, line = pixels_of_line(windows) * C
@@ -148,12 +158,12 @@ cdef void im2col_forward(const real* lines, Py_ssize_t first_line, const real* w
     for i in range(first, last):
         taps_inside(&vertical, i, &kh, &kh_end)
         for run in range(runs):                                 # y[i] = sum_kh columns[kh] @ w[kh]
-            csrc(y).gemm(Sizes(windows.out_width, Cout, tap_row // runs, kh_end - kh),
+            csrc(y).gemm(Sizes(windows.out_width, group.Cout, tap_row // runs, kh_end - kh),
                          Factor(lines + (position(&vertical, i, kh) - first_line) * line + run * windows.dilation_w * C,
                                 windows.stride_w * C, 1, windows.dilation_h * line),
                          Factor(w + (kh * tap_row + run * C) * w_row, 0, w_row, tap_row * w_row),
-                         y + i * windows.out_width * Cout, Cout, run > 0, bias if run == 0 else NULL,
-                         relu and run == runs - 1)
+                         y + i * windows.out_width * group.y_pixel, group.y_pixel, run > 0,
+                         bias if run == 0 else NULL, relu and run == runs - 1)
 
 
 cdef void im2col_weight_gradient(const real* dy, Py_ssize_t dy_row, const real* lines, const Windows* windows,
@@ -193,30 +203,43 @@ cdef void im2col_input_gradient(const real* dy, Py_ssize_t dy_row, const real* w
             i += 1
 
 
-cdef void copy_out(const real* lines, Py_ssize_t pixel, const Windows* windows, real* dx) noexcept nogil:
+cdef void zero_pixels(real* x, Py_ssize_t pixels, Py_ssize_t channels, Py_ssize_t pixel) noexcept nogil:
+    """Set the first `channels` of pixels that lie `pixel` numbers apart to 0."""
+    cdef Py_ssize_t i
+    if channels == pixel:
+        zero_run(x, pixels * channels)
+        return
+    for i in range(pixels):
+        zero_run(x + i * pixel, channels)
+
+
+cdef void copy_out(const real* lines, Py_ssize_t pixel, const Windows* windows, real* dx,
+                   Py_ssize_t dx_pixel) noexcept nogil:
     """Copy dx of one picture from between its zeros; pixels right of the last window get 0."""
     cdef Py_ssize_t i, C = windows.channels, inside = pixels_inside(windows)
     for i in range(windows.height):
         csrc(dx).copy_pixels(lines + (i * pixels_of_line(windows) + windows.pad_left) * pixel, NULL, inside, C, pixel,
-                             dx + i * windows.width * C, C)
-        zero_run(dx + (i * windows.width + inside) * C, (windows.width - inside) * C)
+                             dx + i * windows.width * dx_pixel, dx_pixel)
+        zero_pixels(dx + (i * windows.width + inside) * dx_pixel, windows.width - inside, C, dx_pixel)
 
 
 # --- Batches of pictures.
 
-cdef void one_sided_batch(const real[:, :, :, ::1] x, const real[:, ::1] w, const real* bias, const Lines* lines,
-                          bint relu, real[:, :, :, ::1] y) noexcept nogil:
-    cdef Py_ssize_t item, n, windows = lines.axis.windows
-    for item in prange(x.shape[0] * windows, schedule="guided", num_threads=threads()):
-        n = item // windows
-        one_sided_forward(&x[n, 0, 0, 0], &w[0, 0], w.shape[1], bias, x.shape[3], y.shape[3], lines, item % windows,
-                          relu, &y[n, 0, 0, 0])
+cdef void one_sided_batch(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real* bias, Group group,
+                          const Lines* lines, bint relu, real[:, :, :, ::1] y) noexcept nogil:
+    cdef Py_ssize_t item, n, i, g, groups = w.shape[0], windows = lines.axis.windows
+    for item in prange(x.shape[0] * windows * groups, schedule="guided", num_threads=threads()):
+        g = item % groups
+        i = item // groups % windows
+        n = item // groups // windows
+        one_sided_forward(&x[n, 0, 0, g * group.Cin], &w[g, 0, 0], w.shape[2], of_group(bias, g * group.Cout), group,
+                          lines, i, relu, &y[n, 0, 0, g * group.Cout])
 
 
-cdef im2col_batch(const real[:, :, :, ::1] x, const real[:, ::1] w, const real* bias, Windows windows, bint relu,
-                  real[:, :, :, ::1] y):
+cdef im2col_batch(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real* bias, Group group, Windows windows,
+                  bint relu, real[:, :, :, ::1] y):
     cdef:
-        Py_ssize_t item, n, first, last, first_line
+        Py_ssize_t item, n, g, first, last, first_line, groups = w.shape[0]
         Py_ssize_t block = lines_of_block(&windows, sizeof(real)), blocks = (windows.out_height + block - 1) // block
         Py_ssize_t reach = (windows.size_h - 1) * windows.dilation_h + 1
         Py_ssize_t room = whole_cache_lines(
@@ -225,59 +248,75 @@ cdef im2col_batch(const real[:, :, :, ::1] x, const real[:, ::1] w, const real* 
         real* scratch = <real*>workspace(team * room, sizeof(real))
         real* lines
     zero_run(scratch, team * room)
-    for item in prange(x.shape[0] * blocks, nogil=True, schedule="dynamic", num_threads=team):
-        n = item // blocks
-        first = item % blocks * block
+    for item in prange(x.shape[0] * blocks * groups, nogil=True, schedule="dynamic", num_threads=team):
+        g = item % groups
+        n = item // groups // blocks
+        first = item // groups % blocks * block
         last = min(first + block, windows.out_height)
         first_line = first * windows.stride_h - windows.pad_top
         lines = scratch + threadid() * room
-        copy_lines(&x[n, 0, 0, 0], &windows, first_line, (last - 1) * windows.stride_h - windows.pad_top + reach, lines)
-        im2col_forward(lines, first_line, &w[0, 0], w.shape[1], bias, y.shape[3], &windows, first, last, relu,
-                       &y[n, 0, 0, 0])
+        copy_lines(&x[n, 0, 0, g * group.Cin], group.x_pixel, &windows, first_line,
+                   (last - 1) * windows.stride_h - windows.pad_top + reach, lines)
+        im2col_forward(lines, first_line, &w[g, 0, 0], w.shape[2], of_group(bias, g * group.Cout), group, &windows,
+                       first, last, relu, &y[n, 0, 0, g * group.Cout])
     release_workspace(scratch)
 
 
-def conv2d(const real[:, :, :, ::1] x, const real[:, ::1] w, const real[::1] b, Windows windows, bint relu,
+cdef inline const real* of_group(const real* bias, Py_ssize_t channel) noexcept nogil:
+    """The bias from a channel on, NULL if there is none."""
+    return bias + channel if bias != NULL else NULL
+
+
+cdef inline Group one_of(Py_ssize_t groups, Py_ssize_t x_pixel, Py_ssize_t y_pixel) noexcept nogil:
+    return Group(x_pixel // groups, y_pixel // groups, x_pixel, y_pixel)
+
+
+def conv2d(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real[::1] b, Windows windows, bint relu,
            real[:, :, :, ::1] y):
     """y = x convolved with w, plus b, and then the ReLU if there is one.
 
-    `w` is (KH*KW*Cin, Cout), its rows padded with zeros to whole vectors; `b` may be None.
+    `w` is (groups, KH*KW*Cin, Cout) with the channels of one group, its rows padded with zeros to whole vectors; `b`
+    may be None.
     """
     cdef const real* bias = &b[0] if b is not None else NULL
     cdef Lines lines
+    cdef Group group = one_of(w.shape[0], x.shape[3], y.shape[3])
+    windows.channels = group.Cin
     if one_sided(&windows, &lines):
         with nogil:
-            one_sided_batch(x, w, bias, &lines, relu, y)
+            one_sided_batch(x, w, bias, group, &lines, relu, y)
     elif x.shape[0]:
-        im2col_batch(x, w, bias, windows, relu, y)
+        im2col_batch(x, w, bias, group, windows, relu, y)
 
 
-cdef inline const real* relu_gradient(const real* dy, const real* relu_output, Py_ssize_t pixels,
-                                      Py_ssize_t channels, Py_ssize_t row, real* buffer) noexcept nogil:
+cdef inline const real* relu_gradient(const real* dy, const real* relu_output, Py_ssize_t pixels, Py_ssize_t channels,
+                                      Py_ssize_t dy_pixel, Py_ssize_t row, real* buffer) noexcept nogil:
     """The gradient before the ReLU, in rows that a gemm can read as its B: `row` numbers, whole vectors.
 
     That is `dy` itself when there was no ReLU and its rows are whole vectors already, else `buffer`.
     """
     cdef Py_ssize_t i
-    if row == channels and relu_output == NULL:
+    if row == channels == dy_pixel and relu_output == NULL:
         return dy
-    csrc(dy).copy_pixels(dy, relu_output, pixels, channels, channels, buffer, row)
+    csrc(dy).copy_pixels(dy, relu_output, pixels, channels, dy_pixel, buffer, row)
     if row > channels:
         for i in range(pixels):
             zero_run(buffer + i * row + channels, row - channels)
     return buffer
 
 
-def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, ::1] w_transposed,
+def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w_transposed,
                     const real[:, :, :, ::1] relu_output, Windows windows,
                     real[:, :, :, ::1] dx, real[:, ::1] dw, real[::1] db):
-    """Gradients of `conv2d`: dw (KH*KW*Cin, Cout) and db summed over the batch, and dx unless it is None.
+    """Gradients of `conv2d`: dw (KH*KW*Cin, Cout of all groups) and db summed over the batch, and dx unless it is None.
 
-    `w_transposed` is (KH*KW, Cout, Cin), its rows padded with zeros to whole vectors.  With `relu_output`, the
-    result of the forward pass, dy counts only where that is positive.
+    `w_transposed` is (groups, KH*KW, Cout, Cin) with the channels of one group, its rows padded with zeros to whole
+    vectors.  With `relu_output`, the result of the forward pass, dy counts only where that is positive.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], Cin = x.shape[3], Cout = dy.shape[3], K = dw.shape[0], w_row = w_transposed.shape[2]
+        Py_ssize_t N = x.shape[0], groups = w_transposed.shape[0], K = dw.shape[0], w_row = w_transposed.shape[3]
+        Group group = one_of(groups, x.shape[3], dy.shape[3])
+        Py_ssize_t Cin = group.Cin, Cout = group.Cout
         Py_ssize_t pixels = windows.out_height * windows.out_width, dy_row = whole_vectors(Cout, sizeof(real))
         Lines lines
         bint by_lines = one_sided(&windows, &lines), need_dx = dx is not None
@@ -285,8 +324,10 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
         Py_ssize_t dy_size = whole_cache_lines(pixels * dy_row), line = pixels_of_line(&windows)
         Py_ssize_t x_size = 0 if by_lines else whole_cache_lines(windows.height * line * Cin)
         Py_ssize_t dx_size = windows.height * line * w_row if need_dx and not by_lines else 0
-        Py_ssize_t room = dy_size + x_size + whole_cache_lines(dx_size), part_size = (K + 1) * dy_row
-        Py_ssize_t parts = min(N, BATCH_PARTS), part, n
+        Py_ssize_t room = dy_size + x_size + whole_cache_lines(dx_size)
+        # What a part sums: for each group, dw and below it db.
+        Py_ssize_t group_size = (K + 1) * dy_row, part_size = groups * group_size
+        Py_ssize_t parts = min(N, BATCH_PARTS), part, n, g
         int team = threads()
         real* scratch
         real* partial
@@ -298,6 +339,7 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
     db[:] = 0
     if N == 0:
         return
+    windows.channels = Cin
     scratch = <real*>workspace(team * room + parts * part_size, sizeof(real))
     partial = scratch + team * room
     if not by_lines:
@@ -306,28 +348,31 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
         for part in prange(parts, schedule="dynamic", num_threads=team):
             x_lines = scratch + threadid() * room + dy_size
             dx_lines = x_lines + x_size
-            dw_part = partial + part * part_size
-            zero_run(dw_part, part_size)
+            zero_run(partial + part * part_size, part_size)
             for n in range(part * N // parts, (part + 1) * N // parts):
-                dy_picture = relu_gradient(
-                    &dy[n, 0, 0, 0], &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
-                    pixels, Cout, dy_row, x_lines - dy_size)
-                csrc(dw_part).add_rows(dy_picture, pixels, Cout, dy_row, dw_part + K * dy_row)
-                if by_lines:
-                    one_sided_weight_gradient(dy_picture, dy_row, &x[n, 0, 0, 0], Cin, &lines, dw_part)
-                    if need_dx:
-                        zero_run(&dx[n, 0, 0, 0], picture_size(&windows))
-                        one_sided_input_gradient(dy_picture, dy_row, &w_transposed[0, 0, 0], w_row, Cin, Cout, &lines,
-                                                 &dx[n, 0, 0, 0])
-                else:
-                    copy_lines(&x[n, 0, 0, 0], &windows, 0, windows.height, x_lines)
-                    im2col_weight_gradient(dy_picture, dy_row, x_lines, &windows, dw_part)
-                    if need_dx:
-                        zero_run(dx_lines, dx_size)
-                        im2col_input_gradient(dy_picture, dy_row, &w_transposed[0, 0, 0], w_row, Cout, &windows,
-                                              dx_lines)
-                        copy_out(dx_lines, w_row, &windows, &dx[n, 0, 0, 0])
+                for g in range(groups):
+                    dw_part = partial + part * part_size + g * group_size
+                    dy_picture = relu_gradient(
+                        &dy[n, 0, 0, g * Cout], &relu_output[n, 0, 0, g * Cout] if relu_output is not None else NULL,
+                        pixels, Cout, group.y_pixel, dy_row, x_lines - dy_size)
+                    csrc(dw_part).add_rows(dy_picture, pixels, Cout, dy_row, dw_part + K * dy_row)
+                    if by_lines:
+                        one_sided_weight_gradient(dy_picture, dy_row, &x[n, 0, 0, g * Cin], group, &lines, dw_part)
+                        if need_dx:
+                            zero_pixels(&dx[n, 0, 0, g * Cin], windows.height * windows.width, Cin, group.x_pixel)
+                            one_sided_input_gradient(dy_picture, dy_row, &w_transposed[g, 0, 0, 0], w_row, group,
+                                                     &lines, &dx[n, 0, 0, g * Cin])
+                    else:
+                        copy_lines(&x[n, 0, 0, g * Cin], group.x_pixel, &windows, 0, windows.height, x_lines)
+                        im2col_weight_gradient(dy_picture, dy_row, x_lines, &windows, dw_part)
+                        if need_dx:
+                            zero_run(dx_lines, dx_size)
+                            im2col_input_gradient(dy_picture, dy_row, &w_transposed[g, 0, 0, 0], w_row, Cout, &windows,
+                                                  dx_lines)
+                            copy_out(dx_lines, w_row, &windows, &dx[n, 0, 0, g * Cin], group.x_pixel)
         add_parts(partial, parts, part_size, team)
-        csrc(partial).copy_pixels(partial, NULL, K, Cout, dy_row, &dw[0, 0], Cout)
-        csrc(partial).copy_pixels(partial + K * dy_row, NULL, 1, Cout, dy_row, &db[0], Cout)
+        for g in range(groups):
+            dw_part = partial + g * group_size
+            csrc(partial).copy_pixels(dw_part, NULL, K, Cout, dy_row, &dw[0, g * Cout], group.y_pixel)
+            csrc(partial).copy_pixels(dw_part + K * dy_row, NULL, 1, Cout, dy_row, &db[g * Cout], Cout)
     release_workspace(scratch)

@@ -34,8 +34,15 @@ cdef extern from "kernels.h" nogil:
         const void* numbers
         Py_ssize_t row, depth, tap
 
+    ctypedef struct Taps "npcnn_taps":
+        Py_ssize_t rows, cols
+        Py_ssize_t x_row, x_col, w_row, w_col
+
     ctypedef struct InnerLoops "npcnn_kernels_of_type":
         void (*gemm)(...) noexcept nogil
+        void (*depthwise)(...) noexcept nogil
+        void (*depthwise_weights)(...) noexcept nogil
+        void (*depthwise_spread)(...) noexcept nogil
         void (*max_pool2d_row)(...) noexcept nogil
         void (*max_pool2d_backward_row)(...) noexcept nogil
         void (*avg_pool2d_row)(...) noexcept nogil

@@ -12,6 +12,7 @@ from npcnn.layers.base import Layer
 from npcnn.layers.containers import Concat, Sequential
 from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
 from npcnn.layers.dense import Dense
+from npcnn.layers.depthwise import DepthwiseConv2D, DepthwiseSeparableConv2D
 from npcnn.layers.dropout import Dropout
 from npcnn.layers.flatten import Flatten
 from npcnn.layers.normalization import BatchNorm, LayerNorm
@@ -27,6 +28,8 @@ __all__ = [
     "Conv1D",
     "Conv2D",
     "Dense",
+    "DepthwiseConv2D",
+    "DepthwiseSeparableConv2D",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2D",

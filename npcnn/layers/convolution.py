@@ -1,4 +1,4 @@
-"""Convolution layers: two-dimensional, one-dimensional, and the pair that cuts a kernel in two."""
+"""Convolution layers: two- and one-dimensional, in groups if asked for, and the pair that cuts a kernel in two."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class _Convolution(Layer):
         stride: Any,
         padding: Any,
         dilation: Any,
+        groups: int,
         bias: bool,
         activation: str | None,
         algorithm: str,
@@ -57,15 +58,21 @@ class _Convolution(Layer):
         self.in_channels = integer(in_channels, "in_channels", minimum=1)
         self.out_channels = integer(out_channels, "out_channels", minimum=1)
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
+        self.groups = integer(groups, "groups", minimum=1)
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise ValueError(
+                f"groups must divide in_channels, {self.in_channels}, and out_channels, {self.out_channels}, "
+                f"got {self.groups}"
+            )
         self.bias = bool(bias)
         self.activation = activation_name(activation)
         self.algorithm = algorithm
         self._windows = windows
-        self._window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-        self._weights_2d = (*windows.size, self.in_channels, self.out_channels)
+        self._window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        self._weights_2d = (*windows.size, self.in_channels // self.groups, self.out_channels)
         self._set_dtype(float_dtype(dtype))
         rng = generator(rng)
-        shape = (*taps, self.in_channels, self.out_channels)
+        shape = (*taps, *self._weights_2d[2:])
         weight_init = truncated_normal(0.1) if weight_init is None else weight_init
         bias_init = constant(0.1) if bias_init is None else bias_init
         self.add_parameter("w", shape, weight_init, dtype=self.dtype, rng=rng)
@@ -75,8 +82,9 @@ class _Convolution(Layer):
     def _set_dtype(self, dtype: np.dtype[Any]) -> None:
         # What runs: an algorithm that does not exist for this kernel is refused here, not in the first forward pass.
         self.runs_on = chosen_algorithm(
-            self.algorithm, self._weights_2d, stride=self._windows.stride, dilation=self._windows.dilation, dtype=dtype
-        )
+            self.algorithm, self._weights_2d,
+            stride=self._windows.stride, dilation=self._windows.dilation, groups=self.groups, dtype=dtype,
+        )  # fmt: skip
         self.dtype = dtype
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -134,9 +142,12 @@ class Conv2D(_Convolution):
         See `npcnn.functional.conv2d`.
     bias : bool
         Whether to add a bias.
+    groups : int
+        Equal blocks into which the channels are cut; a block of the output sees one block of the input.  The weights
+        are (KH, KW, in_channels / groups, out_channels).  With as many groups as channels: `DepthwiseConv2D`.
     activation : "relu" or None
         "relu" applies it while the result is still in registers, for free.
-    algorithm : "auto", "im2col" or "toom_cook"
+    algorithm : "auto", "im2col", "toom_cook" or "depthwise"
         See `npcnn.functional.toom_cook`.
     rng : numpy.random.Generator, optional
         Source of the first weights; by default unpredictable.
@@ -159,6 +170,14 @@ class Conv2D(_Convolution):
     ((24, 24, 64), 2764800)
     >>> {name: array.shape for name, array in layer.params.items()}
     {'w': (5, 5, 3, 64), 'b': (64,)}
+
+    In 8 groups a convolution of 64 channels has an eighth of the weights, and of the multiplications:
+
+    >>> layer = nn.Conv2D(64, 64, 3, groups=8)
+    >>> layer.params["w"].shape
+    (3, 3, 8, 64)
+    >>> nn.Conv2D(64, 64, 3).multiplications((12, 12, 64)) // layer.multiplications((12, 12, 64))
+    8
     """
 
     def __init__(
@@ -171,6 +190,7 @@ class Conv2D(_Convolution):
         dilation: IntOrPair = 1,
         bias: bool = True,
         *,
+        groups: int = 1,
         activation: str | None = None,
         algorithm: Algorithm = "auto",
         rng: np.random.Generator | None = None,
@@ -182,7 +202,7 @@ class Conv2D(_Convolution):
         windows = window_options(kernel_size, stride=stride, padding=padding, dilation=dilation)
         self._function, self._gradient = functional.conv2d, functional.conv2d_backward
         super().__init__(
-            taps, windows, in_channels, out_channels, kernel_size, stride, padding, dilation,
+            taps, windows, in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
             bias, activation, algorithm, rng, dtype, weight_init, bias_init,
         )  # fmt: skip
 
@@ -200,9 +220,9 @@ class Conv1D(_Convolution):
         Direction of the kernel.
     padding : "same", "valid", int or (before, after)
         See `npcnn.functional.conv1d`.
-    algorithm : "auto", "im2col" or "toom_cook"
+    algorithm : "auto", "im2col", "toom_cook" or "depthwise"
         See `npcnn.functional.toom_cook`.
-    bias, activation, rng, dtype, weight_init, bias_init
+    bias, groups, activation, rng, dtype, weight_init, bias_init
         As `Conv2D`.
 
     Raises
@@ -230,6 +250,7 @@ class Conv1D(_Convolution):
         padding: Padding1D = "same",
         dilation: int = 1,
         bias: bool = True,
+        groups: int = 1,
         activation: str | None = None,
         algorithm: Algorithm = "auto",
         rng: np.random.Generator | None = None,
@@ -241,7 +262,7 @@ class Conv1D(_Convolution):
         windows = line_options(kernel_size, axis=axis, stride=stride, padding=padding, dilation=dilation)
         self._function, self._gradient = functional.conv1d, functional.conv1d_backward
         super().__init__(
-            (kernel_size,), windows, in_channels, out_channels, kernel_size, stride, padding, dilation,
+            (kernel_size,), windows, in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
             bias, activation, algorithm, rng, dtype, weight_init, bias_init,
         )  # fmt: skip
         self.axis = self._window["axis"] = axis
@@ -252,6 +273,8 @@ class SpatiallySeparableConv2D(Layer):
 
     Without the middle activation and the biases, and with one input and output channel, the pair is the k x k
     convolution by the outer product of its two kernels: rank 1, for 2 k multiplications instead of k * k.
+
+    What Keras calls separable is another pair, `DepthwiseSeparableConv2D`; its docstring compares the two.
 
     Parameters
     ----------

@@ -10,6 +10,10 @@ and nobody asks for their gradient, so the loops skip them.
 What the field calls convolution is a cross-correlation: the kernel is not
 flipped.
 
+A convolution with `groups` is that many convolutions side by side: the input
+channels are cut into equal blocks, the output channels too, and each block of
+outputs sees one block of inputs.
+
 The same sums can be written as one product of matrices, and so can their
 gradients.  For that, `im2col` lays out what the kernel sees at each output
 pixel as a row of a matrix, and `col2im` adds such rows up again.  The kernels
@@ -19,6 +23,7 @@ of npcnn compute that product without ever writing the matrix
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,19 +48,20 @@ def conv2d(
     stride: IntOrPair = 1,
     padding: Padding2D = "same",
     dilation: IntOrPair = 1,
+    groups: int = 1,
 ) -> NDArray[Any]:
     """Two-dimensional convolution of a batch of pictures.
 
     y[n, i, j, o] = b[o] + sum_kh sum_kw sum_c x[n, row, col, c] * w[kh, kw, c, o]
 
     with row = i * stride_h + kh * dilation_h - top and col = j * stride_w + kw * dilation_w - left;
-    x is zero outside the picture.
+    x is zero outside the picture.  With groups, c runs over the input channels of the group of o.
 
     Parameters
     ----------
     x : ndarray, shape (N, H, W, C_in)
         The pictures.
-    w : ndarray, shape (KH, KW, C_in, C_out)
+    w : ndarray, shape (KH, KW, C_in / groups, C_out)
         The weights.
     b : ndarray, shape (C_out,), optional
         The biases.
@@ -63,6 +69,8 @@ def conv2d(
         Pixels from one window to the next, and from one tap to the next.
     padding : "same", "valid", int or ((top, bottom), (left, right))
         See `npcnn.reference.windows`.
+    groups : int
+        Blocks into which the channels are cut.
 
     Returns
     -------
@@ -72,7 +80,7 @@ def conv2d(
     Raises
     ------
     ValueError
-        If `padding` is an unknown string.
+        If `padding` is an unknown string, or `groups` does not divide C_in and C_out.
 
     Examples
     --------
@@ -83,7 +91,17 @@ def conv2d(
     array([[4., 6., 4.],
            [6., 9., 6.],
            [4., 6., 4.]])
+
+    In two groups, each of the two output channels sees one of the two input channels:
+
+    >>> x = np.array([2.0, 3.0]).reshape(1, 1, 1, 2)
+    >>> w = np.array([10.0, 100.0]).reshape(1, 1, 1, 2)
+    >>> reference.conv2d(x, w, groups=2).ravel()
+    array([ 20., 300.])
     """
+    if groups > 1:
+        y = _side_by_side(conv2d, groups, x, w, stride=stride, padding=padding, dilation=dilation)
+        return y if b is None else y + b
     N, H, W, _ = x.shape
     KH, KW, _, C_out = w.shape
     rows, cols = picture_windows((H, W), (KH, KW), stride=stride, padding=padding, dilation=dilation)
@@ -102,6 +120,7 @@ def conv2d_backward(
     stride: IntOrPair = 1,
     padding: Padding2D = "same",
     dilation: IntOrPair = 1,
+    groups: int = 1,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Gradients of `conv2d` with respect to its input, weights and biases.
 
@@ -113,7 +132,7 @@ def conv2d_backward(
     ----------
     dy : ndarray, shape (N, OH, OW, C_out)
         The gradient of the loss with respect to `y`.
-    x, w, stride, padding, dilation
+    x, w, stride, padding, dilation, groups
         What `conv2d` was given.
 
     Returns
@@ -124,7 +143,7 @@ def conv2d_backward(
     Raises
     ------
     ValueError
-        If `padding` is an unknown string.
+        As `conv2d`.
 
     References
     ----------
@@ -143,6 +162,10 @@ def conv2d_backward(
     >>> db
     array([9.])
     """
+    if groups > 1:
+        return _gradients_side_by_side(
+            conv2d_backward, groups, dy, x, w, stride=stride, padding=padding, dilation=dilation
+        )
     _, H, W, _ = x.shape
     KH, KW, _, _ = w.shape
     rows, cols = picture_windows((H, W), (KH, KW), stride=stride, padding=padding, dilation=dilation)
@@ -163,19 +186,20 @@ def conv1d(
     stride: int = 1,
     padding: Padding1D = "same",
     dilation: int = 1,
+    groups: int = 1,
 ) -> NDArray[Any]:
     """One-dimensional convolution along the height or the width of a batch of pictures.
 
     y[n, i, j, o] = b[o] + sum_k sum_c x[n, row, j, c] * w[k, c, o]      (axis="height")
 
     with row = i * stride + k * dilation - before; x is zero outside the picture.  Along the width it is
-    the same with rows and columns exchanged.
+    the same with rows and columns exchanged.  With groups, c runs over the input channels of the group of o.
 
     Parameters
     ----------
     x : ndarray, shape (N, H, W, C_in)
         The pictures.
-    w : ndarray, shape (K, C_in, C_out)
+    w : ndarray, shape (K, C_in / groups, C_out)
         The weights.
     b : ndarray, shape (C_out,), optional
         The biases.
@@ -185,6 +209,8 @@ def conv1d(
         Along that axis; the other axis keeps every pixel.
     padding : "same", "valid", int or (before, after)
         Along that axis; see `npcnn.reference.windows`.
+    groups : int
+        Blocks into which the channels are cut.
 
     Returns
     -------
@@ -194,7 +220,7 @@ def conv1d(
     Raises
     ------
     ValueError
-        If `axis` or `padding` is an unknown string.
+        If `axis` or `padding` is an unknown string, or `groups` does not divide C_in and C_out.
 
     References
     ----------
@@ -212,6 +238,9 @@ def conv1d(
     array([[100.,  10.],
            [320.,  32.]])
     """
+    if groups > 1:
+        y = _side_by_side(conv1d, groups, x, w, axis=axis, stride=stride, padding=padding, dilation=dilation)
+        return y if b is None else y + b
     x = _moving_axis_first(x, axis)
     N, H, W, _ = x.shape
     K, _, C_out = w.shape
@@ -232,6 +261,7 @@ def conv1d_backward(
     stride: int = 1,
     padding: Padding1D = "same",
     dilation: int = 1,
+    groups: int = 1,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Gradients of `conv1d` with respect to its input, weights and biases.
 
@@ -243,7 +273,7 @@ def conv1d_backward(
     ----------
     dy : ndarray, shape of `y`
         The gradient of the loss with respect to `y`.
-    x, w, axis, stride, padding, dilation
+    x, w, axis, stride, padding, dilation, groups
         What `conv1d` was given.
 
     Returns
@@ -254,7 +284,7 @@ def conv1d_backward(
     Raises
     ------
     ValueError
-        If `axis` or `padding` is an unknown string.
+        As `conv1d`.
 
     Examples
     --------
@@ -268,6 +298,10 @@ def conv1d_backward(
     >>> dw[:, 0, 0], db
     (array([1., 6., 5.]), array([4.]))
     """
+    if groups > 1:
+        return _gradients_side_by_side(
+            conv1d_backward, groups, dy, x, w, axis=axis, stride=stride, padding=padding, dilation=dilation
+        )
     x, dy = _moving_axis_first(x, axis), _moving_axis_first(dy, axis)
     rows = axis_windows(x.shape[1], len(w), stride=stride, padding=padding, dilation=dilation)
     dx, dw = np.zeros_like(x), np.zeros_like(w)
@@ -376,6 +410,29 @@ def col2im(
         for j, kw, col in cols.taps():
             dx[:, row, col] += patches[:, i, j, kh, kw]
     return dx
+
+
+def _side_by_side(
+    convolve: Callable[..., NDArray[Any]], groups: int, x: NDArray[Any], w: NDArray[Any], **windows: Any
+) -> NDArray[Any]:
+    """Convolve each block of the channels of `x` with its block of `w`, and put the results side by side."""
+    blocks = zip(np.split(x, groups, axis=-1), np.split(w, groups, axis=-1), strict=True)
+    return np.concatenate([convolve(*block, **windows) for block in blocks], axis=-1)
+
+
+def _gradients_side_by_side(
+    gradients: Callable[..., Any],
+    groups: int,
+    dy: NDArray[Any],
+    x: NDArray[Any],
+    w: NDArray[Any],
+    **windows: Any,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Put dx, dw and db of each block of the channels side by side."""
+    blocks = zip(*(np.split(array, groups, axis=-1) for array in (dy, x, w)), strict=True)
+    of_each = [gradients(*block, **windows) for block in blocks]
+    dx, dw, db = (np.concatenate(parts, axis=-1) for parts in zip(*of_each, strict=True))
+    return dx, dw, db
 
 
 def _moving_axis_first(pictures: NDArray[Any], axis: str) -> NDArray[Any]:

@@ -1,0 +1,156 @@
+"""Depthwise convolution: as many groups as channels, each channel convolved by itself.
+
+    y[i, j, c] = relu(b[c] + sum of x[i*s + kh*d - p, j*s + kw*d - p, c] * w[kh, kw, c] over the taps in the picture)
+    dw[kh, kw, c] = sum_i sum_j x[i*s + kh*d - p, j*s + kw*d - p, c] * dy[i, j, c]
+    dx[i*s + kh*d - p, j*s + kw*d - p, c] += dy[i, j, c] * w[kh, kw, c]
+
+With a stride of 1, dx is a depthwise convolution too, that of dy with the kernel turned by half a circle: written the
+other way round, the last line says that pixel r gets dy[r + k*d - (K-1)*d + p] * w[K-1 - k].
+
+A row of output pixels is one run in the middle, where all taps of a row lie inside the picture, and single pixels at
+both ends.  Threads take output rows forward.  Backward they take pictures, so that a picture, and dy without what the
+ReLU stopped, are in the cache for dw and again for dx.
+"""
+from cython.parallel cimport prange, threadid
+
+from npcnn.kernels.core cimport (
+    BATCH_PARTS, Taps, add_parts, csrc, real, release_workspace, threads, whole_cache_lines, workspace, zero_run,
+)
+from npcnn.kernels.windows cimport (
+    Axis, Windows, height_of, picture_size, position, taps_inside, width_of, windows_inside,
+)
+
+# Pixels that one product for dw sums over before it is added to the others: longer sums round too much.
+cdef enum:
+    SUM_PIXELS = 1024
+
+
+cdef void output_row(const real* x, const real* w, Py_ssize_t w_row, Py_ssize_t w_col, const real* bias,
+                     const Windows* windows, Py_ssize_t i, bint relu, real* y) noexcept nogil:
+    """Row i of y.  The weights of a tap are `w_row` and `w_col` numbers from those below and right of it."""
+    cdef:
+        Py_ssize_t j = 0, count, kh, kh_end, kw, kw_end, inner, inner_end, unused, C = windows.channels
+        Axis vertical = height_of(windows), horizontal = width_of(windows)
+        Taps taps = Taps(0, 0, windows.dilation_h * windows.width * C, windows.dilation_w * C, w_row, w_col)
+    taps_inside(&vertical, i, &kh, &kh_end)
+    taps.rows = kh_end - kh
+    windows_inside(&horizontal, 0, &inner, &unused)
+    windows_inside(&horizontal, windows.size_w - 1, &unused, &inner_end)
+    while j < windows.out_width:
+        count = inner_end - inner if j == inner and inner < inner_end else 1
+        taps_inside(&horizontal, j, &kw, &kw_end)
+        taps.cols = kw_end - kw
+        csrc(y).depthwise(
+            x + (position(&vertical, i, kh) * windows.width + position(&horizontal, j, kw)) * C,
+            windows.stride_w * C, taps, w + kh * w_row + kw * w_col, bias, relu, count, C, y + j * C)
+        j += count
+
+
+cdef void weight_gradient(const real* dy, const real* x, const Windows* windows, real* dw) noexcept nogil:
+    """dw += the products of one picture."""
+    cdef:
+        Py_ssize_t i, j, j_end, count, kh, kh_end, kw, C = windows.channels
+        Axis vertical = height_of(windows), horizontal = width_of(windows)
+    for i in range(windows.out_height):
+        taps_inside(&vertical, i, &kh, &kh_end)
+        while kh < kh_end:
+            for kw in range(windows.size_w):
+                windows_inside(&horizontal, kw, &j, &j_end)
+                while j < j_end:
+                    count = min(j_end - j, SUM_PIXELS)
+                    csrc(dw).depthwise_weights(
+                        x + (position(&vertical, i, kh) * windows.width + position(&horizontal, j, kw)) * C,
+                        windows.stride_w * C, dy + (i * windows.out_width + j) * C, count, C,
+                        dw + (kh * windows.size_w + kw) * C)
+                    j += count
+            kh += 1
+
+
+cdef void spread(const real* dy, const real* w, const Windows* windows, real* dx) noexcept nogil:
+    """dx of one picture, tap by tap."""
+    cdef:
+        Py_ssize_t i, j, j_end, kh, kh_end, kw, C = windows.channels
+        Axis vertical = height_of(windows), horizontal = width_of(windows)
+    zero_run(dx, picture_size(windows))
+    for i in range(windows.out_height):
+        taps_inside(&vertical, i, &kh, &kh_end)
+        while kh < kh_end:
+            for kw in range(windows.size_w):
+                windows_inside(&horizontal, kw, &j, &j_end)
+                if j < j_end:
+                    csrc(dx).depthwise_spread(
+                        dy + (i * windows.out_width + j) * C, w + (kh * windows.size_w + kw) * C, j_end - j, C,
+                        dx + (position(&vertical, i, kh) * windows.width + position(&horizontal, j, kw)) * C,
+                        windows.stride_w * C)
+            kh += 1
+
+
+cdef inline Windows turned(const Windows* w) noexcept nogil:
+    """Where the turned kernel lies on dy, for a stride of 1."""
+    return Windows(w.out_height, w.out_width, w.channels, w.size_h, w.size_w, 1, 1, w.dilation_h, w.dilation_w,
+                   (w.size_h - 1) * w.dilation_h - w.pad_top, (w.size_w - 1) * w.dilation_w - w.pad_left,
+                   w.height, w.width)
+
+
+def conv2d(const real[:, :, :, ::1] x, const real[:, ::1] w, const real[::1] b, Windows windows, bint relu,
+           real[:, :, :, ::1] y):
+    """y = each channel of x convolved with its column of w, (KH*KW, C), plus b, which may be None; then the ReLU."""
+    cdef:
+        const real* bias = &b[0] if b is not None else NULL
+        Py_ssize_t item, n, i, C = x.shape[3]
+    for item in prange(x.shape[0] * windows.out_height, nogil=True, schedule="guided", num_threads=threads()):
+        n = item // windows.out_height
+        i = item % windows.out_height
+        output_row(&x[n, 0, 0, 0], &w[0, 0], windows.size_w * C, C, bias, &windows, i, relu, &y[n, i, 0, 0])
+
+
+def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, ::1] w,
+                    const real[:, :, :, ::1] relu_output, Windows windows,
+                    real[:, :, :, ::1] dx, real[:, ::1] dw, real[::1] db):
+    """Gradients of `conv2d`: dw (KH*KW, C) and db summed over the batch, and dx unless it is None.
+
+    With `relu_output`, the result of the forward pass, dy counts only where that is positive.
+    """
+    cdef:
+        Py_ssize_t N = x.shape[0], C = x.shape[3], K = w.shape[0], pixels = windows.out_height * windows.out_width
+        # The workspace of one thread: dy of a picture without what the ReLU stopped.
+        Py_ssize_t room = whole_cache_lines(pixels * C) if relu_output is not None else 0
+        # What a part sums: dw and below it db.
+        Py_ssize_t part_size = whole_cache_lines((K + 1) * C), parts = min(N, BATCH_PARTS), part, n, i
+        Windows turned_windows = turned(&windows)
+        bint need_dx = dx is not None
+        int team = threads()
+        real* scratch
+        real* partial
+        real* dw_part
+        const real* dy_picture
+    dw[:, :] = 0
+    db[:] = 0
+    if N == 0:
+        return
+    scratch = <real*>workspace(team * room + parts * part_size, sizeof(real))
+    partial = scratch + team * room
+    with nogil:
+        for part in prange(parts, schedule="dynamic", num_threads=team):
+            dw_part = partial + part * part_size
+            zero_run(dw_part, part_size)
+            for n in range(part * N // parts, (part + 1) * N // parts):
+                dy_picture = &dy[n, 0, 0, 0]
+                if relu_output is not None:
+                    csrc(partial).relu_backward(dy_picture, &relu_output[n, 0, 0, 0], scratch + threadid() * room,
+                                                pixels * C)
+                    dy_picture = scratch + threadid() * room
+                csrc(dw_part).add_rows(dy_picture, pixels, C, C, dw_part + K * C)
+                weight_gradient(dy_picture, &x[n, 0, 0, 0], &windows, dw_part)
+                if not need_dx:
+                    continue
+                if windows.stride_h == windows.stride_w == 1:
+                    for i in range(windows.height):
+                        output_row(dy_picture, &w[K - 1, 0], -windows.size_w * C, -C, <const real*>NULL,
+                                   &turned_windows, i, False, &dx[n, i, 0, 0])
+                else:
+                    spread(dy_picture, &w[0, 0], &windows, &dx[n, 0, 0, 0])
+        add_parts(partial, parts, part_size, team)
+        csrc(partial).copy_pixels(partial, NULL, K, C, C, &dw[0, 0], C)
+        csrc(partial).copy_pixels(partial + K * C, NULL, 1, C, C, &db[0], C)
+    release_workspace(scratch)
