@@ -206,7 +206,7 @@ def hold_back(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArr
     held: list[NDArray[np.int64]] = []
     for label in np.unique(labels):
         places = np.flatnonzero(labels == label)
-        count = round(share * len(places))
+        count = int(share * len(places) + 0.5)
         if count == len(places):
             raise ValueError(
                 f"validation must leave pictures of each class to train on, got {share} of class {label}'s"
