@@ -63,7 +63,7 @@ def page_data(explanation):
     for step in data["steps"]:
         for key in ("y", "dy", "w", "b"):
             if step[key] is not None:
-                step[key] = np.frombuffer(base64.b64decode(step[key]), "<f4").astype(np.float64)
+                step[key] = np.frombuffer(base64.b64decode(data["arrays"][step[key]]), "<f4").astype(np.float64)
         step["y"], step["dy"] = step["y"].reshape(step["shape"]), step["dy"].reshape(step["shape"])
     return data
 
