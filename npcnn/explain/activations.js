@@ -74,7 +74,7 @@ const Activations = (() => {
     sigmoid: () => ({
       y: sigmoid,
       is: "1 / (1 + e^-x)",
-      of: (x) => `1 / (1 + ${number(Math.exp(-x))})`,
+      of: (x) => `1 / (1 + e^${operand(-x)})`,
       slope: (x) => sigmoid(x) * (1 - sigmoid(x)),
       slopeIs: "y * (1 - y)",
       slopeOf: (x) => `${number(sigmoid(x))} * (1 - ${number(sigmoid(x))})`,
@@ -123,17 +123,17 @@ const Activations = (() => {
     const [low, high] = [Math.min(...ys), Math.max(...ys)];
     const across = (value) => 50 + (48 * value) / reach;
     const up = (value) => 96 - (92 * (value - low)) / (high - low);
-    const line = (points, name) =>
-      make("path", { d: `M${points.map(([a, b]) => `${across(a).toFixed(2)} ${up(b).toFixed(2)}`).join("L")}`, class: name });
+    const pairs = (first, second) => first.map((value, k) => `${across(value).toFixed(2)} ${up(second[k]).toFixed(2)}`);
+    const line = (points, name = null) => make("path", { d: `M${points.join("L")}`, class: name });
     const [y0, slope] = [f.y(x), f.slope(x)];
-    const along = [-reach, reach].map((a) => [a, y0 + slope * (a - x)]);
+    const along = [-reach, reach].map((end) => y0 + slope * (end - x));
     const picture = make(
       "svg",
       { viewBox: "0 0 100 100", class: "curve", "aria-hidden": "true" },
-      line([[-reach, 0], [reach, 0]], "axis"), // prettier-ignore
-      line([[0, low], [0, high]], "axis"), // prettier-ignore
-      tangent ? line(along, "tangent") : null,
-      line(xs.map((value, k) => [value, ys[k]])),
+      line(pairs([-reach, reach], [0, 0]), "axis"),
+      line(pairs([0, 0], [low, high]), "axis"),
+      tangent ? line(pairs([-reach, reach], along), "tangent") : null,
+      line(pairs(xs, ys)),
       make("circle", { cx: across(x), cy: up(y0), r: 2.2 }),
     );
     const told = tangent ? `; the straight line touches it there, with a slope of ${number(slope)}` : "";
@@ -176,10 +176,7 @@ const Activations = (() => {
       return [
         make("h3", {}, "dx = y * (dy - m), with m = the sum of y * dy over the channels: each of them is in the sum"),
         figures(picture),
-        formula(
-          "dx",
-          `dx = ${number(all.y[at.o])} * (${dy} - ${operand(all.mean)}) = ${number(value)}${ending}`,
-        ),
+        formula("dx", `dx = ${number(all.y[at.o])} * (${dy} - ${operand(all.mean)}) = ${number(value)}${ending}`),
         channelStrips("The channels of this pixel", at, set, { y: all.y, dy: all.dy, dx: all.dx }),
       ];
     }

@@ -5,7 +5,7 @@
 const Backward = (() => {
   const { number, operand, whole, count, clamp, largestOf, make, beside, figures, formula } = Drawing;
   const { canvas, marked, arrowKeys, map, grid } = Drawing;
-  const { oneChannel, computed, output, outputs, inputs, gradient, pointing } = Maps;
+  const { oneChannel, eachPixel, computed, output, outputs, inputs, gradient, pointing } = Maps;
   const MOST_KEPT = 16;
 
   // The patches of all output pixels for one input channel, and dx, their sum; the last ones are kept for pointing.
@@ -22,9 +22,9 @@ const Backward = (() => {
 
   // What a step hands back to a number of one of its inputs; null if only the layer itself knows.
   function share(step, input, row, col, c) {
-    const known = [Activations, Normalization].find(({ draws }) => draws(step.kind));
+    const expert = Forward.expert(step);
     const [, W, C] = input.shape;
-    if (known) return known.dx(step, input, row, col, c);
+    if (expert) return expert.dx(step, input, row, col, c);
     if (Branches.meet(step)) return Branches.dx(step, input, row, col, c);
     if (step.window) return patchesOf(step, input, c).dx[row * W + col];
     if (step.kind === "flatten") return step.dy[(row * W + col) * C + c];
@@ -77,27 +77,32 @@ const Backward = (() => {
       value: share(taker, source, at.row, at.col, at.c),
     }));
     const told = (value) => (value === null ? "unknown" : number(value));
-    const maps = shares.map(({ taker, value }) =>
-      computed(source, (row, col) => share(taker, source, row, col, at.c), {
-        label: `from ${of(taker)}: ${told(value)}`,
-        boxes,
-      }),
+    const values = shares.map(({ taker }) => eachPixel(source, (row, col) => share(taker, source, row, col, at.c)));
+    const largest = largestOf([source.largest.dy, ...values.map(largestOf)]); // one scale of colours
+    const maps = shares.map(({ taker, value }, k) =>
+      computed(source, values[k], { label: `from ${of(taker)}: ${told(value)}`, boxes, largest }),
     );
     const total = number(Arithmetic.at(source.dy, source.shape, at.row, at.col, at.c));
     const where = `dx[${at.row}, ${at.col}], channel ${source.channelName(at.c)}`;
-    const sum = oneChannel(source, "dy", at.c, { label: `${where}: ${total}${hint}`, key: "input", boxes, choose });
+    const label = `${where}: ${total}${hint}`;
+    const sum = oneChannel(source, "dy", at.c, { label, key: "input", boxes, choose, largest });
+    const addends = shares.map(({ value }, k) => (k && value !== null ? operand(value) : told(value))).join(" + ");
     return [
-      make("h3", {}, `Before the branches their gradients meet: dx is the sum of what each hands back to ${source.name}`),
+      make(
+        "h3",
+        {},
+        `Before the branches their gradients meet: dx is the sum of what each hands back to ${source.name}`,
+      ),
       Branches.row([...maps, sum], [...maps.slice(1).map(() => "+"), "="]),
-      formula("dx", `${where} = ${shares.map(({ value }, k) => (k && value !== null ? operand(value) : told(value))).join(" + ")} = ${total}`),
+      formula("dx", `${where} = ${addends} = ${total}`),
       figures(inputs(source, at, set, "dy", "dx")),
     ];
   }
 
   // Of layers without windows: what they hand back at the same place, or all of it.
   function passedBack(step, input, at, set) {
-    const known = [Activations, Normalization].find(({ draws }) => draws(step.kind));
-    if (known) return known.backward(step, input, at, set, ofShared(input, at.i, at.j, at.o));
+    const expert = Forward.expert(step);
+    if (expert) return expert.backward(step, input, at, set, ofShared(input, at.i, at.j, at.o));
     const [, W, C] = input.shape;
     if (step.kind === "flatten") {
       const pixel = Math.floor(at.o / C);
@@ -108,7 +113,8 @@ const Backward = (() => {
       ];
     }
     if (["identity", "dropout"].includes(step.kind)) {
-      const heading = "The gradient goes back unchanged" + (step.kind === "dropout" ? ", as the numbers came forward" : "");
+      const heading =
+        "The gradient goes back unchanged" + (step.kind === "dropout" ? ", as the numbers came forward" : "");
       const passed = gradient(input, at, (row, col) => share(step, input, row, col, at.o));
       return [
         make("h3", {}, heading),
@@ -118,11 +124,17 @@ const Backward = (() => {
     }
     const shared = input.takers.length > 1;
     const name = shared ? `dx from the ${input.takers.length} layers that take this input together` : "dx";
+    const place = input.shape.every((length, axis) => length === step.shape[axis]) ? [at.i, at.j, at.o] : null;
+    const value = place && number(Arithmetic.at(input.dy, input.shape, ...place));
     return [
       make("h3", {}, `dx: what ${step.label} hands back (how it computes that, this page does not know)`),
       figures(
-        oneChannel(input, "dy", at.c, { label: `dx, channel ${input.channelName(at.c)}` }),
-        inputs(input, at, set, "dy", name),
+        place
+          ? oneChannel(input, "dy", at.o, {
+              label: `${name}, channel ${input.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${value}`,
+              boxes: [[at.i, at.j, 1, 1]],
+            })
+          : inputs(input, at, set, "dy", name),
       ),
     ];
   }

@@ -49,7 +49,7 @@ const Branches = (() => {
     );
   }
   const told = (step, branch) =>
-    nameOf(step, branch) + (branch.kind === "identity" ? " (the input as it is)" : ` (its end: ${branch.label})`);
+    nameOf(step, branch) + (branch.kind === "identity" ? " (the input as it is)" : ` (ends in ${branch.label})`);
 
   function forward(step, from, at, set) {
     if (step.kind === "concat") {

@@ -18,9 +18,7 @@ const Drawing = (() => {
 
   // An element from its name, attributes, handlers and children; what is null is left out.
   function make(name, attributes = {}, ...children) {
-    const element = SHAPES.includes(name)
-      ? document.createElementNS(DRAWN, name)
-      : document.createElement(name);
+    const element = SHAPES.includes(name) ? document.createElementNS(DRAWN, name) : document.createElement(name);
     for (const [key, value] of Object.entries(attributes))
       if (value === null) continue;
       else if (HANDLERS.includes(key)) element[key] = value;

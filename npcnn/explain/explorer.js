@@ -63,7 +63,7 @@ const Explorer = (() => {
         from: step.inputs.map((k) => steps[k]),
         takers: steps.filter((other) => other.inputs.includes(number)),
         source: steps[step.source] ?? null,
-        classes: last ? { output: data.output, list: data.class_names.map((name, k) => ({ name, share: data.probabilities[k] })) } : null,
+        classes: last ? data.class_names.map((name, k) => ({ name, share: data.probabilities[k] })) : null,
         channelName: (c) => (names ? `${c} (${names[c]})` : String(c)),
       });
       before += step.multiplications;

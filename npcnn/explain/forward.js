@@ -69,12 +69,12 @@ const Forward = (() => {
 
   // The logits, and the probabilities that softmax makes of them; or the latter alone, if the network gives them.
   function classes(step, at, set) {
-    const logits = step.classes.output === "logit";
+    const logits = step.kind !== "softmax";
     return make(
       "table",
       { id: "logits" },
       make("caption", {}, logits ? "logit, and its probability (softmax)" : "probability"),
-      ...step.classes.list.map(({ name, share }, o) =>
+      ...step.classes.map(({ name, share }, o) =>
         make(
           "tr",
           { class: o === at.o ? "now" : null, onclick: () => set({ o, chosen: true }) },
@@ -86,17 +86,18 @@ const Forward = (() => {
     );
   }
 
+  // Who knows the formula of a step, if it is one of activations and normalisations.
+  const expert = (step) => [Activations, Normalization].find(({ draws }) => draws(step.kind));
+
   // The elements that show a step.
   function panel(step, from, at, set, player) {
-    const parts = Branches.meet(step)
-      ? Branches.forward(step, from, at, set)
-      : step.w
-        ? Convolution.panel(step, from[0], at, set, player)
-        : step.window
-          ? pooling(step, from[0], at, set)
-          : (([Activations, Normalization].find(({ draws }) => draws(step.kind))?.forward ?? other)(step, from[0], at, set));
+    let parts;
+    if (Branches.meet(step)) parts = Branches.forward(step, from, at, set);
+    else if (step.w) parts = Convolution.panel(step, from[0], at, set, player);
+    else if (step.window) parts = pooling(step, from[0], at, set);
+    else parts = (expert(step)?.forward ?? other)(step, from[0], at, set);
     return step.classes ? [...parts, classes(step, at, set)] : parts;
   }
 
-  return { panel };
+  return { expert, panel };
 })();

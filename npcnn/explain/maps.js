@@ -13,11 +13,11 @@ const Maps = (() => {
     return map({ shape: step.shape, image: canvas(step.shape, value, largest), ...options });
   }
 
-  // Numbers that are computed here, value(row, col) at each pixel of a step, as a picture; on a scale of their own.
-  function computed(step, value, options) {
-    const [H, W] = step.shape;
-    const values = Array.from({ length: H * W }, (_, k) => value(Math.floor(k / W), k % W));
-    const image = canvas([H, W], (row, col) => values[row * W + col], largestOf(values));
+  // Numbers that are computed here, one for each pixel of a step, as a picture; by default on a scale of their own.
+  const eachPixel = ({ shape: [H, W] }, value) =>
+    Array.from({ length: H * W }, (_, k) => value(Math.floor(k / W), k % W));
+  function computed(step, values, { largest = largestOf(values), ...options }) {
+    const image = canvas(step.shape, (row, col) => values[row * step.shape[1] + col], largest);
     return map({ shape: step.shape, image, ...options });
   }
 
@@ -126,7 +126,7 @@ const Maps = (() => {
 
   // And what such a layer hands back to the input, dx(row, col) in the channel looked at.
   const gradient = (input, at, dx) =>
-    computed(input, dx, {
+    computed(input, eachPixel(input, dx), {
       label: `dx, channel ${input.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${number(dx(at.i, at.j))}`,
       boxes: [[at.i, at.j, 1, 1]],
     });
@@ -154,9 +154,31 @@ const Maps = (() => {
       { class: "channels" },
       make("p", { class: "tight" }, `${caption} (channel ${at.o} is marked; a click chooses)`),
       ...Object.entries(lines).map(([label, values]) =>
-        strip(label, values.length, (c) => values[c], largestOf(values), at.o, (o) => set({ o, chosen: true })),
+        strip(
+          label,
+          values.length,
+          (c) => values[c],
+          largestOf(values),
+          at.o,
+          (o) => set({ o, chosen: true }),
+        ),
       ),
     );
 
-  return { oneChannel, computed, channels, sheet, pointing, output, outputs, inputs, box, samePixel, gradient, strip, channelStrips };
+  return {
+    oneChannel,
+    eachPixel,
+    computed,
+    channels,
+    sheet,
+    pointing,
+    output,
+    outputs,
+    inputs,
+    box,
+    samePixel,
+    gradient,
+    strip,
+    channelStrips,
+  };
 })();

@@ -163,8 +163,12 @@ const Normalization = (() => {
     const { scale, shift } = step.constants;
     if (!scale && !shift) return [];
     const { parts, dscale, dshift } = ofParameters(step, input, at.o);
-    const W = step.shape[1];
-    const picture = (key, label) => computed(step, (row, col) => parts[row * W + col][key], { label });
+    const picture = (key, label) =>
+      computed(
+        step,
+        parts.map((part) => part[key]),
+        { label },
+      );
     const pixels = count(parts.length, "pixel");
     const sums = [
       scale ? `dscale: the sum of z * dy over ${pixels}, ${number(dscale)}` : null,
