@@ -210,3 +210,31 @@ def test_vectors_side_by_side_are_a_row_of_pixels():
     steps = trace(nn.Sequential(Rows(), nn.LayerNorm(4, dtype=np.float64), nn.Flatten()), X)
     assert [step.y.shape for step in steps] == [X.shape, (1, 10, 4), (1, 10, 4), (1, 1, 40)]
     np.testing.assert_allclose(steps[2].y.mean(-1), 0, atol=1e-12)
+
+
+class OneFactorAChannel(nn.Layer):
+    """A convolution, but not of every channel with every other: its weights are (1, 1, 1, C)."""
+
+    kind = "convolution"
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.add_parameter("w", (1, 1, 1, 2), nn.initializers.constant(3.0), dtype=np.float64)
+
+    def forward(self, x, training=False):
+        return x * self.params["w"][0, 0, 0]
+
+    def backward(self, dy):
+        return dy * self.params["w"][0, 0, 0]
+
+    def windows(self, input_shape):
+        return nn.Conv2D(2, 2, 1).windows(input_shape)
+
+
+@pytest.mark.parametrize("kind", ["convolution", "of a later version"])
+def test_what_the_page_has_no_formula_for_is_no_convolution_of_it(kind):
+    step = trace(nn.Sequential(OneFactorAChannel(kind), nn.GlobalAvgPool2D()), X)[1]
+    assert (step.window, step.w) == (None, None)
+    assert step.kind == ("other" if kind == "convolution" else kind)
+    np.testing.assert_array_equal(step.y, 3 * X)

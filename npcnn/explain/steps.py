@@ -196,11 +196,15 @@ def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
         step.title, step.label = "the input as it is", "as it is"
     if layer.kind in SETTINGS:
         step.constants = {name: getattr(layer, name) for name in SETTINGS[layer.kind]} | layer.arrays
-    step.window = layer.windows(x_shape)
+    if layer.kind in WINDOW_LABELS or layer.kind == "dense":
+        step.window = layer.windows(x_shape)
     step.relu = layer.kind == "relu" or getattr(layer, "activation", None) == "relu"
     step.count_include_pad = getattr(layer, "count_include_pad", False)
     if step.window is not None and "w" in layer.params:
         w = layer.params["w"]
+        if w.shape[-2] != x_shape[-1]:  # a sum over some of the channels: the page's formula is of all
+            step.kind, step.window = "other", None
+            return
         step.w = w.reshape(*step.window.size, *w.shape[-2:])
         step.b = layer.params.get("b")
     if step.window is not None and layer.kind in WINDOW_LABELS:
