@@ -3,24 +3,21 @@
 The tests of the page are skipped where Playwright or Chromium is missing.
 """
 
-import base64
 import importlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from explorer_page import chromium, open_page, page_data, quiet_page
 
 import npcnn as nn
 from npcnn.explain import Explanation, picture, trace
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-HANG = 1_800_000  # milliseconds; it only ends what would never end
 F = nn.functional
 
 
@@ -54,18 +51,6 @@ NETS = {"separable": (separable, (24, 24, 3)), "odd layers": (odd_layers, (13, 9
 def explanation(request):
     make, shape = NETS[request.param]
     return picture(make(), np.random.default_rng(2).standard_normal(shape).astype(np.float32))
-
-
-def page_data(explanation):
-    """The steps as the page holds them, their arrays decoded."""
-    text = re.search(r'<script type="application/json" id="data">(.*?)</script>', explanation.html(), re.DOTALL)[1]
-    data = json.loads(text)
-    for step in data["steps"]:
-        for key in ("y", "dy", "w", "b"):
-            if step[key] is not None:
-                step[key] = np.frombuffer(base64.b64decode(step[key]), "<f4").astype(np.float64)
-        step["y"], step["dy"] = step["y"].reshape(step["shape"]), step["dy"].reshape(step["shape"])
-    return data
 
 
 def truth(step, x):
@@ -223,37 +208,15 @@ def test_the_command_knows_the_class_of_a_test_picture(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=HANG)
-        yield chromium
-        chromium.close()
-
-
-def new_page(browser, **options):
-    page = browser.new_page(**options)
-    page.set_default_timeout(HANG)
-    return page
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture
 def page(browser, explanation, tmp_path):
-    """The page, opened; when it is closed, nothing may have been said on the console or asked of a network."""
-    complaints = []
-    page = new_page(browser, viewport={"width": 1280, "height": 900})
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    path = explanation.save(tmp_path / "explorer.html")
-    page.on("request", lambda request: request.url != path.as_uri() and complaints.append(request.url))
-    page.clock.install(time=0)
-    page.goto(path.as_uri())
-    page.clock.pause_at(24 * 3600)  # from here on time passes only where a test lets it
-    yield page
-    page.close()
-    assert complaints == []
+    size = {"width": 1280, "height": 900}
+    with quiet_page(browser, explanation, tmp_path / "explorer.html", viewport=size) as opened:
+        yield opened
 
 
 def test_every_number_of_500_drawn_pixels(page, explanation):
@@ -499,12 +462,6 @@ def test_a_click_holds_a_pixel_and_escape_lets_go(page):
     page.keyboard.press("Escape")
     output.hover(position={"x": 100, "y": 100})
     assert page.evaluate("[Explorer.state.i, Explorer.state.j]") != [0, 0]
-
-
-def open_page(browser, explanation, path, **options):
-    page = new_page(browser, **options)
-    page.goto(explanation.save(path).as_uri())
-    return page
 
 
 def test_no_mark_lies_outside_its_map(browser, tmp_path):

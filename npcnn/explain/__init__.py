@@ -9,8 +9,12 @@ arithmetic.js      the numbers: patches, products, sums, gradients
 drawing.js         elements, colours, pictures and tables of numbers
 maps.js            the channels of a layer, to point at
 convolution.js     how a number of a convolution is computed
-forward.js         the same for the other layers
+activations.js     an activation and its slope; softmax
+normalization.js   batch and layer normalisation, forward and backward
+branches.js        where branches meet: side by side, or added up
+forward.js         how a number of any layer is computed
 backward.js        how a gradient goes back through it
+overview.js        the row of layers, to choose from
 explorer.js        which layer is open, and where the reader points
 =================  ===========================================================
 
@@ -51,8 +55,12 @@ SCRIPTS = (
     "drawing.js",
     "maps.js",
     "convolution.js",
+    "activations.js",
+    "normalization.js",
+    "branches.js",
     "forward.js",
     "backward.js",
+    "overview.js",
     "explorer.js",
 )
 
@@ -65,9 +73,9 @@ class Explanation:
     Attributes
     ----------
     steps : list of Step
-        What was computed, in order; the input is the first, the logits are the last.
+        What was computed, in order; the input is the first, the logits (or probabilities) are the last.
     probabilities : ndarray, shape (classes,)
-        Softmax of the logits.
+        Softmax of the logits, unless the network ends with a softmax of its own.
     predicted : int
         The likeliest class.
     class_names : tuple of str
@@ -92,8 +100,13 @@ class Explanation:
         if self.label is not None and self.label >= classes:
             raise ValueError(f"label must be a class below {classes}, got {label}")
         self.steps, self.class_names, self.title = steps, names, title
-        self.probabilities: Array = softmax(np.ascontiguousarray(logits.reshape(1, -1)))[0]
+        rows = np.ascontiguousarray(logits.reshape(1, -1))
+        self.probabilities: Array = (rows if self._ends_with_softmax else softmax(rows))[0]
         self.predicted = int(self.probabilities.argmax())
+
+    @property
+    def _ends_with_softmax(self) -> bool:
+        return self.steps[-1].kind == "softmax"
 
     def html(self) -> str:
         """Return the page."""
@@ -119,13 +132,17 @@ class Explanation:
         return f'<iframe sandbox="allow-scripts" title="{title}" style="{style}" srcdoc="{page}"></iframe>'
 
     def _data(self) -> dict[str, Any]:
+        arrays: dict[str, int] = {}  # each once: the branches of a sum get one gradient
+        steps = [_step_data(step, arrays) for step in self.steps]
         return {
             "title": self.title,
             "class_names": self.class_names,
             "probabilities": self.probabilities.tolist(),
             "predicted": self.predicted,
+            "output": "probability" if self._ends_with_softmax else "logit",
             "label": self.label,
-            "steps": [_step_data(step) for step in self.steps],
+            "steps": steps,
+            "arrays": list(arrays),
         }
 
 
@@ -188,12 +205,19 @@ def explain(net: Layer, x: Array, **options: Any) -> Explanation:
     return picture(net, x, **options)
 
 
-def _step_data(step: Step) -> dict[str, Any]:
-    arrays = {name: getattr(step, name) for name in ("y", "dy", "w", "b")}
+def _step_data(step: Step, arrays: dict[str, int]) -> dict[str, Any]:
+    """Return a step for the page, with numbers of `arrays` in the place of y, dy, w and b; new ones are put there."""
+    named = {name: getattr(step, name) for name in ("y", "dy", "w", "b")}
     return vars(step) | {
         "shape": step.y.shape,
         "window": None if step.window is None else step.window._asdict(),
-        **{name: None if array is None else _encoded(array) for name, array in arrays.items()},
+        "constants": {
+            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in step.constants.items()
+        },
+        **{
+            name: None if array is None else arrays.setdefault(_encoded(array), len(arrays))
+            for name, array in named.items()
+        },
     }
 
 

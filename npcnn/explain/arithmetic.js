@@ -81,7 +81,7 @@ const Arithmetic = {
 
   // The gradient before the ReLU: dz = dy where the ReLU let something through, else 0.  Every step keeps it as step.dz.
   dz(step) {
-    return step.dy.map((dy, k) => (step.relu && !(step.y[k] > 0) ? 0 : dy));
+    return step.relu ? step.dy.map((dy, k) => (step.y[k] > 0 ? dy : 0)) : step.dy;
   },
 
   // What output pixel (i, j) hands back to channel c of every pixel under its window, KH x KW numbers: a row of

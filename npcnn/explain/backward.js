@@ -3,23 +3,44 @@
 "use strict";
 
 const Backward = (() => {
-  const { number, whole, count, clamp, largestOf, make, beside, figures, formula } = Drawing;
+  const { number, operand, whole, count, clamp, largestOf, make, beside, figures, formula } = Drawing;
   const { canvas, marked, arrowKeys, map, grid } = Drawing;
-  const { oneChannel, output, outputs, inputs, branches, pointing } = Maps;
+  const { oneChannel, eachPixel, computed, output, outputs, inputs, gradient, pointing } = Maps;
+  const MOST_KEPT = 16;
 
   // The patches of all output pixels for one input channel, and dx, their sum; the last ones are kept for pointing.
-  let kept = { key: null };
+  const kept = new Map();
   function patchesOf(step, input, c) {
     const key = `${step.number} ${c}`;
-    if (kept.key !== key) {
+    if (!kept.has(key)) {
+      if (kept.size === MOST_KEPT) kept.clear();
       const patches = Arithmetic.patches(step, input, c);
-      kept = { key, patches, dx: Arithmetic.col2im(step, input, patches, patches.length) };
+      kept.set(key, { patches, dx: Arithmetic.col2im(step, input, patches, patches.length) });
     }
-    return kept;
+    return kept.get(key);
   }
 
+  // What a step hands back to a number of one of its inputs; null if only the layer itself knows.
+  function share(step, input, row, col, c) {
+    const expert = Forward.expert(step);
+    const [, W, C] = input.shape;
+    if (expert) return expert.dx(step, input, row, col, c);
+    if (Branches.meet(step)) return Branches.dx(step, input, row, col, c);
+    if (step.window) return patchesOf(step, input, c).dx[row * W + col];
+    if (step.kind === "flatten") return step.dy[(row * W + col) * C + c];
+    if (["identity", "dropout"].includes(step.kind)) return Arithmetic.at(step.dy, step.shape, row, col, c);
+    // Where nobody else takes that number, its gradient is what this layer handed back.
+    return input.takers.length === 1 ? Arithmetic.at(input.dy, input.shape, row, col, c) : null;
+  }
+  const ofShared = (input, row, col, c) =>
+    input.takers.length > 1
+      ? `; ${count(input.takers.length, "layer")} take this number, and together they hand back ` +
+        number(Arithmetic.at(input.dy, input.shape, row, col, c))
+      : "";
+
   // The gradient that comes in from above, and what the ReLU lets through of it.
-  function arriving(step, at, set, className) {
+  function arriving(step, at, set, goal) {
+    const withinRelu = step.relu && step.kind !== "relu";
     const [y, dy, dz] = ["y", "dy", "dz"].map((what) =>
       number(Arithmetic.at(step[what], step.shape, at.i, at.j, at.o)),
     );
@@ -27,13 +48,93 @@ const Backward = (() => {
     return [
       figures(
         output(step, at, set, "dy"),
-        step.relu ? oneChannel(step, "dz", at.o, passed) : null,
+        withinRelu ? oneChannel(step, "dz", at.o, passed) : null,
         outputs(step, at, set, "dy"),
       ),
       formula(
         "dy",
-        `if this number grew by a little e, the logit of ${className} would grow by dy * e, with dy = ${dy}`,
-        step.relu ? `; the ReLU gave ${y}, so dz = ${dz}` : "",
+        `if this number grew by a little e, the ${goal} would grow by dy * e, with dy = ${dy}`,
+        step.takers.length > 1 ? sumOfShares(step, at) : "",
+        withinRelu ? `; the ReLU gave ${y}, so dz = ${dz}` : "",
+      ),
+    ];
+  }
+
+  // Where several layers take a number, its gradient is the sum of what they hand back.
+  function sumOfShares(step, at) {
+    const shares = step.takers.map((taker) => share(taker, step, at.i, at.j, at.o));
+    const sum = shares.includes(null) ? "" : `: ${shares.map((one, k) => (k ? operand : number)(one)).join(" + ")}`;
+    return `; ${count(step.takers.length, "layer")} take it, and dy is the sum of what they hand back${sum}`;
+  }
+
+  // The same for the layer before branches, at a pixel to point at.
+  function beforeBranches(source, join, at, set) {
+    const { hint, choose } = pointing(at, set, "input", ["row", "col"], source.shape);
+    const boxes = [[at.row, at.col, 1, 1]];
+    const of = (taker) => [Branches.nameOf(join, taker), taker.label].filter(Boolean).join(": ");
+    const shares = source.takers.map((taker) => ({
+      taker,
+      value: share(taker, source, at.row, at.col, at.c),
+    }));
+    const told = (value) => (value === null ? "unknown" : number(value));
+    const values = shares.map(({ taker }) => eachPixel(source, (row, col) => share(taker, source, row, col, at.c)));
+    const largest = largestOf([source.largest.dy, ...values.map(largestOf)]); // one scale of colours
+    const maps = shares.map(({ taker, value }, k) =>
+      computed(source, values[k], { label: `from ${of(taker)}: ${told(value)}`, boxes, largest }),
+    );
+    const total = number(Arithmetic.at(source.dy, source.shape, at.row, at.col, at.c));
+    const where = `dx[${at.row}, ${at.col}], channel ${source.channelName(at.c)}`;
+    const label = `${where}: ${total}${hint}`;
+    const sum = oneChannel(source, "dy", at.c, { label, key: "input", boxes, choose, largest });
+    const addends = shares.map(({ value }, k) => (k && value !== null ? operand(value) : told(value))).join(" + ");
+    return [
+      make(
+        "h3",
+        {},
+        `Before the branches their gradients meet: dx is the sum of what each hands back to ${source.name}`,
+      ),
+      Branches.row([...maps, sum], [...maps.slice(1).map(() => "+"), "="]),
+      formula("dx", `${where} = ${addends} = ${total}`),
+      figures(inputs(source, at, set, "dy", "dx")),
+    ];
+  }
+
+  // Of layers without windows: what they hand back at the same place, or all of it.
+  function passedBack(step, input, at, set) {
+    const expert = Forward.expert(step);
+    if (expert) return expert.backward(step, input, at, set, ofShared(input, at.i, at.j, at.o));
+    const [, W, C] = input.shape;
+    if (step.kind === "flatten") {
+      const pixel = Math.floor(at.o / C);
+      const place = { i: Math.floor(pixel / W), j: pixel % W, o: at.o % C };
+      return [
+        make("h3", {}, "Every number of the gradient goes back to its pixel"),
+        figures(gradient(input, place, (row, col) => share(step, input, row, col, place.o))),
+      ];
+    }
+    if (["identity", "dropout"].includes(step.kind)) {
+      const heading =
+        "The gradient goes back unchanged" + (step.kind === "dropout" ? ", as the numbers came forward" : "");
+      const passed = gradient(input, at, (row, col) => share(step, input, row, col, at.o));
+      return [
+        make("h3", {}, heading),
+        figures(passed),
+        formula("dx", `dx = dy = ${number(share(step, input, at.i, at.j, at.o))}${ofShared(input, at.i, at.j, at.o)}`),
+      ];
+    }
+    const shared = input.takers.length > 1;
+    const name = shared ? `dx from the ${input.takers.length} layers that take this input together` : "dx";
+    const place = input.shape.every((length, axis) => length === step.shape[axis]) ? [at.i, at.j, at.o] : null;
+    const value = place && number(Arithmetic.at(input.dy, input.shape, ...place));
+    return [
+      make("h3", {}, `dx: what ${step.label} hands back (how it computes that, this page does not know)`),
+      figures(
+        place
+          ? oneChannel(input, "dy", at.o, {
+              label: `${name}, channel ${input.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${value}`,
+              boxes: [[at.i, at.j, 1, 1]],
+            })
+          : inputs(input, at, set, "dy", name),
       ),
     ];
   }
@@ -50,9 +151,8 @@ const Backward = (() => {
       (step.w
         ? "col2im: every output pixel hands back a patch, and where patches overlap they add up"
         : "Every window hands its gradient back");
-    const shared = step.feeds > 1;
-    const total = number(Arithmetic.at(input.dy, input.shape, at.row, at.col, c));
-    const dxName = shared ? `dx from the ${step.feeds} layers that take this input together` : "dx";
+    const shared = input.takers.length > 1;
+    const dxName = shared ? `dx from the ${input.takers.length} layers that take this input together` : "dx";
     const pixel =
       step.kind === "dense"
         ? []
@@ -71,7 +171,7 @@ const Backward = (() => {
           : there.length < parts.length
             ? `: so far ${there.length} of ${count(parts.length, "number")}, which add up to ${number(sum)}`
             : `: ${parts.length === 1 ? "one number" : `the sum of ${count(parts.length, "number")}`}, ${number(sum)}`,
-        shared ? `; ${step.feeds} layers take this input, and together they hand back ${total}` : "",
+        ofShared(input, at.row, at.col, c),
       ),
     ];
   }
@@ -198,18 +298,16 @@ const Backward = (() => {
     );
   }
 
-  // The elements that show a step.
-  function panel(step, from, at, set, player, className) {
-    const parts = arriving(step, at, set, className);
-    if (step.kind === "concat")
-      parts.push(
-        make("h3", {}, "Every branch gets back the gradient of its own channels"),
-        branches(step, from, "dy", at, set),
-      );
-    if (step.window) parts.push(...handedBack(step, from[0], at, set, player));
+  // The elements that show a step; `goal` is what the gradient is of.
+  function panel(step, from, at, set, player, goal) {
+    const parts = arriving(step, at, set, goal);
+    if (Branches.meet(step))
+      parts.push(...Branches.backward(step, from, at, set), ...beforeBranches(step.source, step, at, set));
+    else if (step.window) parts.push(...handedBack(step, from[0], at, set, player));
+    else if (from.length) parts.push(...passedBack(step, from[0], at, set));
     if (step.w) parts.push(...ofWeight(step, from[0], at, set));
     return parts;
   }
 
-  return { panel, patchesOf };
+  return { panel, patchesOf, share };
 })();

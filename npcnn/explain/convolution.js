@@ -4,7 +4,7 @@
 const Convolution = (() => {
   const { number, whole, count, clamp, largestOf, make, beside, figures, formula } = Drawing;
   const { canvas, once, marked, grid, cell } = Drawing;
-  const { oneChannel, output, outputs, inputs, box } = Maps;
+  const { oneChannel, output, outputs, inputs, box, strip } = Maps;
   const LARGEST_CANVAS = 600; // pixels of a side; a larger matrix is thinned out
 
   // A convolution; a dense layer is one of 1 x 1 on a picture of one pixel, of which there is no patch to show.  The
@@ -46,7 +46,7 @@ const Convolution = (() => {
           : "The same as a product of matrices: a row of im2col times a column of weights",
       ),
       matrices(step, input, at),
-      ...["x", "w", "product"].map((key) => strip(key, terms, largest[key], cursor, set)),
+      ...["x", "w", "product"].map((key) => stripOf(key, terms, largest[key], cursor, set)),
       runningTotal(terms, cursor, largest, dense),
       multiplicationsSoFar(step, at, cursor, terms.length),
       ...(step.halves.length ? [cutKernel(step, at)] : []),
@@ -116,28 +116,11 @@ const Convolution = (() => {
     );
   }
 
-  // All terms of one kind side by side, the present one marked; a click goes there.
-  function strip(key, terms, largest, cursor, set) {
-    const K = terms.length;
-    const wide = Math.min(K, 8 * LARGEST_CANVAS);
-    const image = canvas(
-      [1, wide],
-      (_, k) => {
-        const term = terms[Math.floor((k * K) / wide)];
-        return key === "x" && !term.inside ? null : term[key];
-      },
-      largest,
-    );
-    const onclick = (event) => {
-      const { left, width } = event.currentTarget.getBoundingClientRect();
-      set({ cursor: clamp(Math.floor(((event.clientX - left) / width) * K), K) });
-    };
-    return make(
-      "div",
-      { class: "labelled" },
-      make("span", {}, { x: "x", w: "w", product: "x * w" }[key]),
-      marked(image, [1, K], [[0, cursor, 1, 1]], { class: "strip", onclick }),
-    );
+  // All terms of one kind side by side, the present one marked.
+  function stripOf(key, terms, largest, cursor, set) {
+    const value = (k) => (key === "x" && !terms[k].inside ? null : terms[k][key]);
+    const label = { x: "x", w: "w", product: "x * w" }[key];
+    return strip(label, terms.length, value, largest, cursor, (to) => set({ cursor: to }));
   }
 
   // The terms around the present one, with the sum so far.

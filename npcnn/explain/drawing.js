@@ -3,9 +3,13 @@
 
 const Drawing = (() => {
   const HANDLERS = ["onclick", "oninput", "onkeydown", "onpointermove"];
+  // Shapes are of another namespace, whose name looks like an address; the page has none, but the parser knows it.
+  const SHAPES = ["svg", "path", "circle"];
+  const DRAWN = new DOMParser().parseFromString("<svg></svg>", "text/html").body.firstChild.namespaceURI;
   const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }; // [rows, columns]
 
   const number = (value) => (value === 0 ? "0" : Number(value.toPrecision(4)).toString());
+  const operand = (value) => (value < 0 ? `(${number(value)})` : number(value)); // behind another sign
   const whole = (value) => value.toLocaleString("en");
   const count = (n, noun) => `${whole(n)} ${noun}${n === 1 ? "" : noun.endsWith("ch") ? "es" : "s"}`;
   const all = (n, noun) => (n === 1 ? `the one ${noun}` : `all ${count(n, noun)}`);
@@ -14,7 +18,7 @@ const Drawing = (() => {
 
   // An element from its name, attributes, handlers and children; what is null is left out.
   function make(name, attributes = {}, ...children) {
-    const element = document.createElement(name);
+    const element = SHAPES.includes(name) ? document.createElementNS(DRAWN, name) : document.createElement(name);
     for (const [key, value] of Object.entries(attributes))
       if (value === null) continue;
       else if (HANDLERS.includes(key)) element[key] = value;
@@ -175,6 +179,7 @@ const Drawing = (() => {
 
   return {
     number,
+    operand,
     whole,
     count,
     all,

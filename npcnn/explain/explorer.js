@@ -36,7 +36,6 @@ const Explorer = (() => {
 
   // Arrays come as base64 of little-endian float32; here they become Float32Array.
   function floats(text) {
-    if (text === null) return null;
     const letters = atob(text);
     const bytes = new Uint8Array(letters.length);
     for (let k = 0; k < bytes.length; k++) bytes[k] = letters.charCodeAt(k);
@@ -45,11 +44,12 @@ const Explorer = (() => {
 
   // What the views want to know of a step besides what the network computed.
   function prepare() {
+    const arrays = data.arrays.map(floats);
     const ofAll = steps.reduce((total, step) => total + step.multiplications, 0);
     const colours = ["red", "green", "blue"];
     let before = 0;
     steps.forEach((step, number) => {
-      for (const key of ["y", "dy", "w", "b"]) step[key] = floats(step[key]);
+      for (const key of ["y", "dy", "w", "b"]) step[key] = arrays[step[key]] ?? null;
       step.dz = Arithmetic.dz(step);
       const dy = largestOf(step.dy);
       const last = number === steps.length - 1;
@@ -60,7 +60,9 @@ const Explorer = (() => {
         ofAll,
         largest: { y: largestOf(step.y), dy, dz: dy, w: step.w && largestOf(step.w) }, // dy and dz on one scale
         halves: step.pair ? steps.filter((other) => other.pair === step.pair) : [],
-        feeds: step.inputs.length ? steps.filter((other) => other.inputs.includes(step.inputs[0])).length : 0,
+        from: step.inputs.map((k) => steps[k]),
+        takers: steps.filter((other) => other.inputs.includes(number)),
+        source: steps[step.source] ?? null,
         classes: last ? data.class_names.map((name, k) => ({ name, share: data.probabilities[k] })) : null,
         channelName: (c) => (names ? `${c} (${names[c]})` : String(c)),
       });
@@ -94,7 +96,7 @@ const Explorer = (() => {
   // Choose a place of a step where there is most to show: its largest output, or the largest gradient that passes its
   // ReLU, and the input channel that gives most to it.  A place that the reader chose is kept if only the view changes.
   function place(step, view, keep) {
-    const input = steps[step.inputs[0]] ?? step;
+    const input = step.source ?? step.from[0] ?? step;
     const C = input.shape[2];
     const size = step.window?.size ?? [1, 1];
     const shown = view === "forward" ? step.y : step.dz;
@@ -106,8 +108,9 @@ const Explorer = (() => {
       given = new Float64Array(C);
       for (const term of Arithmetic.convolution(step, input, i, j, o).terms) given[term.c] += term.product;
     }
-    const c = summit(given, [1, 1, C])[2];
+    let c = summit(given, [1, 1, C])[2];
     let [row, col] = [0, 0];
+    if (step.source) [row, col, c] = summit(input.dy, input.shape);
     if (view === "backward" && step.window) {
       const { dx } = Backward.patchesOf(step, input, step.w ? c : o);
       [row, col] = summit(dx, [input.shape[0], input.shape[1], 1]);
@@ -182,38 +185,10 @@ const Explorer = (() => {
     );
   }
 
-  // The row of layers.  The halves of a cut kernel stand in one frame, and so do the branches of a Concat.
   function drawLayers() {
-    const groups = [];
-    for (const step of steps) {
-      const [kind, id] = step.branch
-        ? ["branches", step.branch[0]]
-        : step.pair
-          ? ["pair", step.pair]
-          : ["", step.number];
-      const button = make(
-        "button",
-        {
-          type: "button",
-          "data-key": `layer${step.number}`,
-          "aria-current": step.number === state.step,
-          title: step.title,
-          onclick: () => show(step.number),
-        },
-        Maps.channels(step, state.view === "forward" ? "y" : "dy", "thumbnail"),
-        make("span", {}, make("span", {}, step.label), make("small", {}, step.shape.join(" x "))),
-      );
-      if (groups.at(-1)?.id !== id) groups.push({ kind, id, rows: new Map() });
-      const rows = groups.at(-1).rows;
-      const row = step.branch?.[1] ?? "";
-      rows.set(row, [...(rows.get(row) ?? []), button]);
-    }
-    renew(
-      nav,
-      groups.map(({ kind, rows }) =>
-        make("div", { class: `group ${kind}` }, ...[...rows.values()].map((buttons) => make("div", {}, ...buttons))),
-      ),
-    );
+    const what = state.view === "forward" ? "y" : "dy";
+    renew(nav, Overview.elements(steps, steps[state.step], what, show));
+    Overview.reveal(nav);
   }
 
   // Open a layer, and bring it into sight where the row of layers fills the window.
@@ -224,11 +199,11 @@ const Explorer = (() => {
 
   function draw() {
     const step = steps[state.step];
-    const from = step.inputs.map((k) => steps[k]);
+    const goal = `${data.output} of ${data.class_names[data.predicted]}`;
     const parts =
       state.view === "forward"
-        ? Forward.panel(step, from, state, set, player)
-        : Backward.panel(step, from, state, set, player, data.class_names[data.predicted]);
+        ? Forward.panel(step, step.from, state, set, player)
+        : Backward.panel(step, step.from, state, set, player, goal);
     renew(panel, [
       make("h2", {}, ...breakable(step.name), `: ${step.title}, ${step.shape.join(" x ")}`),
       ...parts.filter((part) => part !== null),
@@ -282,7 +257,7 @@ const Explorer = (() => {
             {},
             make("td", {}, data.class_names[k]),
             make("td", {}, percent(share)),
-            make("td", {}, make("div", { class: "bar", style: `width:${(7 * share).toFixed(2)}rem` })),
+            make("td", {}, make("div", { class: "bar", style: `width:calc(${share.toFixed(3)} * var(--longest))` })),
           ),
         ),
       );
@@ -290,6 +265,7 @@ const Explorer = (() => {
   }
 
   prepare();
+  if (steps.length > Overview.LONG) nav.className = "long";
   views.forEach((button) => button.addEventListener("click", () => open(state.step, button.dataset.view)));
   document.addEventListener("keydown", (event) => event.key === "Escape" && set({ held: null }));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

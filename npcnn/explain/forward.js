@@ -4,7 +4,7 @@
 
 const Forward = (() => {
   const { number, count, largestOf, make, beside, figures, formula, grid, cell } = Drawing;
-  const { oneChannel, output, outputs, box, branches } = Maps;
+  const { oneChannel, output, outputs, inputs, box, samePixel } = Maps;
 
   function pooling(step, input, at, set) {
     const { taps, values, winner, weights, y } = Arithmetic.pooling(step, input, at.i, at.j, at.o);
@@ -33,62 +33,71 @@ const Forward = (() => {
     ];
   }
 
-  function concat(step, from, at, set) {
-    const channels = from.map((branch) => branch.shape[2]).join(" + ");
-    return [
-      branches(step, from, "y", at, set),
-      formula(
-        "formula",
-        `the channels of ${count(from.length, "branch")}, one after the other: ${channels} = ${step.shape[2]}`,
-      ),
-      figures(output(step, at, set), outputs(step, at, set)),
-    ];
-  }
-
-  // Steps without arithmetic of their own to show: the picture itself, a ReLU, and layers that only pass numbers on.
+  // Steps without arithmetic of their own to show: the picture itself, and layers that pass numbers on or that this page
+  // does not know.
   function other(step, input, at, set) {
     const y = number(Arithmetic.at(step.y, step.shape, at.i, at.j, at.o));
+    if (step.kind === "input")
+      return [
+        figures(output(step, at, set), outputs(step, at, set)),
+        formula(
+          "formula",
+          `pixel (${at.i}, ${at.j}), channel ${step.channelName(at.o)}, as the network is given it: ${y}`,
+        ),
+      ];
+    const [, W, C] = input.shape;
+    const pixel = Math.floor(at.o / C);
+    const from = step.kind === "flatten" ? { i: Math.floor(pixel / W), j: pixel % W, o: at.o % C } : at;
+    const sameShape = input.shape.every((length, axis) => length === step.shape[axis]);
+    const samePlace = step.kind === "flatten" || sameShape;
+    const x = samePlace ? number(Arithmetic.at(input.y, input.shape, from.i, from.j, from.o)) : null;
     const said = {
-      input: () => `pixel (${at.i}, ${at.j}), channel ${step.channelName(at.o)}, as the network is given it: ${y}`,
-      relu: () => `max(${number(Arithmetic.at(input.y, input.shape, at.i, at.j, at.o))}, 0) = ${y}`,
-      dropout: () => `${y}: unchanged; only in training some numbers are set to 0`,
-      flatten: () => {
-        const [, W, C] = input.shape;
-        const pixel = Math.floor(at.o / C);
-        return `number ${at.o} is pixel (${Math.floor(pixel / W)}, ${pixel % W}), channel ${at.o % C} of the input: ${y}`;
-      },
+      dropout: `y = ${y}: unchanged; only in training some numbers are set to 0`,
+      identity: `y = ${y}: unchanged`,
+      flatten: `number ${at.o} is pixel (${from.i}, ${from.j}), channel ${from.o} of the input: ${y}`,
     };
+    const unknown = `${samePlace ? `x = ${x}, ` : ""}y = ${y}: how ${step.label} computes it, this page does not know`;
     return [
-      figures(output(step, at, set), outputs(step, at, set)),
-      formula("formula", (said[step.kind] ?? (() => y))()),
+      figures(
+        samePlace ? samePixel(input, from) : inputs(input, at, set),
+        output(step, at, set),
+        outputs(step, at, set),
+      ),
+      formula("formula", said[step.kind] ?? unknown),
     ];
   }
 
-  // The logits, and the probabilities that softmax makes of them.
+  // The logits, and the probabilities that softmax makes of them; or the latter alone, if the network gives them.
   function classes(step, at, set) {
+    const logits = step.kind !== "softmax";
     return make(
       "table",
       { id: "logits" },
-      make("caption", {}, "logit, and its probability (softmax)"),
+      make("caption", {}, logits ? "logit, and its probability (softmax)" : "probability"),
       ...step.classes.map(({ name, share }, o) =>
         make(
           "tr",
           { class: o === at.o ? "now" : null, onclick: () => set({ o, chosen: true }) },
           make("td", {}, name),
-          cell(step.y[o], step.largest.y),
+          logits ? cell(step.y[o], step.largest.y) : null,
           make("td", {}, `${(100 * share).toFixed(1)}%`),
         ),
       ),
     );
   }
 
+  // Who knows the formula of a step, if it is one of activations and normalisations.
+  const expert = (step) => [Activations, Normalization].find(({ draws }) => draws(step.kind));
+
   // The elements that show a step.
   function panel(step, from, at, set, player) {
-    const convolution = Convolution.panel;
-    const show = { convolution, dense: convolution, max_pool: pooling, avg_pool: pooling }[step.kind] ?? other;
-    const parts = step.kind === "concat" ? concat(step, from, at, set) : show(step, from[0], at, set, player);
+    let parts;
+    if (Branches.meet(step)) parts = Branches.forward(step, from, at, set);
+    else if (step.w) parts = Convolution.panel(step, from[0], at, set, player);
+    else if (step.window) parts = pooling(step, from[0], at, set);
+    else parts = (expert(step)?.forward ?? other)(step, from[0], at, set);
     return step.classes ? [...parts, classes(step, at, set)] : parts;
   }
 
-  return { panel };
+  return { expert, panel };
 })();

@@ -3,13 +3,22 @@
 "use strict";
 
 const Maps = (() => {
-  const { number, all, clamp, canvas, once, figures, map } = Drawing;
+  const { number, all, clamp, largestOf, make, canvas, once, marked, map } = Drawing;
+  const WIDEST = 4800; // pixels of a strip; a longer one is thinned out
   const nameOf = (step, what) => (what === "dy" ? "dy" : step.kind === "input" ? "input" : "output");
 
   // One channel of an array as a picture.
-  function oneChannel(step, what, c, options) {
+  function oneChannel(step, what, c, { largest = step.largest[what], ...options }) {
     const value = (row, col) => Arithmetic.at(step[what], step.shape, row, col, c);
-    return map({ shape: step.shape, image: canvas(step.shape, value, step.largest[what]), ...options });
+    return map({ shape: step.shape, image: canvas(step.shape, value, largest), ...options });
+  }
+
+  // Numbers that are computed here, one for each pixel of a step, as a picture; by default on a scale of their own.
+  const eachPixel = ({ shape: [H, W] }, value) =>
+    Array.from({ length: H * W }, (_, k) => value(Math.floor(k / W), k % W));
+  function computed(step, values, { largest = largestOf(values), ...options }) {
+    const image = canvas(step.shape, (row, col) => values[row * step.shape[1] + col], largest);
+    return map({ shape: step.shape, image, ...options });
   }
 
   // Where the channels of an array lie when they stand side by side, a pixel between them.
@@ -106,24 +115,70 @@ const Maps = (() => {
     return [top, left, Math.max(...rows) - top + 1, Math.max(...cols) - left + 1];
   }
 
-  // The branches of a Concat side by side, on one scale of colours: their channels, one after the other, are those of step.
-  function branches(step, from, what, at, set) {
-    let end = 0;
-    return figures(
-      ...from.map((branch, k) => {
-        const start = end;
-        const mine = at.o >= start && at.o < start + branch.shape[2];
-        end += branch.shape[2];
-        return sheet(branch, what, {
-          label: `branch ${k}, ${branch.title}: channels ${start} to ${end - 1}${mine ? ` (chosen: its channel ${at.o - start})` : ""}`,
-          chosen: mine ? at.o - start : null,
-          pick: (c) => set({ o: start + c, chosen: true }),
-          key: `branch${k}`,
-          largest: step.largest[what],
-        });
-      }),
+  // For layers that make a number of the output from that of the input at the same place: the input there.
+  function samePixel(input, at) {
+    const x = number(Arithmetic.at(input.y, input.shape, at.i, at.j, at.o));
+    return oneChannel(input, "y", at.o, {
+      label: `input, channel ${input.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${x}`,
+      boxes: [[at.i, at.j, 1, 1]],
+    });
+  }
+
+  // And what such a layer hands back to the input, dx(row, col) in the channel looked at.
+  const gradient = (input, at, dx) =>
+    computed(input, eachPixel(input, dx), {
+      label: `dx, channel ${input.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${number(dx(at.i, at.j))}`,
+      boxes: [[at.i, at.j, 1, 1]],
+    });
+
+  // Numbers side by side, value(k) each, null for padding; one is marked, and a click chooses another.
+  function strip(label, length, value, largest, chosen, pick) {
+    const wide = Math.min(length, WIDEST);
+    const image = canvas([1, wide], (_, k) => value(Math.floor((k * length) / wide)), largest);
+    const onclick = (event) => {
+      const { left, width } = event.currentTarget.getBoundingClientRect();
+      pick(clamp(Math.floor(((event.clientX - left) / width) * length), length));
+    };
+    return make(
+      "div",
+      { class: "labelled" },
+      make("span", {}, label),
+      marked(image, [1, length], [[0, chosen, 1, 1]], { class: "strip", onclick }),
     );
   }
 
-  return { oneChannel, channels, pointing, output, outputs, inputs, box, branches };
+  // Strips with a number for each channel: {label: values}.
+  const channelStrips = (caption, at, set, lines) =>
+    make(
+      "section",
+      { class: "channels" },
+      make("p", { class: "tight" }, `${caption} (channel ${at.o} is marked; a click chooses)`),
+      ...Object.entries(lines).map(([label, values]) =>
+        strip(
+          label,
+          values.length,
+          (c) => values[c],
+          largestOf(values),
+          at.o,
+          (o) => set({ o, chosen: true }),
+        ),
+      ),
+    );
+
+  return {
+    oneChannel,
+    eachPixel,
+    computed,
+    channels,
+    sheet,
+    pointing,
+    output,
+    outputs,
+    inputs,
+    box,
+    samePixel,
+    gradient,
+    strip,
+    channelStrips,
+  };
 })();

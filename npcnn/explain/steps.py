@@ -1,12 +1,13 @@
 """What a network computes for one picture, layer by layer, and the gradient of the class it predicts.
 
 The page needs nothing else: every other number on it (products, sums, a weight's gradient) is computed from these by
-`arithmetic.js`, in front of the reader.
+its scripts, in front of the reader.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,18 @@ from npcnn.layers import Layer
 Array = NDArray[Any]
 # Labels for the kinds of layers that have windows over a picture.
 WINDOW_LABELS = {"convolution": "conv", "max_pool": "max", "avg_pool": "mean"}
+# Labels for the kinds of layers where branches meet.
+JOIN_LABELS = {"concat": "concat", "add": "+", "residual": "+"}
+# What else a formula needs: attributes of the layer.  Its parameters and its state are added.
+SETTINGS = {"batch_norm": ["eps"], "layer_norm": ["eps"], "leaky_relu": ["slope"], "gelu": ["approximate"]}
+# These compute something else in training, but the gradient of what they compute outside it is known too.
+GRADIENT_OUTSIDE_TRAINING = {"batch_norm", "dropout"}
 DIFFERS = "in training it computes something else, and the gradient that goes back through it is that of training"
 
 
 @dataclass
 class Step:
-    """One thing that was computed: by a layer that is not made of others, a concatenation, or the input itself.
+    """One thing that was computed: by a layer that is not made of others, where branches meet, or the input itself.
 
     Attributes
     ----------
@@ -33,13 +40,14 @@ class Step:
     label : str
         What it is, in two or three words.
     kind : str
-        "input", "convolution", "dense", "max_pool", "avg_pool", "relu", "dropout", "flatten", "concat" or "other".
+        "input" or the layer's: "convolution", "batch_norm", "relu", "concat", "residual", ...; "other" for a layer of
+        one's own.
     inputs : list of int
         Numbers of the steps whose output it takes.
     y : ndarray, shape (H, W, C)
-        Its output; vectors as (1, 1, C).
+        Its output; vectors as (1, 1, C), a sequence of them as one row of pixels.
     dy : ndarray, shape of `y`
-        The gradient of the predicted class's logit with respect to `y`.
+        The gradient of the largest output of the network, the logit of the class it predicts, with respect to `y`.
     multiplications : int
         That it takes by the definition; 0 if the layer does not say.
     window : WindowGeometry, optional
@@ -52,12 +60,18 @@ class Step:
         Of average poolings, whether the padding counts.
     pair : str
         Name of the `SpatiallySeparableConv2D` it is half of, or "".
-    branch : tuple of (str, str), optional
-        Name of the (outermost) `Concat` it is inside of, and which branch of it.
+    branches : tuple of (str, str)
+        Names of the `Concat`, `Residual` or `Add` that it is inside of, each with which branch of it; the outermost
+        first.
+    source : int, optional
+        Where branches meet: number of the step whose output they all take.
+    constants : dict
+        What else its formula needs: `eps`, `scale`, `shift`, `mean` and `variance` of normalisations as far as they
+        have them, `slope` of a leaky ReLU, `approximate` of a GELU.
     differs_in_training : bool
         Whether the layer computes something else with ``training=True``.  `y` is what it computes without; a layer's
-        only `backward` is that of training, so the `dy` of the steps before it is the gradient of that.  (`Dropout`,
-        which outside training passes everything through, does the same with the gradient here.)
+        only `backward` is that of training, so the `dy` of the steps before it is the gradient of that.  (`BatchNorm`
+        and `Dropout` are not among them: what they do outside training is known, and so is its gradient.)
     """
 
     name: str
@@ -74,7 +88,9 @@ class Step:
     relu: bool = False
     count_include_pad: bool = False
     pair: str = ""
-    branch: tuple[str, str] | None = None
+    branches: tuple[tuple[str, str], ...] = ()
+    source: int | None = None
+    constants: dict[str, Any] = field(default_factory=dict)
     differs_in_training: bool = False
 
 
@@ -103,30 +119,35 @@ class _Tracer:
         self.layers: list[Layer | None] = [None]
         # With the batch axis and in the layer's own shape, which for vectors is not that of a Step.
         self.outputs = [x[np.newaxis]]
-        last = self.forward(net, 0, "", None)
+        last = self.forward(net, 0, "", ())
         self.backward(last)
 
-    def forward(self, layer: Layer, before: int, pair: str, branch: tuple[str, str] | None) -> int:
+    def forward(self, layer: Layer, before: int, pair: str, branches: tuple[tuple[str, str], ...]) -> int:
         """Compute a layer on the output of a step; return the number of the step that gives its output."""
-        name = self.names[layer]
-        if layer.kind == "concat":
-            ends = [self.forward(child, before, pair, branch or (name, key)) for key, child in layer.children.items()]
-            y = np.concatenate([self.outputs[end] for end in ends], axis=-1)
-            return self.add(
-                Step(name or "net", "Concat", "concat", "concat", ends, _picture(y), branch=branch), None, y
-            )
-        if layer.kind in ("sequential", "spatially_separable"):
-            inside = (name or "net") if layer.kind == "spatially_separable" else pair
-            for child in layer.children.values():
-                before = self.forward(child, before, inside, branch)
-            return before
+        name = self.names[layer] or "net"
         x = self.outputs[before]
+        if layer.kind in JOIN_LABELS:
+            layer.output_shape(x.shape[1:])  # raises unless the branches fit together
+            ends = [
+                self.forward(child, before, pair, (*branches, (name, key))) for key, child in layer.children.items()
+            ]
+            outputs = [self.outputs[end] for end in ends]
+            y = np.concatenate(outputs, axis=-1) if layer.kind == "concat" else functools.reduce(np.add, outputs)
+            title, label = type(layer).__name__, JOIN_LABELS[layer.kind]
+            step = Step(name, title, label, layer.kind, ends, _picture(y), branches=branches, source=before)
+            return self.add(step, None, y)
+        if layer.kind in ("sequential", "spatially_separable"):
+            inside = name if layer.kind == "spatially_separable" else pair
+            for child in layer.children.values():
+                before = self.forward(child, before, inside, branches)
+            return before
         y = layer.forward(x).copy()
-        step = Step(name or "net", repr(layer), type(layer).__name__, layer.kind, [before], _picture(y))
-        step.pair, step.branch, step.multiplications = pair, branch, layer.multiplications(x.shape[1:]) or 0
+        step = Step(name, repr(layer), type(layer).__name__, layer.kind, [before], _picture(y))
+        step.pair, step.branches = pair, branches
+        step.multiplications = layer.multiplications(x.shape[1:]) or 0
         if layer.kind != "other":
             _describe(step, layer, x.shape[1:])
-        if layer.kind != "dropout":
+        if layer.kind not in GRADIENT_OUTSIDE_TRAINING:
             # `backward` needs what only forward in training keeps.  It comes last, because it may change the layer.
             step.differs_in_training = not np.array_equal(layer.forward(x, training=True), y, equal_nan=True)
             step.title += f"; {DIFFERS}" if step.differs_in_training else ""
@@ -150,21 +171,40 @@ class _Tracer:
                 borders = np.cumsum([self.outputs[i].shape[-1] for i in step.inputs])[:-1]
                 for i, part in zip(step.inputs, np.split(dy, borders, axis=-1), strict=True):
                     gradients[i] += part
-            elif layer is None or layer.kind == "dropout":
-                gradients[step.inputs[0]] += dy
+            elif layer is None:
+                for i in step.inputs:
+                    gradients[i] += dy
             else:
-                gradients[step.inputs[0]] += np.asarray(layer.backward(dy))
+                gradients[step.inputs[0]] += _gradient(step, layer, dy)
         for step, dy in zip(self.steps, gradients, strict=True):
             step.dy = _picture(dy)
 
 
+def _gradient(step: Step, layer: Layer, dy: Array) -> Array:
+    """Return dx of a layer: outside training where that is known, else as in training."""
+    if layer.kind == "dropout":
+        return dy
+    if layer.kind == "batch_norm":  # whose statistics are constants here
+        deviation = np.sqrt(step.constants["variance"].astype(np.float64) + step.constants["eps"])
+        return np.asarray(dy * (step.constants.get("scale", 1.0) / deviation))
+    return np.asarray(layer.backward(dy))
+
+
 def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
-    """Fill in where the windows of a layer of npcnn lie, and what it multiplies by."""
-    step.window = layer.windows(x_shape)
+    """Fill in where the windows of a layer of npcnn lie, what it multiplies by, and what else its formula needs."""
+    if layer.kind == "identity":
+        step.title, step.label = "the input as it is", "as it is"
+    if layer.kind in SETTINGS:
+        step.constants = {name: getattr(layer, name) for name in SETTINGS[layer.kind]} | layer.arrays
+    if layer.kind in WINDOW_LABELS or layer.kind == "dense":
+        step.window = layer.windows(x_shape)
     step.relu = layer.kind == "relu" or getattr(layer, "activation", None) == "relu"
     step.count_include_pad = getattr(layer, "count_include_pad", False)
     if step.window is not None and "w" in layer.params:
         w = layer.params["w"]
+        if w.shape[-2] != x_shape[-1]:  # a sum over some of the channels: the page's formula is of all
+            step.kind, step.window = "other", None
+            return
         step.w = w.reshape(*step.window.size, *w.shape[-2:])
         step.b = layer.params.get("b")
     if step.window is not None and layer.kind in WINDOW_LABELS:
@@ -175,4 +215,6 @@ def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
 def _picture(batch: Array) -> Array:
     """Return the one picture of a batch as (H, W, C); a vector as (1, 1, C)."""
     one: Array = batch[0]
-    return one if one.ndim == 3 else one.reshape(1, 1, -1)
+    if one.ndim == 3:
+        return one
+    return one.reshape(1, -1, one.shape[-1] if one.ndim else 1)
