@@ -1,5 +1,7 @@
 """Training by epochs on a data set: what is evaluated on what, when it ends, what the network remembers."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -49,8 +51,8 @@ def test_what_is_held_back_is_evaluated_and_never_trained_on():
     data = bright_and_dark()
     net = Seen(*network().layers)
     nn.train.fit(net, data, nn.SGD(net, 0.01), epochs=3, batch_size=8, validation=0.25)
-    evaluated = set(sum(net.evaluated, []))
-    trained = set(sum(net.trained, []))
+    evaluated = set(chain(*net.evaluated))
+    trained = set(chain(*net.trained))
     assert len(evaluated) == 16  # half of 7.5 and 7.5, rounded up
     assert evaluated | trained == set(range(60))
     assert not evaluated & trained
@@ -60,8 +62,8 @@ def test_without_validation_the_test_pictures_are_evaluated():
     data = bright_and_dark()
     net = Seen(*network().layers)
     nn.train.fit(net, data, nn.SGD(net, 0.01), epochs=2, batch_size=30)
-    assert set(sum(net.evaluated, [])) == set(range(60, 80))
-    assert sorted(sum(net.trained, [])) == sorted([*range(60)] * 2)
+    assert set(chain(*net.evaluated)) == set(range(60, 80))
+    assert sorted(chain(*net.trained)) == sorted([*range(60)] * 2)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_others():

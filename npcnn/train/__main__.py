@@ -111,12 +111,9 @@ def load_data(options: argparse.Namespace) -> Dataset:
     else:
         size = 64 if options.size is None else options.size
         data = datasets.from_folder(options.data, size=(size, size), seed=options.seed)
-    standardise = {
-        "data": lambda: [steps.standardise(*data.statistics())],
-        "picture": lambda: [steps.standardise()],
-        "no": list,
-    }
-    return data.with_steps(standardise[options.standardise]())
+    if options.standardise == "no":
+        return data
+    return data.with_steps([steps.standardise(*(data.statistics() if options.standardise == "data" else ()))])
 
 
 def augmentation(text: str, picture_shape: tuple[int, int, int]) -> list[steps.Step]:

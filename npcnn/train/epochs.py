@@ -112,11 +112,11 @@ def fit(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> x, y = rng.integers(0, 256, (60, 4, 4, 1), np.uint8), np.arange(60) % 2
-    >>> x[y == 1] //= 4                                  # the pictures of one class are dark
+    >>> x, y = rng.integers(0, 128, (60, 4, 4, 1), np.uint8), np.arange(60) % 2
+    >>> x[y == 1] += 128                                 # the pictures of one class are bright
     >>> data = nn.datasets.from_arrays(x, y, x, y, steps=[nn.datasets.steps.standardise(mean=128, deviation=64)])
     >>> net = nn.Sequential(nn.Flatten(), nn.Dense(16, 2, rng=rng))
-    >>> history = nn.train.fit(net, data, nn.Adam(net, 0.1), epochs=30, batch_size=20, validation=0.2)
+    >>> history = nn.train.fit(net, data, nn.Adam(net, 0.1), epochs=10, batch_size=20, validation=0.2)
     >>> history.evaluations[-1]["test_accuracy"]
     1.0
 
