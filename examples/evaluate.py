@@ -21,13 +21,12 @@ MISTAKES = 24
 def parse_arguments(arguments=None):
     """Return the options; argparse prints one line and exits with 2 when they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", help="what train_cifar.py left: weights.safetensors", type=Path)
+    parser.add_argument("weights", help="a trained network: weights.safetensors", type=Path)
+    known = ", ".join(nn.datasets.sources.NAMES)
     parser.add_argument(
-        "--data", help="default: auto, what it was trained on", choices=nn.datasets.sources.NAMES, default="auto"
+        "--data", help=f"{known}, or a folder of pictures; default: what it was trained on", default="auto"
     )
-    parser.add_argument(
-        "--data-dir", help="folder of the CIFAR-10 binary files; default: that of the training", type=Path
-    )
+    parser.add_argument("--data-dir", help="folder of the files; default: that of the training", type=Path)
     parser.add_argument("--out", help="folder for the drawings; default: that of the weights", type=Path)
     return parser.parse_args(arguments)
 
@@ -46,11 +45,13 @@ def table(matrix, names):
 def evaluate(arguments):
     """Print and draw; return the exit status."""
     options = parse_arguments(arguments)
-    net = nn.models.load(options.weights)
-    data = nn.train.data_of(options.weights, options.data, options.data_dir)
+    net = nn.load(options.weights)
+    data = nn.train.data_of(options.weights, options.data, options.data_dir, net=net)
+    if len(data.classes) != net.output_shape(data.input_shape)[-1]:
+        raise ValueError(f"the network has other classes than {data.name}, which has {len(data.classes)}")
     out = options.out or options.weights.parent
     out.mkdir(parents=True, exist_ok=True)
-    probabilities, labels = nn.evaluation.predict(net, evaluation_batches(data.test_images, data.test_labels))
+    probabilities, labels = nn.evaluation.predict(net, evaluation_batches(data))
     predicted = probabilities.argmax(axis=1)
     matrix = nn.evaluation.confusion_matrix(labels, predicted, len(data.class_names))
     right = matrix.diagonal().sum()

@@ -2,8 +2,10 @@
 
     python examples/predict.py runs/separable-cifar-10-inputs-seed0/weights.safetensors cat.jpg dog.png
 
-Each picture, PNG or JPEG for example, is cut to its middle square, scaled to 32 x 32, cropped and standardised as in
-training.  The classes it could be are printed with bars, and drawn beside the picture into one PNG for each.
+Any network will do whose file remembers what it was trained on: those of train_cifar.py, train_your_pictures.py and
+python -m npcnn.train do.  Each picture, PNG or JPEG for example, is brought to the size of the training pictures (for
+CIFAR-10 its middle square) and prepared as in training.  The classes it could be are printed with bars, and drawn
+beside the picture into one PNG for each.
 """
 
 import argparse
@@ -13,9 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import npcnn as nn
-from npcnn.datasets import inputs
 from npcnn.datasets.cifar import CLASS_NAMES
-from npcnn.datasets.pictures import FORMATS, read_picture
+from npcnn.datasets.pictures import FORMATS
 from npcnn.train.command_line import at_least, exit_status
 
 BAR = 40  # characters of a probability of 1
@@ -24,7 +25,7 @@ BAR = 40  # characters of a probability of 1
 def parse_arguments(arguments=None):
     """Return the options; argparse prints one line and exits with 2 when they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", help="what train_cifar.py left: weights.safetensors", type=Path)
+    parser.add_argument("weights", help="a trained network: weights.safetensors", type=Path)
     parser.add_argument("pictures", help=f"one of {', '.join(FORMATS)}", type=Path, nargs="+", metavar="picture")
     parser.add_argument("--top", help="classes to show; default: 3", type=at_least(1), default=3, metavar="N")
     parser.add_argument("--out", help="folder for the drawings; default: the current one", type=Path, default=Path())
@@ -53,17 +54,17 @@ def drawing_path(folder, picture):
 def predict(arguments):
     """Print and draw what the network makes of each picture; return the exit status."""
     options = parse_arguments(arguments)
-    net = nn.models.load(options.weights)
-    names = nn.train.class_names_of(options.weights)
+    net = nn.load(options.weights)
+    names = net.classes or nn.train.class_names_of(options.weights)
     if names is None:
-        print(f"there is no settings.json beside {options.weights}: taking the classes to be those of CIFAR-10")
+        print(f"{options.weights} does not name its classes: taking them to be those of CIFAR-10")
         names = CLASS_NAMES
     if options.top > len(names):
         raise ValueError(f"--top must be at most {len(names)}, the classes of the network, got {options.top}")
-    pictures = [read_picture(path) for path in options.pictures]  # all of them, before anything is written
+    pictures = [nn.prediction.read(net, path) for path in options.pictures]  # all of them, before anything is written
     options.out.mkdir(parents=True, exist_ok=True)
     for path, picture in zip(options.pictures, pictures, strict=True):
-        probabilities = nn.functional.softmax(net.forward(inputs(picture[None])))[0]
+        probabilities = nn.prediction.classify(net, picture[None])[0]
         drawing = drawing_path(options.out, path)
         nn.plot.prediction(picture, probabilities, names, top=options.top).figure.savefig(drawing, dpi=110)
         print(f"{path}\n{bars(names, probabilities, options.top)}\n  drawn in {drawing}")

@@ -61,7 +61,13 @@ def train(arguments):
         nn.set_num_threads(options.threads)
 
     data = nn.datasets.load(options.data, options.data_dir).with_steps(INPUTS)
-    net = nn.models.MODELS[options.net](rng=np.random.default_rng(options.seed), algorithm=options.algorithm)
+    H, W, C = data.input_shape
+    net = nn.models.MODELS[options.net](
+        classes=len(data.classes),
+        input_channels=C,
+        rng=np.random.default_rng(options.seed),
+        algorithm=options.algorithm,
+    )
     optimizer = nn.Adam(net, lr=options.lr)
     training_batches = partial(
         TrainingBatches, data, batch_size=options.batch_size, pipeline=options.pipeline, seed=options.seed,
@@ -77,10 +83,10 @@ def train(arguments):
         options.out, net, optimizer, data, settings=settings, fixed=FIXED,
         resume=options.resume is not None, checkpoint_every=options.checkpoint_every,
     ) as run:  # fmt: skip
-        H, W, C = data.picture_shape
+        shape = " x ".join(map(str, data.picture_shape))
         counts = f"{len(data.train_images)} training and {len(data.test_images)} test pictures"
         print(f"data: {data.name}, {counts} of {H} x {W} x {C}")
-        print(f"network: {options.net}; results go to {run.folder}\n\n{net.summary((24, 24, C))}\n")
+        print(f"network: {options.net}; results go to {run.folder}\n\n{net.summary((H, W, C))}\n")
         print("multiplications: one picture, forward, by the definition; spent: by the algorithm the layer runs on")
         print(f"every {options.display_step} steps below: the {options.batch_size} training pictures of that step")
         print(f"every {epoch} steps (an epoch) and at the end: all test pictures\n", flush=True)

@@ -312,6 +312,9 @@ def _known_by_its_shapes(stored: dict[str, Any], path: str | Path) -> Sequential
             net = model(dtype=dtype)
             if shapes_and_dtypes(net.arrays) == shapes_and_dtypes(stored):
                 weights.assign(net.arrays, stored, str(path))
+                # What every network was trained on before its file said so: the article's inputs.
+                net.picture_shape = (32, 32, 3)
+                net.input_steps = [{"step": "crop", "size": 24}, {"step": "standardise"}]
                 return net
     raise WeightsError(
         f"{path} does not say what network it holds, and it is none of {', '.join(MODELS)}, but "

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.datasets import Dataset, steps
+from npcnn.datasets.cifar import CLASS_NAMES, SIZE
+from npcnn.datasets.pictures import read_picture, read_whole_picture
 from npcnn.functional import softmax
 from npcnn.functional.checks import integer
 from npcnn.layers import Layer
@@ -75,6 +78,41 @@ def inputs(net: Layer, images: Array) -> NDArray[np.float32]:
             "net(x), or let it remember: nn.prediction.remember(net, data)"
         )
     return steps.apply(steps.from_description(net.input_steps), images)
+
+
+def read(net: Layer, path: str | Path) -> NDArray[np.uint8]:
+    """Return a picture file in the size of the pictures that a network was trained on.
+
+    It is scaled as a whole, as `npcnn.datasets.from_folder` does.  For a network trained on CIFAR-10, whose pictures
+    are square cuttings, it is the middle square.
+
+    Parameters
+    ----------
+    net : Layer
+        A trained network that remembers its pictures.
+    path : str or Path
+        A file in one of the formats of `npcnn.datasets.pictures`.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C), uint8
+
+    Raises
+    ------
+    ValueError
+        If the network remembers no pictures, or such as are neither grey nor coloured.
+    ImportError, OSError, DataError
+        As `npcnn.datasets.pictures.read_picture`.
+    """
+    if net.picture_shape is None:
+        raise ValueError(
+            "net does not remember the size of its pictures; read the file with npcnn.datasets.pictures, or let it "
+            "remember: nn.prediction.remember(net, data)"
+        )
+    if net.picture_shape == (SIZE, SIZE, 3) and net.classes in (None, CLASS_NAMES):
+        return read_picture(path)
+    H, W, C = net.picture_shape
+    return read_whole_picture(path, (H, W), channels=C)
 
 
 def classify(net: Layer, images: Array, *, batch_size: int = 256) -> Array:

@@ -81,10 +81,17 @@ def test_predict_overwrites_nothing(cache, trained, picture, tmp_path):
     assert len(list(tmp_path.glob("*.png"))) == 4
 
 
-def test_predict_without_settings_says_what_it_takes_the_classes_to_be(cache, trained, picture, tmp_path):
+def test_predict_needs_nothing_but_the_file(cache, trained, data, picture, tmp_path):
     alone = shutil.copy(trained / "weights.safetensors", tmp_path)
     done = run(cache, tmp_path, "predict.py", alone, picture)
-    assert "taking the classes to be those of CIFAR-10" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert any(name in done.stdout for name in data.classes)
+
+
+def test_predict_says_what_it_takes_the_classes_of_an_older_file_to_be(cache, trained, picture, tmp_path):
+    nn.weights.save(nn.weights.read(trained / "weights.safetensors"), tmp_path / "old.safetensors")
+    done = run(cache, tmp_path, "predict.py", "old.safetensors", picture)
+    assert "old.safetensors does not name its classes: taking them to be those of CIFAR-10" in done.stdout
     assert done.returncode == 0, done.stderr
 
 
@@ -92,8 +99,11 @@ def test_predict_refuses_before_it_writes(cache, trained, picture, tmp_path):
     weights = trained / "weights.safetensors"
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "settings.json").write_text("{")
-    damaged = shutil.copy(weights, tmp_path)
-    nn.Dense(2, 2).save(tmp_path / "dense.safetensors")
+    damaged = tmp_path / "old.safetensors"
+    nn.weights.save(nn.weights.read(weights), damaged)
+    nn.weights.save(nn.Dense(2, 2).arrays, tmp_path / "dense.safetensors")
+    (tmp_path / "alone").mkdir()
+    nn.Dense(2, 2).save(tmp_path / "alone/forgetful.safetensors")
     for arguments, message in [
         ((weights, picture, tmp_path / "text.png"), "text.png is not a picture"),
         ((weights, tmp_path / "none.png"), "No such file"),
@@ -101,7 +111,11 @@ def test_predict_refuses_before_it_writes(cache, trained, picture, tmp_path):
         ((picture, picture), "is not a complete safetensors file"),
         (
             (tmp_path / "dense.safetensors", picture),
-            "holds none of the networks separable, plain, multichannel, but",
+            "does not say what network it holds, and it is none of separable, plain, multichannel,",
+        ),
+        (
+            (tmp_path / "alone/forgetful.safetensors", picture, "--top", 1),
+            "net does not remember the size of its pictures",
         ),
         ((damaged, picture), "settings.json is damaged"),
         ((weights, picture, "--top", 0), "--top: must be a whole number of at least 1, got '0'"),

@@ -7,23 +7,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from npcnn import explain, models, train
-from npcnn.datasets import inputs, sources
+from npcnn import explain, models, prediction, train
+from npcnn.datasets import sources
 from npcnn.datasets.cifar import CLASS_NAMES
-from npcnn.datasets.pictures import FORMATS, read_picture
+from npcnn.datasets.pictures import FORMATS
 from npcnn.errors import to_install
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options; argparse prints one line and exits with 2 when they are wrong."""
     parser = argparse.ArgumentParser(prog="python -m npcnn.explain", description="Open a trained network as a page.")
-    parser.add_argument("weights", type=Path, help="what examples/train_cifar.py left: weights.safetensors")
+    parser.add_argument("weights", type=Path, help="a trained network: weights.safetensors")
     parser.add_argument("picture", help=f"number of a test picture, or one of {', '.join(FORMATS)}")
     parser.add_argument("-o", "--out", type=Path, default=Path("explorer.html"), help="default: %(default)s")
-    parser.add_argument(
-        "--data", choices=sources.NAMES, default="auto", help="of the test picture; auto: what it was trained on"
-    )
-    parser.add_argument("--data-dir", type=Path, help="folder of the CIFAR-10 binary files, likewise")
+    known = ", ".join(sources.NAMES)
+    text = f"of the test picture: {known}, or a folder of pictures; default: what it was trained on"
+    parser.add_argument("--data", default="auto", help=text)
+    parser.add_argument("--data-dir", type=Path, help="folder of the files, likewise")
     return parser.parse_args(arguments)
 
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
         net = models.load(options.weights)
-        names = train.class_names_of(options.weights) or CLASS_NAMES
+        names = net.classes or train.class_names_of(options.weights) or CLASS_NAMES
         if options.picture.isdecimal():
             data = train.data_of(options.weights, options.data, options.data_dir)
             number = int(options.picture)
@@ -42,9 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             label = int(data.test_labels[number]) if tuple(data.class_names) == names else None
             picture = data.test_images[number]
         else:
-            picture, label = read_picture(options.picture), None
+            picture, label = prediction.read(net, options.picture), None
         title = f"{options.weights.name}, picture {Path(options.picture).name}"
-        explanation = explain.picture(net, inputs(picture[None])[0], class_names=names, label=label, title=title)
+        explanation = explain.picture(
+            net, prediction.inputs(net, picture[None])[0], class_names=names, label=label, title=title
+        )
         explanation.save(options.out)
     except ImportError as error:
         print(f"npcnn.explain: error: {error}; install what pictures need: {to_install('plot')}", file=sys.stderr)

@@ -106,11 +106,11 @@ def load_data(options: argparse.Namespace) -> Dataset:
         if options.size is not None:
             raise ValueError(f"--size is for a folder of pictures; those of {options.data} are taken as they are")
         data = datasets.load(options.data, options.data_dir)
-    elif options.data_dir is not None:
-        raise ValueError(f"--data-dir is for {', '.join(datasets.sources.NAMES)}, got --data {options.data}")
     else:
-        size = 64 if options.size is None else options.size
-        data = datasets.from_folder(options.data, size=(size, size), seed=options.seed)
+        # A run that goes on has noted the name of the data, and the folder in --data-dir.
+        folder = options.data if options.data_dir is None else options.data_dir
+        options.size = 64 if options.size is None else options.size
+        data = datasets.from_folder(folder, size=(options.size, options.size), seed=options.seed)
     if options.standardise == "no":
         return data
     return data.with_steps([steps.standardise(*(data.statistics() if options.standardise == "data" else ()))])
@@ -187,7 +187,9 @@ def train(arguments: Sequence[str] | None) -> int:
         augment=augmentation(options.augment, data.picture_shape),
         seed=options.seed,
     )
-    training_batches().close()  # a wrong option is found here, before a folder is made
+    # A wrong option is found here, before a folder is made.
+    training_batches().close()
+    loss(np.zeros((1, len(data.classes)), np.float32), np.zeros(1, np.int64))
     test_batches = functools.partial(evaluation_batches, data)
 
     name = f"{options.net}-{data.name.lower().replace(' ', '-')}-seed{options.seed}"

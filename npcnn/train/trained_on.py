@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from npcnn import datasets
-from npcnn.datasets import Dataset
+from npcnn.datasets import Dataset, steps
 from npcnn.errors import DataError
+from npcnn.layers import Layer
 from npcnn.train.run import read_settings
 
 
@@ -40,7 +41,9 @@ def class_names_of(weights: str | Path) -> tuple[str, ...] | None:
     return tuple(settings["class_names"]) if settings else None
 
 
-def data_of(weights: str | Path, name: str = "auto", data_dir: str | Path | None = None) -> Dataset:
+def data_of(
+    weights: str | Path, name: str = "auto", data_dir: str | Path | None = None, *, net: Layer | None = None
+) -> Dataset:
     """Return the data set a network was trained on, or another that is asked for.
 
     Parameters
@@ -49,9 +52,11 @@ def data_of(weights: str | Path, name: str = "auto", data_dir: str | Path | None
         Its weights, in the folder of the run.
     name : str
         "auto" is the data set of the training, or CIFAR-10 where there is no ``settings.json``; another name is that
-        of a data set, as for `npcnn.datasets.load`.
+        of a data set, as for `npcnn.datasets.load`, or a folder of pictures.
     data_dir : str or Path, optional
         Folder of the files; by default the one they were in at the training.
+    net : Layer, optional
+        The network, whose steps the data is given, and whose size the pictures of a folder.
 
     Returns
     -------
@@ -80,10 +85,18 @@ def data_of(weights: str | Path, name: str = "auto", data_dir: str | Path | None
     asked_for = name != "auto" or data_dir is not None
     what_to_do = "say where it is with --data-dir, or which other data to use with --data"
     try:
-        if asked_for:
+        if not asked_for:
+            name, data_dir = settings.get("data", "cifar10"), settings.get("data_dir")
+        if name in datasets.sources.NAMES:
             data = datasets.load(name, data_dir)
         else:
-            data = datasets.load(settings.get("data", "cifar10"), settings.get("data_dir"))
+            shape = None if net is None else net.picture_shape
+            data = datasets.from_folder(
+                name if data_dir is None else data_dir,
+                size=settings.get("size") if shape is None else shape[:2],
+                channels=3 if shape is None else shape[2],
+                seed=settings.get("seed", 0),
+            )
     except (ValueError, OSError) as error:
         if asked_for:
             raise
@@ -92,7 +105,13 @@ def data_of(weights: str | Path, name: str = "auto", data_dir: str | Path | None
         if not asked_for:
             raise DataError(f"the data in {data.folder} is not what {weights} was trained on any more; {what_to_do}")
         print(f"note: {weights} was not trained on this {data.name} data", file=sys.stderr, flush=True)
-    return data
+    if net is None:
+        return data
+    if net.input_steps is None:
+        raise DataError(
+            f"{weights} does not say how a picture becomes the network's input; evaluate it in your program"
+        )
+    return data.with_steps(steps.from_description(net.input_steps))
 
 
 def _settings(weights: str | Path) -> dict[str, Any]:
