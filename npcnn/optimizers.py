@@ -48,8 +48,8 @@ class Optimizer:
     groups : dict of dict, optional
         Settings of their own for the parameters whose names match a pattern, as in
         ``{"*.scale": {"weight_decay": 0}, "0_*": {"lr_factor": 0.1}}``; the last pattern that matches decides.
-        ``lr_factor`` is what the learning rate is multiplied by, so a schedule goes on for all parameters; with 0, a
-        parameter stays as it is.  ``weight_decay`` takes the place of the optimizer's, where it has one.
+        ``lr_factor`` multiplies whatever learning rate the schedule gives; with 0, a parameter stays as it is.
+        ``weight_decay`` replaces the optimizer's own, where it has one.
     clip_norm : float, optional
         Largest norm of all gradients together; longer ones are scaled down, see `npcnn.clipping.clip_norm`.
     clip_value : float, optional
