@@ -116,7 +116,7 @@ def test_default_folders_are_numbered(cache, tmp_path):
     ("arguments", "words"),
     [
         (["--net", "resnet"], "--net"),
-        (["--data", "mnist"], "--data"),
+        (["--data", "imagenet"], "--data"),
         (["--pipeline", "none"], "--pipeline"),
         (["--steps", "0"], "--steps: must be a whole number of at least 1, got '0'"),
         (["--steps", "ten"], "--steps"),
