@@ -14,7 +14,7 @@ where to look                 what is there
 `npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
 `npcnn.explain`               a trained network as a page to explore
 `npcnn.factorize`             cut trained kernels into k x 1 and 1 x k
-`npcnn.datasets`              CIFAR-10 and the synthetic stand-in
+`npcnn.datasets`              pictures of your own, CIFAR-10 and others
 `npcnn.kernels`, ``csrc/``    the algorithms in Cython, their inner loops in C
 ============================  ============================================================
 """

@@ -231,13 +231,23 @@ def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, label
             "patches of colour come out of it in the course of some thousand steps.</p>"
         )
     mistakes = "<p>None: every test picture was classified correctly.</p>"
-    if len(worst):
-        mistakes = _contact_sheet(data.test_images[worst], titles)
+    if len(worst) and data.picture_shape[2] not in (1, 3):
+        mistakes = f"<p>Not drawn: pictures of {data.picture_shape[2]} channels are neither grey nor coloured.</p>"
+    elif len(worst):
+        mistakes = _contact_sheet(_as_bytes(data.test_images[worst]), titles)
     return {
         "curve": _img(plot.training_curve(folder / "metrics.csv", ax=small), "training and test accuracy"),
         "filters": filters,
         "mistakes": mistakes,
     }
+
+
+def _as_bytes(images: Any) -> Any:
+    """Return grey or coloured pictures as red, green and blue bytes; floats are stretched, each to its own range."""
+    if images.dtype != np.uint8:
+        low, high = (limit(axis=(1, 2, 3), keepdims=True) for limit in (images.min, images.max))
+        images = np.rint(255 * (images - low) / np.where(high > low, high - low, 1)).astype(np.uint8)
+    return np.repeat(images, 3 // images.shape[3], axis=3)
 
 
 def _img(ax: Any, alt: str) -> str:

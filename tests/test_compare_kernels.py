@@ -43,7 +43,7 @@ def test_the_table(cache):
     ("arguments", "message"),
     [
         (("--lr", "nan"), "--lr: must be a finite number above 0, got 'nan'"),
-        (("--data-dir", "."), "data_dir is for CIFAR-10"),
+        (("--data-dir", "."), "data_dir is for data in files"),
         (("--lr", 1e30, "--steps", 20), "the first NaN or infinity is in"),
     ],
 )

@@ -1,6 +1,8 @@
 """The report of a run: everything in it, nothing fetched, and a browser finds no fault."""
 
+import base64
 import html
+import io
 import json
 import re
 import shutil
@@ -151,3 +153,28 @@ def test_a_browser_shows_it_without_a_word_on_its_console(folder):
         [*browser, f"--screenshot={screenshot}", bad.as_uri()], capture_output=True, text=True, timeout=1800
     )
     assert re.search(r"CONSOLE.*Content Security Policy", done.stderr)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_pictures_of_any_size_channels_and_dtype(tmp_path, rng, channels, dtype):
+    image_module = pytest.importorskip("matplotlib.image")
+    images = rng.integers(0, 201, (20, 5, 6, channels)).astype(dtype)
+    images[:, 0, 0], images[:, 0, 1] = 0, 200
+    labels = np.arange(20) % 2
+    data = nn.datasets.from_arrays(images[:10], labels[:10], images[10:], labels[10:])
+    net = nn.Sequential(nn.Conv2D(channels, 2, 3, rng=rng), nn.GlobalAvgPool2D(), nn.Dense(2, 2, rng=rng))
+    with nn.train.Run(tmp_path / "run", net, nn.SGD(net, lr=1e-9), data) as run:
+        with nn.datasets.TrainingBatches(data, batch_size=5) as batches:
+            run.fit(batches, partial(nn.datasets.evaluation_batches, data), steps=1)
+        write_own = partial(nn.report.write, title="own", settings=(), command="again")
+        page = write_own(run.folder, net, data, partial(nn.datasets.evaluation_batches, data)).read_text()
+    if channels == 2:
+        assert "Not drawn: pictures of 2 channels are neither grey nor coloured" in page
+        return
+    probabilities, _ = nn.evaluation.predict(net, nn.datasets.evaluation_batches(data))
+    worst = nn.evaluation.worst_mistakes(probabilities, data.test_labels, 1)
+    drawn = base64.b64decode(re.search(r"<figure><img[^>]*base64,([^']*)'", page)[1])
+    drawn = np.rint(255 * image_module.imread(io.BytesIO(drawn), format="png")[..., :3])
+    expected = data.test_images[worst[0]] * (1 if dtype == np.uint8 else np.float32(255 / 200))
+    np.testing.assert_allclose(drawn, np.broadcast_to(expected, drawn.shape), atol=0.51)

@@ -116,7 +116,7 @@ def test_default_folders_are_numbered(cache, tmp_path):
     ("arguments", "words"),
     [
         (["--net", "resnet"], "--net"),
-        (["--data", "mnist"], "--data"),
+        (["--data", "imagenet"], "--data"),
         (["--pipeline", "none"], "--pipeline"),
         (["--steps", "0"], "--steps: must be a whole number of at least 1, got '0'"),
         (["--steps", "ten"], "--steps"),
@@ -129,7 +129,7 @@ def test_default_folders_are_numbered(cache, tmp_path):
         (["--seed", "-1"], "--seed"),
         (["--threads", "0"], "--threads"),
         (["--data-dir", "no_such_folder"], "no data_batch_1.bin in no_such_folder"),
-        (["--data", "synthetic", "--data-dir", "."], "data_dir is for CIFAR-10"),
+        (["--data", "synthetic", "--data-dir", "."], "data_dir is for data in files"),
         (["--data", "synthetic", "--out", "file"], "file exists and is not an empty folder"),
         (["--data", "synthetic", "--out", "/proc/no"], "/proc/no"),
         (["--unknown"], "--unknown"),

@@ -133,7 +133,7 @@ def read_cifar100(
         ...
     FileNotFoundError: no train.bin in no/such/folder or no/such/folder/cifar-100-binary; ...
     """
-    if labels not in LABELS_100:
+    if labels not in tuple(LABELS_100):
         raise ValueError(f"labels must be one of {', '.join(LABELS_100)}, got {shown(labels)}")
     classes, names_file = LABELS_100[labels]
     folder = _find(folder, ARCHIVE_100, (TRAINING_FILE_100, TEST_FILE_100, names_file))

@@ -223,7 +223,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         start: int = 0,
         ahead: int = 4,
     ) -> None:
-        if pipeline is not None and pipeline not in PIPELINES:
+        if pipeline is not None and pipeline not in tuple(PIPELINES):
             raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {shown(pipeline)}")
         if pipeline is not None and (augment or steps is not None):
             raise ValueError("pipeline is given in the place of augment and steps, got all of them")

@@ -103,7 +103,7 @@ def cifar100(data_dir: str | Path | None = None, *, labels: str = "fine") -> Dat
     labels : "fine" or "coarse"
         100 classes, or the 20 that these are grouped into.
     """
-    if labels not in cifar.LABELS_100:
+    if labels not in tuple(cifar.LABELS_100):
         raise ValueError(f"labels must be one of {', '.join(cifar.LABELS_100)}, got {shown(labels)}")
     return load("cifar100" if labels == "fine" else "cifar100-coarse", data_dir)
 
