@@ -85,7 +85,7 @@ def train(arguments):
     ) as run:  # fmt: skip
         shape = " x ".join(map(str, data.picture_shape))
         counts = f"{len(data.train_images)} training and {len(data.test_images)} test pictures"
-        print(f"data: {data.name}, {counts} of {H} x {W} x {C}")
+        print(f"data: {data.name}, {counts} of {shape}")
         print(f"network: {options.net}; results go to {run.folder}\n\n{net.summary((H, W, C))}\n")
         print("multiplications: one picture, forward, by the definition; spent: by the algorithm the layer runs on")
         print(f"every {options.display_step} steps below: the {options.batch_size} training pictures of that step")

@@ -31,9 +31,8 @@ def train(arguments):
     net.save("weights.safetensors")
     history.plot().figure.savefig("history.png")
     explanation = nn.explain.picture(net, data.inputs(data.test_images[:1])[0], class_names=data.classes)
-    print(
-        f"open {explanation.save(Path('explorer.html'))} in a browser; for other pictures: python examples/predict.py"
-    )
+    explanation.save("explorer.html")
+    print("open explorer.html in a browser; for other pictures: python examples/predict.py weights.safetensors PICTURE")
     return 0
 
 
