@@ -42,12 +42,29 @@ def test_links_lead_somewhere(document):
         assert target.startswith("http") or (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["how-the-core-works.md", "write-a-layer.md"])
-def test_documents_print_what_they_say(name):
+@pytest.mark.parametrize("name", ["how-the-core-works.md", "write-a-layer.md", "your-own-pictures.md"])
+def test_documents_print_what_they_say(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     text = re.sub("^```.*$", "", (ROOT / "docs" / name).read_text(), flags=re.MULTILINE)
     parsed = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
     assert parsed.examples
     assert doctest.DocTestRunner().run(parsed).failed == 0
+
+
+def test_a_folder_of_pictures_as_the_document_says(tmp_path, monkeypatch, capsys):
+    Image = pytest.importorskip("PIL.Image")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name, brightness in (("dark", 20), ("bright", 200)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (30, 20), (brightness, brightness, 5 * number)).save(f"pictures/{name}/{number}.jpg")
+    Image.new("RGB", (30, 20), (210, 210, 30)).save("new.jpg")
+    text = (ROOT / "docs" / "your-own-pictures.md").read_text()
+    (program,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if ">>>" not in block]
+    assert len([line for line in program.splitlines() if line]) <= 12
+    exec(compile(program.replace("batch_size=32", "batch_size=8"), "your-own-pictures.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("bright\n")
 
 
 def test_the_core_explained_says_what_the_library_says():
