@@ -37,8 +37,8 @@ else:
 """
 TRAIN = """
 import importlib
-from peers import PEERS, SECOND
-step, *_ = importlib.import_module("peers." + PEERS[{peer!r}]).build(128, SECOND["separable"])
+from peers import PEERS, NETWORKS
+step, *_ = importlib.import_module("peers." + PEERS[{peer!r}]).build(128, NETWORKS["separable"])
 for _ in range(10):
     step()
 """

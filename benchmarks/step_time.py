@@ -18,16 +18,16 @@ import time
 from pathlib import Path
 
 from machine import cpu_name, write_json
-from peers import PEERS, SECOND
+from peers import NETWORKS, PEERS
 
 CALLS_PER_TURN = 3
-REST_SECONDS = 0.05  # between turns, until the threads of the last one have gone to sleep
+REST_NETWORKSS = 0.05  # between turns, until the threads of the last one have gone to sleep
 
 
 def serve(peer, net, batch):
     """Run one peer: answer each line "step" or "forward" on stdin with the milliseconds of one call."""
     try:
-        step, forward, versions = importlib.import_module(f"peers.{PEERS[peer]}").build(batch, SECOND[net])
+        step, forward, versions = importlib.import_module(f"peers.{PEERS[peer]}").build(batch, NETWORKS[net])
     except ImportError as error:
         print(json.dumps({"missing": str(error)}), flush=True)
         return
@@ -70,7 +70,7 @@ def start(peer, net, batch, threads):
 
 def ask(process, call):
     """Let a peer take its turn; return milliseconds."""
-    time.sleep(REST_SECONDS)
+    time.sleep(REST_NETWORKSS)
     process.stdin.write(call + "\n")
     process.stdin.flush()
     return json.loads(process.stdout.readline())
@@ -108,7 +108,7 @@ def main():
     """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--net", choices=SECOND, default="separable")
+    parser.add_argument("--net", choices=NETWORKS, default="separable")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=15)

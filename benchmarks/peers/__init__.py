@@ -1,17 +1,19 @@
 """The networks of `npcnn.models` in several libraries, each behind the same two calls.
 
-A peer is a module with ``build(batch, second) -> (step, forward, versions)``:
-`second` is one of SECOND, what comes between the two max poolings; `step`
-runs one whole training step (forward, loss, backward, Adam) on a fixed batch
-and returns the loss, `forward` gives the logits, `versions` names what was
-measured.  A module whose library is not installed raises ImportError.
+A peer is a module with ``build(batch, network) -> (step, forward, versions)``:
+`network` is one of NETWORKS; `step` runs one whole training step (forward, loss,
+backward, Adam) on a fixed batch and returns the loss, `forward` gives the logits,
+`versions` names what was measured.  A module whose library is not installed, or
+that does not have the network, raises ImportError.
 """
 
-# The second convolution of each network: branches side by side, each a chain of kernels with 64 channels.
-SECOND = {
+# Of the article's networks the second convolution: branches side by side, each a chain of kernels with 64 channels.
+# Of a residual network the depth.
+NETWORKS = {
     "separable": (((5, 1), (1, 5)),),
     "plain": (((5, 5),),),
     "multichannel": (((1, 1),), ((3, 3),), ((5, 5),), ((7, 7),)),
+    "resnet20": 20,
 }
 
 PEERS = {
@@ -23,3 +25,10 @@ PEERS = {
     "torch-compile": "torch_compile_net",
     "jax": "jax_net",
 }
+
+
+def of_the_article(network):
+    """Return a network's second convolution; ImportError for a residual network, which not every peer has."""
+    if isinstance(network, int):
+        raise ImportError("this peer has the article's networks only")
+    return network

@@ -3,14 +3,14 @@
 import numpy as np
 
 import npcnn as nn
-from peers import SECOND
+from peers import NETWORKS
 from peers.batch import random_batch
 
 
-def build(batch, second):
+def build(batch, network):
     """Return (step, forward, versions)."""
-    x, labels = random_batch(batch)
-    name = next(name for name, branches in SECOND.items() if branches == second)
+    x, labels = random_batch(batch, 32 if isinstance(network, int) else 24)
+    name = next(name for name, known in NETWORKS.items() if known == network)
     net = nn.models.MODELS[name](rng=np.random.default_rng(0))
     optimizer = nn.Adam(net, lr=1e-4)
 

@@ -9,6 +9,7 @@ import functools
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from peers import of_the_article
 from peers.batch import random_batch
 
 
@@ -118,8 +119,9 @@ class Adam:
                 p -= np.float32(size) * m / (np.sqrt(v) + 1e-8)
 
 
-def build(batch, second):
+def build(batch, network):
     """Return (step, forward, versions)."""
+    second = of_the_article(network)
     x, labels = random_batch(batch)
     rng = np.random.default_rng(0)
     layers = [

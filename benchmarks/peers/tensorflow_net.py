@@ -7,11 +7,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
+from peers import of_the_article
 from peers.batch import random_batch
 
 
-def build(batch, second):
+def build(batch, network):
     """Return (step, forward, versions)."""
+    second = of_the_article(network)
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.random.set_seed(0)

@@ -5,6 +5,6 @@ import torch
 from peers import torch_net
 
 
-def build(batch, second):
+def build(batch, network):
     """Return (step, forward, versions)."""
-    return torch_net.build(batch, second, memory_format=torch.channels_last, compiled=True)
+    return torch_net.build(batch, network, memory_format=torch.channels_last, compiled=True)
