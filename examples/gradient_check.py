@@ -44,6 +44,7 @@ def layers(rng: np.random.Generator) -> list[tuple[Any, tuple[int, ...]]]:
         (nn.SpatiallySeparableConv2D(3, 4, 3, **new), pictures),
         (nn.MaxPool2D(3, stride=2, padding="same"), pictures),
         (nn.AvgPool2D(2), pictures),
+        (nn.AvgPool2D(2, stride=3, dilation=2, ceil_mode=True), pictures),
         (nn.GlobalAvgPool2D(), pictures),
         (nn.ReLU(), pictures),
         (nn.Flatten(), pictures),

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from npcnn.reference.windows import axis_windows, picture_windows
+from npcnn.reference.windows import as_pair, axis_windows, picture_windows
 
 REAL_TYPES = (np.float32, np.float64)
 # Around the widths of vectors: less than one, whole ones, and one number more or less.
@@ -58,11 +58,13 @@ def conv1d(source, taps=None):
 
 def pooling(source):
     """Draw the shape of x, the size of the window, and the options."""
-    size = _for_both_axes(source, (1, 2, 3, 4, 5))
-    height, width = size if isinstance(size, tuple) else (size, size)
+    size, dilation = _for_both_axes(source, (1, 2, 3, 4, 5)), _for_both_axes(source, (1, 1, 1, 2, 3))
+    most = [(taps - 1) * apart for taps, apart in zip(as_pair(size), as_pair(dilation), strict=True)]
     options = {
         "stride": _for_both_axes(source, (1, 2, 3, 4)) if source.among((True, True, False)) else None,
-        "padding": _padding(source, (height - 1, width - 1)),  # more is refused
+        "padding": _padding(source, most),  # more is refused
+        "dilation": dilation,
+        "ceil_mode": source.among((False, True)),
     }
     return _pictures(source), size, options
 
@@ -92,16 +94,27 @@ def _padding(source, largest):
     return kind
 
 
-def output_size(x_shape, size, *, axis=None, stride=1, padding="same", dilation=1):
+def output_size(x_shape, size, *, axis=None, stride=1, padding="same", dilation=1, ceil_mode=False):
     """Return (OH, OW) by the definition, None if a window does not fit; without a stride, windows lie side by side."""
     options = {"stride": size if stride is None else stride, "padding": padding, "dilation": dilation}
     if axis is None:
-        output = [windows.output_length for windows in picture_windows(x_shape[1:3], size, **options)]
+        axes = picture_windows(x_shape[1:3], size, ceil_mode=ceil_mode, **options)
+        output = [windows.output_length for windows in axes]
     else:
         output = list(x_shape[1:3])
         along = ("height", "width").index(axis)
         output[along] = axis_windows(output[along], *size, **options).output_length
     return tuple(output) if min(output) > 0 else None
+
+
+def pooled_size(x_shape, size, **options):
+    """Return (OH, OW) of a pooling as `output_size` does; None also if a window lies in the padding alone."""
+    output = output_size(x_shape, size, **options)
+    if output is None:
+        return None
+    options["stride"] = options["stride"] or size
+    axes = picture_windows(x_shape[1:3], size, **options)
+    return output if all({i for i, _, _ in axis.taps()} == set(range(axis.output_length)) for axis in axes) else None
 
 
 # ------------------------------------------------------------------------------------- arrays, from a seed
@@ -129,7 +142,7 @@ def pool_configuration(seed, *, nan=False, limit=None):
     source = Seeded(3, seed)
     while True:
         x_shape, size, options = pooling(source)
-        if output_size(x_shape, size, **options) and _within(limit, x_shape):
+        if pooled_size(x_shape, size, **options) and _within(limit, x_shape):
             break
     x = source.rng.integers(-3, 4, x_shape).astype(float)
     if nan:
@@ -147,7 +160,7 @@ def _convolution(source, draw, pooled, limit):
 
 
 def _pools(picture, options):
-    return output_size((1, *picture), **{"stride": None, "padding": "valid"} | options)
+    return pooled_size((1, *picture), **{"stride": None, "padding": "valid"} | options)
 
 
 def _within(limit, *shapes):

@@ -40,6 +40,8 @@ LAYERS = {
     ),
     "max pool": (lambda: nn.MaxPool2D(2), PICTURE),
     "avg pool": (lambda: nn.AvgPool2D(3, 2, padding="same"), PICTURE),
+    "max pool with dilation": (lambda: nn.MaxPool2D(2, 2, dilation=(1, 2), ceil_mode=True), PICTURE),
+    "avg pool in ceil mode": (lambda: nn.AvgPool2D(3, 2, padding=1, count_include_pad=True, ceil_mode=True), PICTURE),
     "global avg pool": (nn.GlobalAvgPool2D, PICTURE),
     "relu": (nn.ReLU, PICTURE),
     "flatten": (nn.Flatten, PICTURE),
