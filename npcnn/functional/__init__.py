@@ -9,6 +9,7 @@ works out the padding, and hands over to a kernel in `npcnn.kernels`;
 module                        functions
 ============================  ======================================================================================
 `convolution`                 conv2d, conv1d; conv2d_max_pool2d: convolution and pooling in one go, for speed
+`transposed`                  conv2d_transpose, the input gradient of conv2d as a function of its own
 `toom_cook`                   the fast algorithm, and what algorithm="auto" means
 `pooling`                     max_pool2d, avg_pool2d
 `activations`                 relu, softmax, log_softmax
@@ -23,12 +24,13 @@ Arguments named `out` take arrays to write the result into, as in NumPy; they
 save the allocation in a training loop and nothing else.
 """
 
-from npcnn.functional import activations, convolution, losses, normalization, pooling, updates, windows
+from npcnn.functional import activations, convolution, losses, normalization, pooling, transposed, updates, windows
 from npcnn.functional.activations import *  # noqa: F403
 from npcnn.functional.convolution import *  # noqa: F403
 from npcnn.functional.losses import *  # noqa: F403
 from npcnn.functional.normalization import *  # noqa: F403
 from npcnn.functional.pooling import *  # noqa: F403
+from npcnn.functional.transposed import *  # noqa: F403
 from npcnn.functional.updates import *  # noqa: F403
 from npcnn.functional.windows import *  # noqa: F403
 
@@ -38,6 +40,7 @@ __all__ = [
     *losses.__all__,
     *normalization.__all__,
     *pooling.__all__,
+    *transposed.__all__,
     *updates.__all__,
     *windows.__all__,
 ]

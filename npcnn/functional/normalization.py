@@ -48,10 +48,10 @@ def batch_statistics(x: Array) -> tuple[Doubles, Doubles]:
     if not len(rows):
         raise ShapeError(f"x must have at least one pixel, to take a mean of, got shape {x.shape}")
     pivot = rows[0]  # what is summed is small then, wherever the channel lies
-    mean = pivot + _sums(rows, pivot, squared=False) / len(rows)
+    mean = pivot + centred_sums(rows, pivot, squared=False) / len(rows)
     centre = mean.astype(x.dtype)
     # Around the rounded mean, by which the sum of squares is too large.
-    variance = _sums(rows, centre, squared=True) / len(rows) - (mean - centre) ** 2
+    variance = centred_sums(rows, centre, squared=True) / len(rows) - (mean - centre) ** 2
     return mean, np.maximum(variance, 0)
 
 
@@ -168,7 +168,7 @@ def batch_norm_backward(
     channels, n = x.shape[-1], max(x[..., 0].size, 1)
     rows, dy_rows, centre = x.reshape(-1, channels), dy.reshape(-1, channels), mean.astype(x.dtype)
     lost = mean - centre  # by rounding
-    dshift = _sums(dy_rows, np.zeros_like(centre), squared=False)
+    dshift = centred_sums(dy_rows, np.zeros_like(centre), squared=False)
     parts = np.empty((kernels.PARTS, channels), x.dtype)
     kernels.centred_products(dy_rows, rows, centre, parts)
     dscale = (parts.sum(0, dtype=np.float64) - lost * dshift) / deviation
@@ -299,7 +299,7 @@ def _epsilon(value: float) -> float:
     return eps
 
 
-def _sums(rows: Array, centre: Array, *, squared: bool) -> Doubles:
+def centred_sums(rows: Array, centre: Array, *, squared: bool) -> Doubles:
     """Return the sum of rows - centre, or of its square."""
     parts = np.empty((kernels.PARTS, rows.shape[1]), rows.dtype)
     kernels.centred_sums(rows, centre, squared, parts)

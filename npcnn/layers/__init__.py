@@ -17,6 +17,7 @@ from npcnn.layers.flatten import Flatten
 from npcnn.layers.normalization import BatchNorm, LayerNorm
 from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 from npcnn.layers.residual import Add, Residual
+from npcnn.layers.transposed import Conv2DTranspose
 
 __all__ = [
     "Add",
@@ -25,6 +26,7 @@ __all__ = [
     "Concat",
     "Conv1D",
     "Conv2D",
+    "Conv2DTranspose",
     "Dense",
     "Dropout",
     "Flatten",

@@ -9,6 +9,7 @@ the docstring and the code uses its letters.
 =================  =========================================================
 windows.py         where sliding windows lie: padding and output size
 convolution.py     conv2d, conv1d; im2col, col2im: convolution as a matrix product
+transposed.py      conv2d_transpose
 pooling.py         max_pool2d, avg_pool2d
 activations.py     relu, softmax, log_softmax
 losses.py          softmax_cross_entropy
@@ -22,11 +23,19 @@ compute in the dtype they are given; use float64 when the result is to be the
 truth.  They import nothing but NumPy and the standard library.
 """
 
-from npcnn.reference import activations, convolution, losses, normalization, pooling
+from npcnn.reference import activations, convolution, losses, normalization, pooling, transposed
 from npcnn.reference.activations import *  # noqa: F403
 from npcnn.reference.convolution import *  # noqa: F403
 from npcnn.reference.losses import *  # noqa: F403
 from npcnn.reference.normalization import *  # noqa: F403
 from npcnn.reference.pooling import *  # noqa: F403
+from npcnn.reference.transposed import *  # noqa: F403
 
-__all__ = [*activations.__all__, *convolution.__all__, *losses.__all__, *normalization.__all__, *pooling.__all__]
+__all__ = [
+    *activations.__all__,
+    *convolution.__all__,
+    *losses.__all__,
+    *normalization.__all__,
+    *pooling.__all__,
+    *transposed.__all__,
+]
