@@ -56,6 +56,17 @@ def conv1d(source, taps=None):
     return x_shape, (taps or source.integer(1, 8), x_shape[3], source.among(CHANNELS)), options
 
 
+def conv2d_transpose(source):
+    """Draw the shapes of x and w, and the options."""
+    x_shape = _pictures(source)
+    most = source.among((1, 1, 3))
+    stride, padding = _for_both_axes(source, STEPS), _padding(source, (most, most))
+    options = {"stride": stride, "padding": padding, "dilation": _for_both_axes(source, STEPS)}
+    if padding != "same":
+        options["output_padding"] = tuple(source.integer(0, step - 1) for step in as_pair(stride))
+    return x_shape, (source.integer(1, 8), source.integer(1, 8), source.among(CHANNELS), x_shape[3]), options
+
+
 def pooling(source):
     """Draw the shape of x, the size of the window, and the options."""
     size, dilation = _for_both_axes(source, (1, 2, 3, 4, 5)), _for_both_axes(source, (1, 1, 1, 2, 3))
@@ -107,6 +118,20 @@ def output_size(x_shape, size, *, axis=None, stride=1, padding="same", dilation=
     return tuple(output) if min(output) > 0 else None
 
 
+def transposed_size(x_shape, size, *, stride, padding, dilation, output_padding=0):
+    """Return (OH, OW) of a transposed convolution by the rule of its documentation, None if the padding leaves none."""
+    strides, dilations, more = as_pair(stride), as_pair(dilation), as_pair(output_padding)
+    if padding == "same":
+        return x_shape[1] * strides[0], x_shape[2] * strides[1]
+    sides = 0 if padding == "valid" else padding
+    sides = ((sides, sides),) * 2 if isinstance(sides, int) else sides
+    output = tuple(
+        (x_shape[1 + axis] - 1) * strides[axis] + (size[axis] - 1) * dilations[axis] + 1 - sum(sides[axis]) + more[axis]
+        for axis in (0, 1)
+    )
+    return output if min(output) > 0 else None
+
+
 def pooled_size(x_shape, size, **options):
     """Return (OH, OW) of a pooling as `output_size` does; None also if a window lies in the padding alone."""
     output = output_size(x_shape, size, **options)
@@ -132,6 +157,16 @@ def conv2d_configuration(seed, *, kernel=None, pooled=None, limit=None):
 def conv1d_configuration(seed, *, taps=None, limit=None):
     """Return x, w, b, all float64, and the options of a 1-D convolution; see `conv2d_configuration`."""
     return _convolution(Seeded(1, seed), lambda source: conv1d(source, taps), None, limit)
+
+
+def transposed_configuration(seed, *, limit=None):
+    """Return x, w, b, all float64, and the options of a transposed convolution; see `conv2d_configuration`."""
+    source = Seeded(6, seed)
+    while True:
+        x_shape, w_shape, options = conv2d_transpose(source)
+        if transposed_size(x_shape, w_shape[:2], **options) and _within(limit, x_shape, w_shape):
+            break
+    return *(source.rng.standard_normal(shape) for shape in (x_shape, w_shape, w_shape[2:3])), options
 
 
 def pool_configuration(seed, *, nan=False, limit=None):
