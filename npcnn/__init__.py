@@ -55,6 +55,8 @@ from npcnn.layers import (
     Residual,
     Sequential,
     SpatiallySeparableConv2D,
+    UpSample2D,
+    ZeroPad2D,
 )
 from npcnn.optimizers import SGD, Adam
 from npcnn.version import __version__
@@ -90,7 +92,9 @@ __all__ = [
     "Sequential",
     "ShapeError",
     "SpatiallySeparableConv2D",
+    "UpSample2D",
     "WeightsError",
+    "ZeroPad2D",
     "__version__",
     "config",
     "datasets",

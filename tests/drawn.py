@@ -185,6 +185,20 @@ def pool_configuration(seed, *, nan=False, limit=None):
     return x, size, options
 
 
+def upsampling_configuration(seed):
+    """Return x, float64, and a factor."""
+    source = Seeded(7, seed)
+    shape = (source.integer(0, 3), source.integer(1, 9), source.integer(1, 9), source.among(CHANNELS))
+    return source.rng.standard_normal(shape), _for_both_axes(source, (1, 2, 3, 4, 5))
+
+
+def zero_pad_configuration(seed):
+    """Return x, float64, and a padding in any of its forms."""
+    source = Seeded(8, seed)
+    sides = tuple((source.integer(0, 5), source.integer(0, 5)) for _ in "HW")
+    return source.rng.standard_normal(_pictures(source)), source.among((sides[0][0], sides[0], sides))
+
+
 def _convolution(source, draw, pooled, limit):
     while True:
         x_shape, w_shape, options = draw(source)

@@ -349,7 +349,7 @@ def conv2d_input_gradient(const real[:, :, :, ::1] dy, const real[:, :, ::1] w_t
         scratch = <real*>workspace(team * room, sizeof(real))
     for n in prange(N, nogil=True, schedule="dynamic", num_threads=team):
         if by_lines:
-            zero_run(&dx[n, 0, 0, 0], picture_size(&windows))
+            zero_run(&dx[n, 0, 0, 0], windows.height * windows.width * Cin)
             one_sided_input_gradient(&dy[n, 0, 0, 0], Cout, &w_transposed[0, 0, 0], w_row, Cin, Cout, &lines,
                                      &dx[n, 0, 0, 0])
         else:

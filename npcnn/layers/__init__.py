@@ -15,7 +15,9 @@ from npcnn.layers.dense import Dense
 from npcnn.layers.dropout import Dropout
 from npcnn.layers.flatten import Flatten
 from npcnn.layers.normalization import BatchNorm, LayerNorm
+from npcnn.layers.padding import ZeroPad2D
 from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from npcnn.layers.resampling import UpSample2D
 from npcnn.layers.residual import Add, Residual
 from npcnn.layers.transposed import Conv2DTranspose
 
@@ -38,4 +40,6 @@ __all__ = [
     "Residual",
     "Sequential",
     "SpatiallySeparableConv2D",
+    "UpSample2D",
+    "ZeroPad2D",
 ]
