@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
-from drawn import LAYOUTS, REAL_TYPES, conv1d, conv2d, laid_out, output_size, pooled_size
+from drawn import LAYOUTS, REAL_TYPES, conv1d, conv2d, laid_out, output_size, pooled_size, transposed_size
+from drawn import conv2d_transpose as draw_transposed
 from drawn import pooling as draw_pooling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -231,6 +232,34 @@ def check_avg_pool2d(source):
     close(dx, reference.avg_pool2d_backward(dy.astype(np.float64), x.shape, size=size, **options), scale, arrays.dtype)
 
 
+def check_conv2d_transpose(source):
+    isa, threads, layout = surroundings(source)
+    arrays = Arrays(source)
+    x_shape, w_shape, options = draw_transposed(source)
+    x, w, b = (arrays.normal(shape) for shape in (x_shape, w_shape, w_shape[2:3]))
+    if not transposed_size(x_shape, w_shape[:2], **options):
+        with pytest.raises(nn.ShapeError, match="padding must leave something"):
+            F.conv2d_transpose(x, w, b, **options)
+        return
+    relu, need_dx = source.among((False, True)), source.among((False, True))
+    given = laid_out(layout, x, w, b)
+    (y,) = both(isa, threads, lambda: (F.conv2d_transpose(*given, relu=relu, **options),))
+    expected = reference.conv2d_transpose(*doubles(x, w, b), **options)
+    scale = reference.conv2d_transpose(*magnitudes(x, w, b), **options)
+    close(y, np.maximum(expected, 0) if relu else expected, scale, arrays.dtype)
+
+    dy = arrays.normal(y.shape)
+    given_dy, given_y = laid_out(layout, dy, y)
+    dx, dw, db = both(isa, threads, lambda: without_none(F.conv2d_transpose_backward(
+        given_dy, *given[:2], need_dx=need_dx, relu_output=given_y if relu else None, **options), x))  # fmt: skip
+    passed = dy * (y > 0) if relu else dy
+    expected = reference.conv2d_transpose_backward(*doubles(passed, x, w), **options)
+    scales = reference.conv2d_transpose_backward(*magnitudes(passed, x, w), **options)
+    for gradient, defined, scale in zip((dx, dw, db), expected, scales, strict=True):
+        if gradient is not dx or need_dx:
+            close(gradient, defined, scale, arrays.dtype)
+
+
 def check_one_number_at_a_time(source):
     """ReLU, its gradient, softmax and the loss."""
     isa, threads, layout = surroundings(source)
@@ -258,8 +287,9 @@ def check_one_number_at_a_time(source):
 
 # Each operation's part of the configurations.
 PARTS = {
-    check_conv2d: 0.3,
-    check_conv1d: 0.2,
+    check_conv2d: 0.25,
+    check_conv1d: 0.15,
+    check_conv2d_transpose: 0.1,
     check_conv2d_max_pool2d: 0.15,
     check_max_pool2d: 0.15,
     check_avg_pool2d: 0.1,
