@@ -69,15 +69,14 @@ ALWAYS_INLINE void NAME(max_vector)(ptrdiff_t rows, ptrdiff_t columns, const REA
 static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,
                                  REAL *y, int32_t *argmax)
 {
-    const ptrdiff_t C = windows->channels, row = windows->width * C;
-    const ptrdiff_t top = out_row * windows->stride_h - windows->pad_top;
-    TAPS_INSIDE(top, windows->size_h, windows->height, kh_begin, kh_end);
+    const ptrdiff_t C = windows->channels, row = windows->dilation_h * windows->width * C;
+    const ptrdiff_t pixel = windows->dilation_w * C;
+    const npcnn_span rows = npcnn_rows(windows, out_row);
     for (ptrdiff_t j = 0; j < windows->out_width; j++, y += C, argmax += C) {
-        const ptrdiff_t left = j * windows->stride_w - windows->pad_left;
-        TAPS_INSIDE(left, windows->size_w, windows->width, kw_begin, kw_end);
-        const REAL *window = x + (top + kh_begin) * row + (left + kw_begin) * C;
-        const ptrdiff_t first_tap = kh_begin * windows->size_w + kw_begin;
-        FOR_VECTORS(C, FOR_WINDOW(max_vector, kh_end - kh_begin, kw_end - kw_begin, window + c, row, C,
+        const npcnn_span columns = npcnn_columns(windows, j);
+        const REAL *window = x + (rows.pixel * windows->width + columns.pixel) * C;
+        const ptrdiff_t first_tap = rows.first * windows->size_w + columns.first;
+        FOR_VECTORS(C, FOR_WINDOW(max_vector, rows.inside, columns.inside, window + c, row, pixel,
                                   first_tap, windows->size_w, count, y + c, argmax + c));
     }
 }
@@ -104,16 +103,15 @@ ALWAYS_INLINE void NAME(max_backward_vector)(ptrdiff_t rows, ptrdiff_t columns, 
 static void NAME(max_pool2d_backward_row)(const REAL *dy, const int32_t *argmax,
                                           const npcnn_windows *windows, ptrdiff_t out_row, int disjoint, REAL *dx)
 {
-    const ptrdiff_t C = windows->channels, row = windows->width * C;
-    const ptrdiff_t top = out_row * windows->stride_h - windows->pad_top;
-    TAPS_INSIDE(top, windows->size_h, windows->height, kh_begin, kh_end);
+    const ptrdiff_t C = windows->channels, row = windows->dilation_h * windows->width * C;
+    const ptrdiff_t pixel = windows->dilation_w * C;
+    const npcnn_span rows = npcnn_rows(windows, out_row);
     for (ptrdiff_t j = 0; j < windows->out_width; j++, dy += C, argmax += C) {
-        const ptrdiff_t left = j * windows->stride_w - windows->pad_left;
-        TAPS_INSIDE(left, windows->size_w, windows->width, kw_begin, kw_end);
-        REAL *window = dx + (top + kh_begin) * row + (left + kw_begin) * C;
-        const ptrdiff_t first_tap = kh_begin * windows->size_w + kw_begin;
-        FOR_VECTORS(C, FOR_WINDOW(max_backward_vector, kh_end - kh_begin, kw_end - kw_begin, dy + c, argmax + c,
-                                  first_tap, windows->size_w, count, disjoint, window + c, row, C));
+        const npcnn_span columns = npcnn_columns(windows, j);
+        REAL *window = dx + (rows.pixel * windows->width + columns.pixel) * C;
+        const ptrdiff_t first_tap = rows.first * windows->size_w + columns.first;
+        FOR_VECTORS(C, FOR_WINDOW(max_backward_vector, rows.inside, columns.inside, dy + c, argmax + c,
+                                  first_tap, windows->size_w, count, disjoint, window + c, row, pixel));
     }
 }
 
@@ -137,24 +135,23 @@ ALWAYS_INLINE void NAME(avg_vector)(ptrdiff_t rows, ptrdiff_t columns, const REA
     NAME(store)(y, sum / divisor, count);
 }
 
-/* What the mean is divided by: all taps, or those inside the picture. */
-ALWAYS_INLINE REAL NAME(divisor)(const npcnn_windows *windows, int count_include_pad, ptrdiff_t rows, ptrdiff_t columns)
+/* What the mean is divided by: the taps inside the picture, or those inside the padded picture. */
+ALWAYS_INLINE REAL NAME(divisor)(npcnn_span rows, npcnn_span columns, int count_include_pad)
 {
-    return (REAL)(count_include_pad ? windows->size_h * windows->size_w : rows * columns);
+    return (REAL)(count_include_pad ? rows.padded * columns.padded : rows.inside * columns.inside);
 }
 
 static void NAME(avg_pool2d_row)(const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,
                                  int count_include_pad, REAL *y)
 {
-    const ptrdiff_t C = windows->channels, row = windows->width * C;
-    const ptrdiff_t top = out_row * windows->stride_h - windows->pad_top;
-    TAPS_INSIDE(top, windows->size_h, windows->height, kh_begin, kh_end);
+    const ptrdiff_t C = windows->channels, row = windows->dilation_h * windows->width * C;
+    const ptrdiff_t pixel = windows->dilation_w * C;
+    const npcnn_span rows = npcnn_rows(windows, out_row);
     for (ptrdiff_t j = 0; j < windows->out_width; j++, y += C) {
-        const ptrdiff_t left = j * windows->stride_w - windows->pad_left;
-        TAPS_INSIDE(left, windows->size_w, windows->width, kw_begin, kw_end);
-        const REAL *window = x + (top + kh_begin) * row + (left + kw_begin) * C;
-        const REAL divisor = NAME(divisor)(windows, count_include_pad, kh_end - kh_begin, kw_end - kw_begin);
-        FOR_VECTORS(C, FOR_WINDOW(avg_vector, kh_end - kh_begin, kw_end - kw_begin, window + c, row, C,
+        const npcnn_span columns = npcnn_columns(windows, j);
+        const REAL *window = x + (rows.pixel * windows->width + columns.pixel) * C;
+        const REAL divisor = NAME(divisor)(rows, columns, count_include_pad);
+        FOR_VECTORS(C, FOR_WINDOW(avg_vector, rows.inside, columns.inside, window + c, row, pixel,
                                   divisor, count, y + c));
     }
 }
@@ -171,15 +168,14 @@ ALWAYS_INLINE void NAME(avg_backward_vector)(ptrdiff_t rows, ptrdiff_t columns, 
 static void NAME(avg_pool2d_backward_row)(const REAL *dy, const npcnn_windows *windows, ptrdiff_t out_row,
                                           int count_include_pad, int disjoint, REAL *dx)
 {
-    const ptrdiff_t C = windows->channels, row = windows->width * C;
-    const ptrdiff_t top = out_row * windows->stride_h - windows->pad_top;
-    TAPS_INSIDE(top, windows->size_h, windows->height, kh_begin, kh_end);
+    const ptrdiff_t C = windows->channels, row = windows->dilation_h * windows->width * C;
+    const ptrdiff_t pixel = windows->dilation_w * C;
+    const npcnn_span rows = npcnn_rows(windows, out_row);
     for (ptrdiff_t j = 0; j < windows->out_width; j++, dy += C) {
-        const ptrdiff_t left = j * windows->stride_w - windows->pad_left;
-        TAPS_INSIDE(left, windows->size_w, windows->width, kw_begin, kw_end);
-        REAL *window = dx + (top + kh_begin) * row + (left + kw_begin) * C;
-        const REAL divisor = NAME(divisor)(windows, count_include_pad, kh_end - kh_begin, kw_end - kw_begin);
-        FOR_VECTORS(C, FOR_WINDOW(avg_backward_vector, kh_end - kh_begin, kw_end - kw_begin, dy + c,
-                                  divisor, count, disjoint, window + c, row, C));
+        const npcnn_span columns = npcnn_columns(windows, j);
+        REAL *window = dx + (rows.pixel * windows->width + columns.pixel) * C;
+        const REAL divisor = NAME(divisor)(rows, columns, count_include_pad);
+        FOR_VECTORS(C, FOR_WINDOW(avg_backward_vector, rows.inside, columns.inside, dy + c,
+                                  divisor, count, disjoint, window + c, row, pixel));
     }
 }

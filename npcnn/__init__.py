@@ -46,6 +46,7 @@ from npcnn.layers import (
     Concat,
     Conv1D,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     DepthwiseSeparableConv2D,
@@ -64,6 +65,8 @@ from npcnn.layers import (
     Softmax,
     SpatiallySeparableConv2D,
     Tanh,
+    UpSample2D,
+    ZeroPad2D,
 )
 from npcnn.models import load
 from npcnn.optimizers import SGD, Adam, AdamW
@@ -84,6 +87,7 @@ __all__ = [
     "Concat",
     "Conv1D",
     "Conv2D",
+    "Conv2DTranspose",
     "DTypeError",
     "DataError",
     "Dense",
@@ -108,7 +112,9 @@ __all__ = [
     "Softmax",
     "SpatiallySeparableConv2D",
     "Tanh",
+    "UpSample2D",
     "WeightsError",
+    "ZeroPad2D",
     "__version__",
     "clipping",
     "config",

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from npcnn.reference.windows import axis_windows, picture_windows
+from npcnn.reference.windows import as_pair, axis_windows, picture_windows
 
 REAL_TYPES = (np.float32, np.float64)
 # Around the widths of vectors: less than one, whole ones, and one number more or less.
@@ -56,13 +56,26 @@ def conv1d(source, taps=None):
     return x_shape, (taps or source.integer(1, 8), x_shape[3], source.among(CHANNELS)), options
 
 
+def conv2d_transpose(source):
+    """Draw the shapes of x and w, and the options."""
+    x_shape = _pictures(source)
+    most = source.among((1, 1, 3))
+    stride, padding = _for_both_axes(source, STEPS), _padding(source, (most, most))
+    options = {"stride": stride, "padding": padding, "dilation": _for_both_axes(source, STEPS)}
+    if padding != "same":
+        options["output_padding"] = tuple(source.integer(0, step - 1) for step in as_pair(stride))
+    return x_shape, (source.integer(1, 8), source.integer(1, 8), source.among(CHANNELS), x_shape[3]), options
+
+
 def pooling(source):
     """Draw the shape of x, the size of the window, and the options."""
-    size = _for_both_axes(source, (1, 2, 3, 4, 5))
-    height, width = size if isinstance(size, tuple) else (size, size)
+    size, dilation = _for_both_axes(source, (1, 2, 3, 4, 5)), _for_both_axes(source, (1, 1, 1, 2, 3))
+    most = [(taps - 1) * apart for taps, apart in zip(as_pair(size), as_pair(dilation), strict=True)]
     options = {
         "stride": _for_both_axes(source, (1, 2, 3, 4)) if source.among((True, True, False)) else None,
-        "padding": _padding(source, (height - 1, width - 1)),  # more is refused
+        "padding": _padding(source, most),  # more is refused
+        "dilation": dilation,
+        "ceil_mode": source.among((False, True)),
     }
     return _pictures(source), size, options
 
@@ -92,16 +105,41 @@ def _padding(source, largest):
     return kind
 
 
-def output_size(x_shape, size, *, axis=None, stride=1, padding="same", dilation=1):
+def output_size(x_shape, size, *, axis=None, stride=1, padding="same", dilation=1, ceil_mode=False):
     """Return (OH, OW) by the definition, None if a window does not fit; without a stride, windows lie side by side."""
     options = {"stride": size if stride is None else stride, "padding": padding, "dilation": dilation}
     if axis is None:
-        output = [windows.output_length for windows in picture_windows(x_shape[1:3], size, **options)]
+        axes = picture_windows(x_shape[1:3], size, ceil_mode=ceil_mode, **options)
+        output = [windows.output_length for windows in axes]
     else:
         output = list(x_shape[1:3])
         along = ("height", "width").index(axis)
         output[along] = axis_windows(output[along], *size, **options).output_length
     return tuple(output) if min(output) > 0 else None
+
+
+def transposed_size(x_shape, size, *, stride, padding, dilation, output_padding=0):
+    """Return (OH, OW) of a transposed convolution by the rule of its documentation, None if the padding leaves none."""
+    strides, dilations, more = as_pair(stride), as_pair(dilation), as_pair(output_padding)
+    if padding == "same":
+        return x_shape[1] * strides[0], x_shape[2] * strides[1]
+    sides = 0 if padding == "valid" else padding
+    sides = ((sides, sides),) * 2 if isinstance(sides, int) else sides
+    output = tuple(
+        (x_shape[1 + axis] - 1) * strides[axis] + (size[axis] - 1) * dilations[axis] + 1 - sum(sides[axis]) + more[axis]
+        for axis in (0, 1)
+    )
+    return output if min(output) > 0 else None
+
+
+def pooled_size(x_shape, size, **options):
+    """Return (OH, OW) of a pooling as `output_size` does; None also if a window lies in the padding alone."""
+    output = output_size(x_shape, size, **options)
+    if output is None:
+        return None
+    options["stride"] = options["stride"] or size
+    axes = picture_windows(x_shape[1:3], size, **options)
+    return output if all({i for i, _, _ in axis.taps()} == set(range(axis.output_length)) for axis in axes) else None
 
 
 # ------------------------------------------------------------------------------------- arrays, from a seed
@@ -121,6 +159,16 @@ def conv1d_configuration(seed, *, taps=None, limit=None):
     return _convolution(Seeded(1, seed), lambda source: conv1d(source, taps), None, limit)
 
 
+def transposed_configuration(seed, *, limit=None):
+    """Return x, w, b, all float64, and the options of a transposed convolution; see `conv2d_configuration`."""
+    source = Seeded(6, seed)
+    while True:
+        x_shape, w_shape, options = conv2d_transpose(source)
+        if transposed_size(x_shape, w_shape[:2], **options) and _within(limit, x_shape, w_shape):
+            break
+    return *(source.rng.standard_normal(shape) for shape in (x_shape, w_shape, w_shape[2:3])), options
+
+
 def pool_configuration(seed, *, nan=False, limit=None):
     """Return x, the size of the window, and the options; x is float64 and of few whole numbers, so that ties occur.
 
@@ -129,12 +177,26 @@ def pool_configuration(seed, *, nan=False, limit=None):
     source = Seeded(3, seed)
     while True:
         x_shape, size, options = pooling(source)
-        if output_size(x_shape, size, **options) and _within(limit, x_shape):
+        if pooled_size(x_shape, size, **options) and _within(limit, x_shape):
             break
     x = source.rng.integers(-3, 4, x_shape).astype(float)
     if nan:
         x[source.rng.random(x_shape) < 0.2] = np.nan
     return x, size, options
+
+
+def upsampling_configuration(seed):
+    """Return x, float64, and a factor."""
+    source = Seeded(7, seed)
+    shape = (source.integer(0, 3), source.integer(1, 9), source.integer(1, 9), source.among(CHANNELS))
+    return source.rng.standard_normal(shape), _for_both_axes(source, (1, 2, 3, 4, 5))
+
+
+def zero_pad_configuration(seed):
+    """Return x, float64, and a padding in any of its forms."""
+    source = Seeded(8, seed)
+    sides = tuple((source.integer(0, 5), source.integer(0, 5)) for _ in "HW")
+    return source.rng.standard_normal(_pictures(source)), source.among((sides[0][0], sides[0], sides))
 
 
 def _convolution(source, draw, pooled, limit):
@@ -147,7 +209,7 @@ def _convolution(source, draw, pooled, limit):
 
 
 def _pools(picture, options):
-    return output_size((1, *picture), **{"stride": None, "padding": "valid"} | options)
+    return pooled_size((1, *picture), **{"stride": None, "padding": "valid"} | options)
 
 
 def _within(limit, *shapes):

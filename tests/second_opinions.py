@@ -29,8 +29,11 @@ def tensorflow_same(length, size, stride, dilation):
     return total // 2, total - total // 2
 
 
-def second_opinion_windows(x, size, stride, padding, dilation, fill=0.0):
-    """Every window of the padded pictures, shape (N, OH, OW, C, KH, KW)."""
+def second_opinion_windows(x, size, stride, padding, dilation, fill=0.0, ceil_mode=False, beyond=None):
+    """Every window of the padded pictures, shape (N, OH, OW, C, KH, KW).
+
+    The padding is `fill`; what the last windows reach beyond it in ceil mode is `beyond`, by default the same.
+    """
     if padding == "same":
         padding = [tensorflow_same(x.shape[1 + a], size[a], stride[a], dilation[a]) for a in (0, 1)]
     elif padding == "valid":
@@ -38,6 +41,11 @@ def second_opinion_windows(x, size, stride, padding, dilation, fill=0.0):
     elif isinstance(padding, int):
         padding = [(padding, padding)] * 2
     padded = np.pad(x, [(0, 0), *padding, (0, 0)], constant_values=fill)
+    starts = [range(0, x.shape[1 + axis] + padding[axis][0], stride[axis]) for axis in (0, 1)]
+    if ceil_mode:
+        more = [(0, 0), *((0, step - 1) for step in stride), (0, 0)]
+        padded = np.pad(padded, more, constant_values=fill if beyond is None else beyond)
     spans = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(1, 2))
-    return windows[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
+    windows = windows[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
+    return windows[:, : len(starts[0]), : len(starts[1])] if ceil_mode else windows

@@ -11,6 +11,7 @@ from cases import assert_equal_arrays
 from drawn import conv1d_configuration, conv2d_configuration, pool_configuration
 
 from npcnn import functional
+from npcnn.functional.pooling import pool_geometry
 from npcnn.functional.windows import line_geometry
 
 torch = pytest.importorskip("torch")
@@ -26,9 +27,21 @@ def to_numpy(tensor):
     return tensor.detach().numpy().transpose(0, 2, 3, 1)
 
 
-def padded(x, geometry, value=0.0):
+def padded(x, geometry, value=0.0, beyond=None):
+    """Pad a tensor with `value`, and by what the last windows reach beyond the padding in ceil mode with `beyond`."""
     (top, bottom), (left, right) = geometry.padding
-    return F.pad(x, (left, right, top, bottom), value=value)
+    x = F.pad(x, (left, right, top, bottom), value=value)
+    more = []
+    for axis in (0, 1):
+        span = (geometry.size[axis] - 1) * geometry.dilation[axis] + 1
+        more.append(max((geometry.output[axis] - 1) * geometry.stride[axis] + span - x.shape[2 + axis], 0))
+    return F.pad(x, (0, more[1], 0, more[0]), value=value if beyond is None else beyond)
+
+
+def window_sums(x, geometry):
+    """Return the sum of each window of a padded tensor."""
+    ones = torch.ones((x.shape[1], 1, *geometry.size), dtype=x.dtype)
+    return F.conv2d(x, ones, stride=geometry.stride, dilation=geometry.dilation, groups=x.shape[1])
 
 
 def check_convolution(x, w, b, geometry, y, gradients):
@@ -99,11 +112,10 @@ def test_max_pool2d(seed):
     x, size, options = pool_configuration(seed)
     if len(x) == 0:
         x = np.ones((1, *x.shape[1:]))
-    stride = size if options["stride"] is None else options["stride"]
-    geometry = functional.window_geometry(x.shape[1:3], size, stride=stride, padding=options["padding"])
+    geometry = pool_geometry(x.shape[1:3], size, **options)
     y, argmax = functional.max_pool2d(x, size, **options)
     tx = to_torch(x)
-    ty = F.max_pool2d(padded(tx, geometry, -np.inf), geometry.size, geometry.stride)
+    ty = F.max_pool2d(padded(tx, geometry, -np.inf), geometry.size, geometry.stride, dilation=geometry.dilation)
     np.testing.assert_array_equal(y, to_numpy(ty))
     dy = np.random.default_rng(seed).standard_normal(y.shape)
     ty.backward(torch.tensor(dy.transpose(0, 3, 1, 2).copy()))
@@ -112,20 +124,22 @@ def test_max_pool2d(seed):
     assert_equal_arrays(dx, to_numpy(tx.grad), np.float64)
 
 
+@pytest.mark.parametrize("count_include_pad", [False, True])
 @pytest.mark.parametrize("seed", range(1000, 1220))
-def test_avg_pool2d_with_padding_counted(seed):
+def test_avg_pool2d(seed, count_include_pad):
+    # PyTorch's mean has no dilation: the sums are those of a convolution by ones.
     x, size, options = pool_configuration(seed)
     if len(x) == 0:
         x = np.ones((1, *x.shape[1:]))
-    stride = size if options["stride"] is None else options["stride"]
-    geometry = functional.window_geometry(x.shape[1:3], size, stride=stride, padding=options["padding"])
-    y = functional.avg_pool2d(x, size, count_include_pad=True, **options)
+    geometry = pool_geometry(x.shape[1:3], size, **options)
+    y = functional.avg_pool2d(x, size, count_include_pad=count_include_pad, **options)
     tx = to_torch(x)
-    ty = F.avg_pool2d(padded(tx, geometry), geometry.size, geometry.stride)
+    counted = padded(torch.ones_like(tx), geometry, float(count_include_pad), beyond=0.0)
+    ty = window_sums(padded(tx, geometry), geometry) / window_sums(counted, geometry)
     assert_equal_arrays(y, to_numpy(ty), np.float64)
     dy = np.random.default_rng(seed).standard_normal(y.shape)
     ty.backward(torch.tensor(dy.transpose(0, 3, 1, 2).copy()))
-    dx = functional.avg_pool2d_backward(dy, x.shape, size=size, count_include_pad=True, **options)
+    dx = functional.avg_pool2d_backward(dy, x.shape, size=size, count_include_pad=count_include_pad, **options)
     assert_equal_arrays(dx, to_numpy(tx.grad), np.float64)
 
 

@@ -19,6 +19,12 @@ def test_every_function_keeps_the_dtype(dtype, ops):
         *ops.conv2d_backward(dy, x, w),
         ops.conv1d(x, w1d, b, axis="width"),
         *ops.conv1d_backward(dy, x, w1d, axis="width"),
+        ops.conv2d_transpose(x, w.swapaxes(2, 3), b),
+        *ops.conv2d_transpose_backward(dy, x, w.swapaxes(2, 3)),
+        ops.upsample2d(x, 2, mode="bilinear"),
+        ops.upsample2d_backward(dy, factor=2, mode="bilinear"),
+        ops.zero_pad2d(x, 1),
+        ops.zero_pad2d_backward(dy, padding=1),
         y,
         ops.max_pool2d_backward(y, argmax, x.shape, size=2),
         ops.avg_pool2d(x, 2),
@@ -56,6 +62,22 @@ def test_an_empty_batch_is_ordinary_input(dtype, ops):
     dx, dw, db = ops.conv1d_backward(y, x, w[0], axis="height")
     assert dx.shape == x.shape
     np.testing.assert_array_equal(dw, np.zeros((3, 2, 3)))
+
+    w = np.ones((3, 3, 3, 2), dtype)
+    y = ops.conv2d_transpose(x, w, stride=2)
+    assert y.shape == (0, 8, 10, 3)
+    dx, dw, db = ops.conv2d_transpose_backward(y, x, w, stride=2)
+    assert dx.shape == x.shape
+    np.testing.assert_array_equal(dw, np.zeros(w.shape))
+    np.testing.assert_array_equal(db, np.zeros(3))
+
+    for mode in ("nearest", "bilinear"):
+        y = ops.upsample2d(x, 2, mode=mode)
+        assert y.shape == (0, 8, 10, 2)
+        assert ops.upsample2d_backward(y, factor=2, mode=mode).shape == x.shape
+    y = ops.zero_pad2d(x, 1)
+    assert y.shape == (0, 6, 7, 2)
+    assert ops.zero_pad2d_backward(y, padding=1).shape == x.shape
 
     y, argmax = ops.max_pool2d(x, 2)
     assert y.shape == argmax.shape == (0, 2, 2, 2)

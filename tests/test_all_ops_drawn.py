@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
-from drawn import LAYOUTS, REAL_TYPES, conv1d, conv2d, laid_out, output_size
+from drawn import LAYOUTS, REAL_TYPES, conv1d, conv2d, laid_out, output_size, pooled_size, transposed_size
+from drawn import conv2d_transpose as draw_transposed
 from drawn import pooling as draw_pooling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -80,11 +81,11 @@ def close(got, expected, scale, dtype):
 
 
 def refused(call, *arguments, **options):
-    """Whether a window does not fit."""
+    """Whether a window does not fit, or lies in the padding alone."""
     try:
         call(*arguments, **options)
     except nn.ShapeError as error:
-        if "the window spans" not in str(error):
+        if "the window spans" not in str(error) and "a window may not lie in the padding alone" not in str(error):
             raise
         return True
     return False
@@ -193,7 +194,7 @@ def check_max_pool2d(source):
     arrays = Arrays(source)
     x_shape, size, options = draw_pooling(source)
     x = arrays.whole(x_shape)
-    if not output_size(x_shape, size, **options):
+    if not pooled_size(x_shape, size, **options):
         assert refused(F.max_pool2d, x, size, **options)
         return
     (given_x,) = laid_out(layout, x)
@@ -214,7 +215,7 @@ def check_avg_pool2d(source):
     arrays = Arrays(source)
     x_shape, size, options = draw_pooling(source)
     x = arrays.whole(x_shape)
-    if not output_size(x_shape, size, **options):
+    if not pooled_size(x_shape, size, **options):
         assert refused(F.avg_pool2d, x, size, **options)
         return
     x = np.nan_to_num(x)
@@ -229,6 +230,34 @@ def check_avg_pool2d(source):
     (dx,) = both(isa, threads, lambda: (F.avg_pool2d_backward(given_dy, x.shape, size=size, **options),))
     scale = reference.avg_pool2d_backward(np.abs(dy.astype(np.float64)), x.shape, size=size, **options)
     close(dx, reference.avg_pool2d_backward(dy.astype(np.float64), x.shape, size=size, **options), scale, arrays.dtype)
+
+
+def check_conv2d_transpose(source):
+    isa, threads, layout = surroundings(source)
+    arrays = Arrays(source)
+    x_shape, w_shape, options = draw_transposed(source)
+    x, w, b = (arrays.normal(shape) for shape in (x_shape, w_shape, w_shape[2:3]))
+    if not transposed_size(x_shape, w_shape[:2], **options):
+        with pytest.raises(nn.ShapeError, match="padding must leave something"):
+            F.conv2d_transpose(x, w, b, **options)
+        return
+    relu, need_dx = source.among((False, True)), source.among((False, True))
+    given = laid_out(layout, x, w, b)
+    (y,) = both(isa, threads, lambda: (F.conv2d_transpose(*given, relu=relu, **options),))
+    expected = reference.conv2d_transpose(*doubles(x, w, b), **options)
+    scale = reference.conv2d_transpose(*magnitudes(x, w, b), **options)
+    close(y, np.maximum(expected, 0) if relu else expected, scale, arrays.dtype)
+
+    dy = arrays.normal(y.shape)
+    given_dy, given_y = laid_out(layout, dy, y)
+    dx, dw, db = both(isa, threads, lambda: without_none(F.conv2d_transpose_backward(
+        given_dy, *given[:2], need_dx=need_dx, relu_output=given_y if relu else None, **options), x))  # fmt: skip
+    passed = dy * (y > 0) if relu else dy
+    expected = reference.conv2d_transpose_backward(*doubles(passed, x, w), **options)
+    scales = reference.conv2d_transpose_backward(*magnitudes(passed, x, w), **options)
+    for gradient, defined, scale in zip((dx, dw, db), expected, scales, strict=True):
+        if gradient is not dx or need_dx:
+            close(gradient, defined, scale, arrays.dtype)
 
 
 ACTIVATIONS = (
@@ -282,8 +311,9 @@ def check_one_number_at_a_time(source):
 
 # Each operation's part of the configurations.
 PARTS = {
-    check_conv2d: 0.3,
-    check_conv1d: 0.2,
+    check_conv2d: 0.25,
+    check_conv1d: 0.15,
+    check_conv2d_transpose: 0.1,
     check_conv2d_max_pool2d: 0.15,
     check_max_pool2d: 0.15,
     check_avg_pool2d: 0.1,

@@ -44,10 +44,25 @@ def odd_layers():
     )
 
 
-NETS = {"separable": (separable, (24, 24, 3)), "odd layers": (odd_layers, (13, 9, 2))}
+def poolings():
+    """Windows whose taps lie apart, and windows that reach beyond the padding."""
+    return nn.Sequential(
+        nn.MaxPool2D(2, stride=(2, 1), dilation=(3, 2), ceil_mode=True),
+        nn.AvgPool2D(3, stride=2, padding=((1, 0), (0, 1)), count_include_pad=True, ceil_mode=True),
+        nn.AvgPool2D(2, dilation=(1, 2), ceil_mode=True),
+        nn.Flatten(),
+        nn.Dense(3 * 2 * 2, 3, rng=np.random.default_rng(1)),
+    )
 
 
-@pytest.fixture(scope="module", params=NETS)
+NETS = {
+    "separable": (separable, (24, 24, 3)),
+    "odd layers": (odd_layers, (13, 9, 2)),
+    "poolings": (poolings, (17, 14, 2)),
+}
+
+
+@pytest.fixture(scope="module", params=["separable", "odd layers"])
 def explanation(request):
     make, shape = NETS[request.param]
     return picture(make(), np.random.default_rng(2).standard_normal(shape).astype(np.float32))
@@ -56,14 +71,15 @@ def explanation(request):
 def truth(step, x):
     """What npcnn.functional makes of a step's input in float64: y, and dy -> (dx, dw)."""
     window = step["window"]
-    where = window and {"stride": tuple(window["stride"]), "padding": tuple(map(tuple, window["padding"]))}
-    size = window and tuple(window["size"])
+    where = {name: tuple(window[name]) for name in ("stride", "dilation")}
+    where["padding"] = tuple(map(tuple, window["padding"]))
+    size = tuple(window["size"])
     if step["kind"] in ("convolution", "dense"):
         w = step["w"].reshape(*size, x.shape[3], step["shape"][2])
-        where["dilation"] = tuple(window["dilation"])
         y = F.conv2d(x, w, step["b"], relu=step["relu"], **where)
         relu_output = y if step["relu"] else None
         return y, lambda dy: F.conv2d_backward(dy, x, w, relu_output=relu_output, **where)[:2]
+    where["ceil_mode"] = window["ceil_mode"]
     if step["kind"] == "max_pool":
         y, argmax = F.max_pool2d(x, size, **where)
         return y, lambda dy: (F.max_pool2d_backward(dy, argmax, x.shape, size=size, **where), None)
@@ -219,6 +235,7 @@ def page(browser, explanation, tmp_path):
         yield opened
 
 
+@pytest.mark.parametrize("explanation", NETS, indirect=True)
 def test_every_number_of_500_drawn_pixels(page, explanation):
     data = page_data(explanation)
     layers = windowed(data)

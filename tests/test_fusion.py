@@ -15,6 +15,7 @@ POOLINGS = [
     {"size": 3, "stride": 2, "padding": "same"},  # windows overlap
     {"size": (2, 1), "stride": (3, 1)},  # pixels in no window
     {"size": 2, "stride": 1, "padding": 1},
+    {"size": (2, 3), "stride": 2, "padding": 1, "dilation": (2, 1), "ceil_mode": True},
 ]
 
 
@@ -77,10 +78,11 @@ def test_against_the_reference_in_float64(seed, pooling):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy says that inf - inf is invalid
 @pytest.mark.parametrize("value", NOT_CARRIED)
 @pytest.mark.parametrize("relu", [False, True])
-def test_numbers_that_toom_cook_cannot_carry(relu, value, rng):
+@pytest.mark.parametrize("pooling", [POOLINGS[0], POOLINGS[-1]])
+def test_numbers_that_toom_cook_cannot_carry(pooling, relu, value, rng):
     x, w = rng.standard_normal((3, 12, 13, 4)).astype(np.float32), rng.standard_normal((5, 5, 4, 5)).astype(np.float32)
     x[1, 7, 8, 2] = value
-    options = {"convolution": {}, "pooling": {"size": 2}, "relu": relu, "algorithm": "auto"}
+    options = {"convolution": {}, "pooling": pooling, "relu": relu, "algorithm": "auto"}
 
     def dy_of(y):
         return np.random.default_rng(2).standard_normal(y.shape).astype(np.float32)
@@ -99,7 +101,7 @@ def test_sequential_gives_the_bits_of_its_layers(activation, bias, rng):
             nn.Conv2D(3, 16, 5, activation=activation, bias=bias, rng=one),
             nn.MaxPool2D(2, padding="same"),
             nn.Conv2D(16, 8, 3, activation=activation, bias=bias, rng=one),
-            nn.MaxPool2D(3, 2),
+            nn.MaxPool2D(3, 2, dilation=(1, 2), ceil_mode=True),
         )
 
     x = rng.standard_normal((20, 13, 11, 3)).astype(np.float32)

@@ -38,8 +38,23 @@ LAYERS = {
         lambda: nn.SpatiallySeparableConv2D(2, 3, 3, rng=seeded(), dtype="f8"),
         PICTURE,
     ),
+    "conv2d transpose": (
+        lambda: nn.Conv2DTranspose(2, 3, (3, 2), stride=2, activation="relu", rng=seeded(), dtype="f8"),
+        PICTURE,
+    ),
+    "conv2d transpose without bias": (
+        lambda: nn.Conv2DTranspose(
+            2, 3, 3, stride=(1, 2), padding=1, output_padding=(0, 1), bias=False, rng=seeded(), dtype="f8"
+        ),
+        PICTURE,
+    ),
+    "upsample": (lambda: nn.UpSample2D((2, 1)), PICTURE),
+    "upsample bilinear": (lambda: nn.UpSample2D((2, 3), mode="bilinear"), PICTURE),
+    "zero pad": (lambda: nn.ZeroPad2D(((0, 1), (2, 1))), PICTURE),
     "max pool": (lambda: nn.MaxPool2D(2), PICTURE),
     "avg pool": (lambda: nn.AvgPool2D(3, 2, padding="same"), PICTURE),
+    "max pool with dilation": (lambda: nn.MaxPool2D(2, 2, dilation=(1, 2), ceil_mode=True), PICTURE),
+    "avg pool in ceil mode": (lambda: nn.AvgPool2D(3, 2, padding=1, count_include_pad=True, ceil_mode=True), PICTURE),
     "global avg pool": (nn.GlobalAvgPool2D, PICTURE),
     "relu": (nn.ReLU, PICTURE),
     "leaky relu": (nn.LeakyReLU, PICTURE),

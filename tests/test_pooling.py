@@ -12,6 +12,7 @@ from second_opinions import central_difference, second_opinion_windows
 import npcnn as nn
 from npcnn import functional as F
 from npcnn import reference
+from npcnn.reference.windows import as_pair
 
 DIGITS = np.arange(1.0, 10.0).reshape(1, 3, 3, 1)
 
@@ -48,6 +49,50 @@ def test_max_pool2d_overlapping_and_oblong_windows(ops):
     y, argmax = ops.max_pool2d(DIGITS, (2, 3), stride=(1, 2))
     np.testing.assert_array_equal(y.ravel(), [6, 9])
     np.testing.assert_array_equal(argmax.ravel(), [5, 5])
+
+
+LINE = np.array([3.0, 1.0, 4.0, 1.0, 5.0]).reshape(1, 1, 5, 1)
+
+
+@either
+def test_dilation_by_hand(ops):
+    options = {"stride": 1, "dilation": (1, 3)}
+    y, argmax = ops.max_pool2d(LINE, (1, 2), **options)  # 3 1, and 1 5
+    np.testing.assert_array_equal(y.ravel(), [3, 5])
+    np.testing.assert_array_equal(argmax.ravel(), [0, 1])
+    np.testing.assert_array_equal(ops.avg_pool2d(LINE, (1, 2), **options).ravel(), [2, 3])
+    dx = ops.max_pool2d_backward(np.array([10.0, 1.0]).reshape(y.shape), argmax, LINE.shape, size=(1, 2), **options)
+    np.testing.assert_array_equal(dx.ravel(), [10, 0, 0, 0, 1])
+    # The same step as the window is long, but the taps of one lie between those of the other.
+    options = {"size": (1, 2), "stride": (1, 2), "dilation": (1, 2)}
+    dx = ops.avg_pool2d_backward(np.array([4.0, 2.0]).reshape(1, 1, 2, 1), LINE.shape, **options)
+    np.testing.assert_array_equal(dx.ravel(), [2, 0, 3, 0, 1])
+
+
+@either
+def test_ceil_mode_by_hand(ops):
+    y, argmax = ops.max_pool2d(LINE, (1, 2), ceil_mode=True)
+    np.testing.assert_array_equal(y.ravel(), [3, 4, 5])
+    np.testing.assert_array_equal(argmax.ravel(), [0, 0, 0])
+    np.testing.assert_array_equal(ops.avg_pool2d(LINE, (1, 2), ceil_mode=True).ravel(), [2, 2.5, 5])
+    # A padding of 1 to the left: (-3) (1 4) (1 5).  Of 1 on both sides: the window that would start in it is left out.
+    for right in (0, 1):
+        options = {"padding": ((0, 0), (1, right)), "ceil_mode": True}
+        np.testing.assert_array_equal(ops.max_pool2d(LINE, (1, 2), **options)[0].ravel(), [3, 4, 5])
+        means = ops.avg_pool2d(LINE, (1, 2), count_include_pad=True, **options)
+        np.testing.assert_array_equal(means.ravel(), [1.5, 2.5, 3])
+    # Three wide: (3 1 4) (1 5 |): what is beyond the picture does not count, what is padding does.
+    options = {"stride": (1, 3), "ceil_mode": True, "count_include_pad": True}
+    np.testing.assert_allclose(ops.avg_pool2d(LINE, (1, 3), **options).ravel(), [8 / 3, 3])
+    options["padding"] = ((0, 0), (0, 1))
+    np.testing.assert_allclose(ops.avg_pool2d(LINE, (1, 3), **options).ravel(), [8 / 3, 2])
+    dx = ops.avg_pool2d_backward(np.array([3.0, 6.0]).reshape(1, 1, 2, 1), LINE.shape, size=(1, 3), **options)
+    np.testing.assert_allclose(dx.ravel(), [1, 1, 1, 2, 2])
+
+
+@either
+def test_ceil_mode_gives_a_picture_smaller_than_the_window_one_window(ops):
+    assert ops.max_pool2d(LINE, (1, 6), ceil_mode=True)[0].ravel().tolist() == [5]
 
 
 @either
@@ -114,10 +159,8 @@ def test_avg_pool2d_backward_worked_by_hand(ops):
 @pytest.mark.parametrize("seed", range(30))
 def test_pooling_against_sliding_windows(ops, seed):
     x, size, options = pool_configuration(seed, limit=1000)
-    pair = size if isinstance(size, tuple) else (size, size)
-    stride = options["stride"] or pair
-    stride = stride if isinstance(stride, tuple) else (stride, stride)
-    windows = second_opinion_windows(x, pair, stride, options["padding"], dilation=(1, 1), fill=-np.inf)
+    given = as_pair(size), as_pair(options["stride"] or size), options["padding"], as_pair(options["dilation"])
+    windows = second_opinion_windows(x, *given, fill=-np.inf, ceil_mode=options["ceil_mode"])
     flat = windows.reshape(*windows.shape[:4], -1)
     y, argmax = ops.max_pool2d(x, size, **options)
     np.testing.assert_array_equal(y, flat.max(axis=-1))
@@ -128,7 +171,9 @@ def test_pooling_against_sliding_windows(ops, seed):
     means = ops.avg_pool2d(x, size, **options)
     np.testing.assert_allclose(means, total / inside.sum(axis=-1), atol=1e-13)
     means = ops.avg_pool2d(x, size, **options, count_include_pad=True)
-    np.testing.assert_allclose(means, total / flat.shape[-1], atol=1e-13)
+    ones = np.ones_like(x)
+    counted = second_opinion_windows(ones, *given, fill=1.0, ceil_mode=options["ceil_mode"], beyond=0.0)
+    np.testing.assert_allclose(means, total / counted.sum(axis=(-2, -1)), atol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +182,7 @@ def test_pooling_against_sliding_windows(ops, seed):
         (2, {}),
         ((3, 2), {"stride": 1, "padding": "same"}),
         (3, {"stride": 2, "padding": ((1, 2), (0, 1))}),
+        (2, {"stride": (3, 2), "dilation": (1, 2), "ceil_mode": True}),
     ],
 )
 def test_pooling_backward_against_central_differences(size, options):
@@ -283,6 +329,13 @@ def pool_back(dy=POOLED, argmax=ARGMAX, x_shape=X.shape, **options):
         (lambda: F.max_pool2d(X, 2, stride=0), ValueError, "stride must be"),
         (lambda: F.max_pool2d(X, 2, padding=2), ValueError, "smaller than the pooling window"),
         (lambda: F.avg_pool2d(X, 2, padding=((0, 0), (0, 2))), ValueError, "smaller than the pooling"),
+        (lambda: F.avg_pool2d(X, 2, padding=4, dilation=3), ValueError, "smaller than the pooling .* height, 4,"),
+        (lambda: F.max_pool2d(X, 2, dilation=6), nn.ShapeError, r"spans 7 pixels .*size 2, dilation 6"),
+        (lambda: F.max_pool2d(X, 2, dilation=7, padding="same"), nn.ShapeError, "may not lie in the padding alone"),
+        (lambda: nn.AvgPool2D(2, dilation=7, padding="same")(X), nn.ShapeError, "may not lie in the padding alone"),
+        (lambda: F.max_pool2d(X, 2, dilation=0), ValueError, "dilation must be"),
+        (lambda: F.max_pool2d(X, 2, dilation=2**31), ValueError, "dilation must be .* at most 2147483647"),
+        (lambda: F.avg_pool2d(X, 2, ceil_mode=1), TypeError, "ceil_mode must be True or False"),
         (lambda: pool_back(dy=POOLED[:1]), nn.ShapeError, "dy must have shape"),
         (lambda: pool_back(argmax=ARGMAX.astype(np.int64)), nn.DTypeError, "argmax must be the int32"),
         (lambda: pool_back(argmax=ARGMAX[:1]), nn.ShapeError, "argmax must have shape"),
@@ -313,6 +366,8 @@ def pool_back(dy=POOLED, argmax=ARGMAX, x_shape=X.shape, **options):
         (lambda: nn.MaxPool2D(2, padding=2), ValueError, "padding must be smaller than the pooling window"),
         (lambda: nn.AvgPool2D(2, padding=2), ValueError, "smaller than the pooling window"),
         (lambda: nn.AvgPool2D(2, count_include_pad=2), TypeError, "count_include_pad must be"),
+        (lambda: nn.MaxPool2D(2, dilation=-1), ValueError, "dilation must be"),
+        (lambda: nn.MaxPool2D(2, ceil_mode=None), TypeError, "ceil_mode must be"),
         (lambda: nn.MaxPool2D(2).forward([[1.0]]), TypeError, "x must be a numpy.ndarray"),
         (lambda: nn.GlobalAvgPool2D().forward("x"), TypeError, "x must be a numpy.ndarray"),
     ],

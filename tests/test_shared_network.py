@@ -16,6 +16,8 @@ def networks():
         "gelu": (nn.GELU(), (3, 3, 2)),
         "softmax": (nn.Softmax(), (3, 3, 2)),
         "conv1d": (nn.Conv1D(2, 3, 3, axis="width", rng=rng), (3, 3, 2)),
+        "conv2d transpose": (nn.Conv2DTranspose(2, 3, 3, activation="relu", rng=rng), (3, 3, 2)),
+        "upsample": (nn.UpSample2D(2, "bilinear"), (2, 2, 2)),
         "avg_pool2d": (nn.AvgPool2D(2), (4, 4, 2)),
         "concat": (nn.Concat(nn.ReLU(), nn.MaxPool2D(1)), (3, 3, 2)),
         "convolution and max pooling": (nn.Sequential(nn.Conv2D(4, 4, 3, rng=rng), nn.MaxPool2D(2)), (4, 4, 4)),

@@ -14,13 +14,15 @@ const Arithmetic = {
     return step.w[((kh * step.window.size[1] + kw) * input.shape[2] + c) * step.shape[2] + o];
   },
 
-  // Where tap (kh, kw) of the window of output pixel (i, j) lies on the input; outside it is padding.
+  // Where tap (kh, kw) of the window of output pixel (i, j) lies on the input; outside it is padding, and in ceil mode
+  // there may be something beyond the padding.
   tap(step, input, i, j, kh, kw) {
     const { stride, dilation, padding } = step.window;
     const [H, W] = input.shape;
     const row = i * stride[0] + kh * dilation[0] - padding[0][0];
     const col = j * stride[1] + kw * dilation[1] - padding[1][0];
-    return { kh, kw, row, col, inside: row >= 0 && row < H && col >= 0 && col < W };
+    const inside = row >= 0 && row < H && col >= 0 && col < W;
+    return { kh, kw, row, col, inside, beyond: row >= H + padding[0][1] || col >= W + padding[1][1] };
   },
 
   // All taps of that window, row by row.
@@ -69,7 +71,7 @@ const Arithmetic = {
       });
       return { taps, values, winner, weights: values.map((_, k) => (k === winner ? 1 : 0)), y: values[winner] };
     }
-    const weight = 1 / (step.count_include_pad ? taps.length : values.filter((value) => value !== null).length);
+    const weight = 1 / taps.filter((tap) => (step.count_include_pad ? !tap.beyond : tap.inside)).length;
     return {
       taps,
       values,

@@ -10,9 +10,12 @@ module                        functions
 ============================  ======================================================================================
 `convolution`                 conv2d, conv1d; conv2d_max_pool2d: convolution and pooling in one go, for speed
 `convolution_plan`            what a convolution is given, checked and worked out, and how each algorithm is called
+`transposed`                  conv2d_transpose, the input gradient of conv2d as a function of its own
 `toom_cook`                   the fast algorithm, and what algorithm="auto" means
 `depthwise`                   groups of one channel
 `pooling`                     max_pool2d, avg_pool2d
+`resampling`                  upsample2d
+`padding`                     zero_pad2d
 `activations`                 relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
 `losses`                      softmax_cross_entropy, mean_squared_error
 `normalization`               batch_norm, layer_norm
@@ -25,12 +28,26 @@ Arguments named `out` take arrays to write the result into, as in NumPy; they
 save the allocation in a training loop and nothing else.
 """
 
-from npcnn.functional import activations, convolution, losses, normalization, pooling, updates, windows
+from npcnn.functional import (
+    activations,
+    convolution,
+    losses,
+    normalization,
+    padding,
+    pooling,
+    resampling,
+    transposed,
+    updates,
+    windows,
+)
 from npcnn.functional.activations import *  # noqa: F403
 from npcnn.functional.convolution import *  # noqa: F403
 from npcnn.functional.losses import *  # noqa: F403
 from npcnn.functional.normalization import *  # noqa: F403
+from npcnn.functional.padding import *  # noqa: F403
 from npcnn.functional.pooling import *  # noqa: F403
+from npcnn.functional.resampling import *  # noqa: F403
+from npcnn.functional.transposed import *  # noqa: F403
 from npcnn.functional.updates import *  # noqa: F403
 from npcnn.functional.windows import *  # noqa: F403
 
@@ -39,7 +56,10 @@ __all__ = [
     *convolution.__all__,
     *losses.__all__,
     *normalization.__all__,
+    *padding.__all__,
     *pooling.__all__,
+    *resampling.__all__,
+    *transposed.__all__,
     *updates.__all__,
     *windows.__all__,
 ]

@@ -312,7 +312,7 @@ def conv2d_max_pool2d(
     x, w, b, algorithm
         As `conv2d`.  Unless it is Toom-Cook that runs, convolution and pooling are simply called in turn.
     pooling : dict
-        `size`, and optionally `stride` and `padding`, of `max_pool2d`.
+        `size`, and optionally the other options, of `max_pool2d`.
     convolution : dict, optional
         `stride`, `padding`, `dilation` and `groups` of `conv2d`.
     relu : bool

@@ -59,6 +59,25 @@ def batch_statistics(x: Array) -> tuple[Doubles, Doubles]:
     return mean, np.maximum(variance, 0)
 
 
+def channel_sums(rows: Array) -> Doubles:
+    """Return the sum over all rows, added up in pieces.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (rows, C), float32 or float64
+
+    Examples
+    --------
+    >>> from npcnn.functional.normalization import channel_sums
+    >>> channel_sums(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([4., 6.])
+    """
+    parts = np.empty((kernels.PARTS, 2, rows.shape[1]))
+    kernels.batch_statistics(rows, np.zeros(rows.shape[1], rows.dtype), parts)
+    sums: Doubles = parts[:, 0].sum(0)
+    return sums
+
+
 def _moments_around(centre: Array, rows: Array) -> tuple[Doubles, Doubles]:
     """Return mean and variance by way of the sums of d = rows - centre and of d^2: mean(d^2) - mean(d)^2."""
     parts = np.empty((kernels.PARTS, 2, rows.shape[1]))

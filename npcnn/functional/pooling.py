@@ -2,7 +2,9 @@
 
 A window slides over each channel by itself and leaves one number, the largest
 or the mean.  Pixels of the padding take no part in either, unless
-`count_include_pad` asks for them to count as zeros in the mean.
+`count_include_pad` asks for them to count as zeros in the mean.  Where
+`ceil_mode` lets the last window reach beyond the padding, what lies there
+never counts, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -37,11 +39,13 @@ def max_pool2d(
     *,
     stride: IntOrPair | None = None,
     padding: Padding = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
     out: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:
     """Largest value of each window, and where in the window it was.
 
-    y[n, i, j, c] = max over kh, kw of x[n, i*sh + kh - top, j*sw + kw - left, c]
+    y[n, i, j, c] = max over kh, kw of x[n, i*sh + kh*dh - top, j*sw + kw*dw - left, c]
 
     Parameters
     ----------
@@ -53,6 +57,11 @@ def max_pool2d(
         Steps of the window; by default its size.
     padding : "same", "valid", int or ((top, bottom), (left, right))
         See `conv2d`; smaller than the window on every side.
+    dilation : int or pair of int
+        Distance between the taps of the window, along (height, width).
+    ceil_mode : bool
+        Whether pixels at the bottom or the right that do not fill a window get one all the same, if it starts on a
+        pixel or the padding before it: PyTorch's rule.
     out : tuple of ndarray (y, argmax), optional
         Arrays to write the results into.
 
@@ -66,7 +75,8 @@ def max_pool2d(
     Raises
     ------
     ShapeError
-        If `x` is not of rank 4, has an empty axis, or is smaller than the window.
+        If `x` is not of rank 4, has an empty axis, or is smaller than the window, or if a window would lie in the
+        padding alone.
     DTypeError
         If `x` is neither float32 nor float64.
     TypeError, ValueError
@@ -80,7 +90,7 @@ def max_pool2d(
     (5.0, 1)
     """
     x = pictures(x)
-    geometry = pool_geometry(x.shape[1:3], size, stride, padding)
+    geometry = pool_geometry(x.shape[1:3], size, stride, padding, dilation, ceil_mode)
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y, argmax = pooled_outputs(out, shape, x.dtype, inputs=(x,))
     kernels.max_pool2d(x, geometry.kernel_windows(x.shape), y, argmax)
@@ -95,6 +105,8 @@ def max_pool2d_backward(
     size: IntOrPair,
     stride: IntOrPair | None = None,
     padding: Padding = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Gradient of `max_pool2d` with respect to its input.
@@ -110,7 +122,7 @@ def max_pool2d_backward(
         What `max_pool2d` returned.
     x_shape : tuple of int (N, H, W, C)
         Shape of the input.
-    size, stride, padding
+    size, stride, padding, dilation, ceil_mode
         What `max_pool2d` was called with.
     out : ndarray, optional
         Array to write dx into.
@@ -134,7 +146,7 @@ def max_pool2d_backward(
            [0., 0.]])
     """
     x_shape = _checked_shape(x_shape)
-    geometry = pool_geometry(x_shape[1:3], size, stride, padding)
+    geometry = pool_geometry(x_shape[1:3], size, stride, padding, dilation, ceil_mode)
     dy = _checked_gradient(dy, x_shape, geometry)
     argmax = checked_argmax(argmax, dy)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy, argmax))
@@ -149,12 +161,14 @@ def avg_pool2d(
     *,
     stride: IntOrPair | None = None,
     padding: Padding = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
     count_include_pad: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Mean of each window.
 
-    y[n, i, j, c] = 1/count * sum over kh, kw of x[n, i*sh + kh - top, j*sw + kw - left, c]
+    y[n, i, j, c] = 1/count * sum over kh, kw of x[n, i*sh + kh*dh - top, j*sw + kw*dw - left, c]
 
     Parameters
     ----------
@@ -166,9 +180,15 @@ def avg_pool2d(
         Steps of the window; by default its size.
     padding : "same", "valid", int or ((top, bottom), (left, right))
         See `conv2d`; smaller than the window on every side.
+    dilation : int or pair of int
+        Distance between the taps of the window, along (height, width).
+    ceil_mode : bool
+        Whether pixels at the bottom or the right that do not fill a window get one all the same, if it starts on a
+        pixel or the padding before it: PyTorch's rule.
     count_include_pad : bool
         False: count is the number of pixels of the window inside the picture, as in TensorFlow.
-        True: it is KH * KW, pixels of the padding counting as zeros.
+        True: it is KH * KW, pixels of the padding counting as zeros; but what `ceil_mode` lets a window reach
+        beyond the padding is not counted.
     out : ndarray, optional
         Array to write y into.
 
@@ -188,7 +208,7 @@ def avg_pool2d(
     3.0
     """
     x = pictures(x)
-    geometry = pool_geometry(x.shape[1:3], size, stride, padding)
+    geometry = pool_geometry(x.shape[1:3], size, stride, padding, dilation, ceil_mode)
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y = output_array(out, "out", shape, x.dtype, inputs=(x,))
     count_include_pad = boolean(count_include_pad, "count_include_pad")
@@ -203,6 +223,8 @@ def avg_pool2d_backward(
     size: IntOrPair,
     stride: IntOrPair | None = None,
     padding: Padding = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
     count_include_pad: bool = False,
     out: Array | None = None,
 ) -> Array:
@@ -216,7 +238,7 @@ def avg_pool2d_backward(
         Gradient of the loss with respect to y.
     x_shape : tuple of int (N, H, W, C)
         Shape of the input.
-    size, stride, padding, count_include_pad
+    size, stride, padding, dilation, ceil_mode, count_include_pad
         What `avg_pool2d` was called with.
     out : ndarray, optional
         Array to write dx into.
@@ -238,7 +260,7 @@ def avg_pool2d_backward(
            [2., 2.]])
     """
     x_shape = _checked_shape(x_shape)
-    geometry = pool_geometry(x_shape[1:3], size, stride, padding)
+    geometry = pool_geometry(x_shape[1:3], size, stride, padding, dilation, ceil_mode)
     dy = _checked_gradient(dy, x_shape, geometry)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy,))
     count_include_pad = boolean(count_include_pad, "count_include_pad")
@@ -247,7 +269,12 @@ def avg_pool2d_backward(
 
 
 def pool_geometry(
-    picture: tuple[int, int], size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = "valid"
+    picture: tuple[int, int],
+    size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: Padding = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
 ) -> WindowGeometry:
     """Return the geometry of a pooling window over a picture (height, width).
 
@@ -262,10 +289,35 @@ def pool_geometry(
     >>> pool_geometry((24, 24), 2, None, "valid").stride
     (2, 2)
     """
-    return pool_options(size, stride, padding).over(picture)
+    return pool_options(size, stride, padding, dilation, ceil_mode).over(picture)
 
 
-def pool_options(size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = "valid") -> WindowOptions:
+class PoolOptions(WindowOptions):
+    """The windows of a pooling, none of which may lie in the padding alone."""
+
+    __slots__ = ()
+
+    def over(self, picture: tuple[int, int]) -> WindowGeometry:
+        """Return where the windows lie over a picture; ShapeError also if one of them would hold none of its pixels."""
+        geometry = super().over(picture)
+        for axis, name in enumerate(("height", "width")):
+            # Only then can all taps of a window, not larger than the padding, step over the picture.
+            if picture[axis] < self.dilation[axis] and not _all_hold_a_pixel(geometry, picture, axis):
+                raise ShapeError(
+                    f"a window may not lie in the padding alone, but along the {name} the taps of one, "
+                    f"{self.dilation[axis]} apart, step over all {picture[axis]} pixels of the picture; use a smaller "
+                    "dilation or less padding"
+                )
+        return geometry
+
+
+def pool_options(
+    size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: Padding = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+) -> PoolOptions:
     """Return the arguments of `pool_geometry` that do not depend on the picture, checked.
 
     Raises
@@ -273,17 +325,29 @@ def pool_options(size: IntOrPair, stride: IntOrPair | None = None, padding: Padd
     TypeError, ValueError
         As `npcnn.functional.window_geometry`; also if a window could lie in the padding alone.
     """
-    windows = window_options(size, stride=size if stride is None else stride, padding=padding)
+    stride = size if stride is None else stride
+    windows = window_options(size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     if windows.size[0] * windows.size[1] > MOST_PIXELS:
         raise ValueError(f"size must be a window of at most {MOST_PIXELS} taps, which argmax counts, got {size}")
     for axis, name in enumerate(("height", "width")):
-        if windows.padding != "same" and max(windows.padding[axis]) >= windows.size[axis]:
+        span = (windows.size[axis] - 1) * windows.dilation[axis] + 1
+        if windows.padding != "same" and max(windows.padding[axis]) >= span:
             raise ValueError(
                 f"padding must be smaller than the pooling window along the {name}, "
-                f"{windows.size[axis]}, got {windows.padding[axis]}; a window may not lie "
+                f"{span}, got {windows.padding[axis]}; a window may not lie "
                 "in the padding alone"
             )
-    return windows
+    return PoolOptions(*windows)
+
+
+def _all_hold_a_pixel(geometry: WindowGeometry, picture: tuple[int, int], axis: int) -> bool:
+    """Return whether every window that starts before the picture has a tap on one of its pixels, along an axis."""
+    length, before = picture[axis], geometry.padding[axis][0]
+    stride, dilation = geometry.stride[axis], geometry.dilation[axis]
+    last = (geometry.output[axis] - 1) * stride - before
+    # Of length + 1 different remainders, one is too large; if fewer are different, they repeat from there on.
+    starts = range(-before, min(last + 1, 0), stride)[: length + 1]
+    return all(start % dilation < length for start in starts)
 
 
 def checked_argmax(argmax: Any, dy: Array) -> Array:

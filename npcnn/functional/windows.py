@@ -13,6 +13,10 @@ p            as "valid", with p pixels added on every side
 ((t, b),     as "valid", with t pixels added at the top, b at the
  (l, r))     bottom, l at the left and r at the right
 ===========  =======================================================
+
+These sizes are rounded down: pixels at the bottom or the right that do not fill
+a window are left out.  With `ceil_mode`, which poolings have, they get one: the
+size is rounded up, but no window starts behind the last pixel.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import integer, pair, shown
+from npcnn.functional.checks import boolean, integer, pair, shown
 
 __all__ = ["WindowGeometry", "window_geometry"]
 
@@ -40,7 +44,8 @@ class WindowGeometry(NamedTuple):
     """Where the windows of one convolution or pooling lie, in pixels.
 
     Each field is a pair (height, width); `padding` is a pair of pairs
-    ((top, bottom), (left, right)).
+    ((top, bottom), (left, right)).  In `ceil_mode` the last window may reach beyond
+    the padding.
     """
 
     size: tuple[int, int]
@@ -48,6 +53,7 @@ class WindowGeometry(NamedTuple):
     dilation: tuple[int, int]
     padding: tuple[tuple[int, int], tuple[int, int]]
     output: tuple[int, int]
+    ceil_mode: bool = False
 
     def kernel_windows(self, x_shape: tuple[int, ...]) -> dict[str, int]:
         """Return the fields of the C struct npcnn_windows, for pictures of `x_shape` (N, H, W, C)."""
@@ -62,14 +68,16 @@ class WindowGeometry(NamedTuple):
             "dilation_h": self.dilation[0],
             "dilation_w": self.dilation[1],
             "pad_top": self.padding[0][0],
+            "pad_bottom": self.padding[0][1],
             "pad_left": self.padding[1][0],
+            "pad_right": self.padding[1][1],
             "out_height": self.output[0],
             "out_width": self.output[1],
         }
 
     def as_options(self) -> dict[str, Any]:
         """Return these windows as arguments of a pooling."""
-        return {"size": self.size, "stride": self.stride, "padding": self.padding}
+        return {name: getattr(self, name) for name in ("size", "stride", "padding", "dilation", "ceil_mode")}
 
     def refuse_too_large(self, picture: tuple[int, int], channels: int) -> None:
         """Raise ShapeError if the padded picture is too large for the kernels to count its numbers."""
@@ -92,6 +100,7 @@ class WindowOptions(NamedTuple):
     stride: tuple[int, int]
     dilation: tuple[int, int]
     padding: Literal["same"] | tuple[tuple[int, int], tuple[int, int]]
+    ceil_mode: bool = False
 
     def over(self, picture: tuple[int, int]) -> WindowGeometry:
         """Return where the windows lie over a picture of (height, width) pixels.
@@ -107,19 +116,30 @@ class WindowOptions(NamedTuple):
             span = (size - 1) * dilation + 1
             pad = _same_padding(length, span, stride) if self.padding == "same" else self.padding[axis]
             padded = length + sum(pad)
-            if padded < span:
+            count = (padded - span) // stride + 1
+            if self.ceil_mode:
+                last_inside = (length + pad[0] - 1) // stride + 1
+                count = min(-((span - padded) // stride) + 1, last_inside)
+            if count < 1:
                 raise ShapeError(
                     f"the window spans {span} pixels along the {name} (size {size}, dilation {dilation}) but the "
                     f"padded picture has only {padded} ({length} + padding {pad}); use padding='same', more padding "
                     "or a smaller window"
                 )
             pads.append(pad)
-            outputs.append((padded - span) // stride + 1)
-        return WindowGeometry(self.size, self.stride, self.dilation, (pads[0], pads[1]), (outputs[0], outputs[1]))
+            outputs.append(count)
+        return WindowGeometry(
+            self.size, self.stride, self.dilation, (pads[0], pads[1]), (outputs[0], outputs[1]), self.ceil_mode
+        )
 
 
 def window_options(
-    size: IntOrPair, *, stride: IntOrPair = 1, padding: Padding = "same", dilation: IntOrPair = 1
+    size: IntOrPair,
+    *,
+    stride: IntOrPair = 1,
+    padding: Padding = "same",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
 ) -> WindowOptions:
     """Return the arguments of `window_geometry` that do not depend on the picture, checked.
 
@@ -131,13 +151,14 @@ def window_options(
     Examples
     --------
     >>> window_options(3, stride=(2, 1), padding=1)
-    WindowOptions(size=(3, 3), stride=(2, 1), dilation=(1, 1), padding=((1, 1), (1, 1)))
+    WindowOptions(size=(3, 3), stride=(2, 1), dilation=(1, 1), padding=((1, 1), (1, 1)), ceil_mode=False)
     """
     return WindowOptions(
         pair(size, "size", minimum=1, maximum=MOST_PIXELS),
         pair(stride, "stride", minimum=1, maximum=MOST_PIXELS),
         pair(dilation, "dilation", minimum=1, maximum=MOST_PIXELS),
         _checked_padding(padding),
+        boolean(ceil_mode, "ceil_mode"),
     )
 
 
@@ -148,6 +169,7 @@ def window_geometry(
     stride: IntOrPair = 1,
     padding: Padding = "same",
     dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
 ) -> WindowGeometry:
     """Work out the padding and the output size of windows over a picture.
 
@@ -161,6 +183,8 @@ def window_geometry(
         Steps of the window, and the distance between its taps.
     padding : "same", "valid", int or ((top, bottom), (left, right))
         See the table at the top of this module.  None of these numbers may be more than `MOST_PIXELS`.
+    ceil_mode : bool
+        Whether pixels that do not fill a window get one all the same.
 
     Returns
     -------
@@ -182,8 +206,11 @@ def window_geometry(
     ((0, 1), (0, 1))
     >>> window_geometry((24, 24), 2, stride=2, padding="valid").output
     (12, 12)
+    >>> window_geometry((5, 5), 2, stride=2, padding="valid", ceil_mode=True).output
+    (3, 3)
     """
-    return window_options(size, stride=stride, padding=padding, dilation=dilation).over(picture)
+    options = window_options(size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+    return options.over(picture)
 
 
 def _checked_padding(padding: Any) -> Literal["same"] | tuple[tuple[int, int], tuple[int, int]]:

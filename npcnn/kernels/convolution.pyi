@@ -20,3 +20,6 @@ def conv2d_backward(
     dw: NDArray[Any],
     db: NDArray[Any],
 ) -> None: ...
+def conv2d_input_gradient(
+    dy: NDArray[Any], w_transposed: NDArray[Any], windows: dict[str, int], dx: NDArray[Any]
+) -> None: ...

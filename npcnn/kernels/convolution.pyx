@@ -376,3 +376,32 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
             csrc(partial).copy_pixels(dw_part, NULL, K, Cout, dy_row, &dw[0, g * Cout], group.y_pixel)
             csrc(partial).copy_pixels(dw_part + K * dy_row, NULL, 1, Cout, dy_row, &db[g * Cout], Cout)
     release_workspace(scratch)
+
+
+def conv2d_input_gradient(const real[:, :, :, ::1] dy, const real[:, :, ::1] w_transposed, Windows windows,
+                          real[:, :, :, ::1] dx):
+    """dx of `conv2d` alone: what a transposed convolution computes.  `w_transposed` is as for `conv2d_backward`."""
+    cdef:
+        Py_ssize_t n, N = dy.shape[0], Cin = dx.shape[3], Cout = dy.shape[3], w_row = w_transposed.shape[2]
+        Group group = one_of(1, Cin, Cout)
+        Lines lines
+        bint by_lines = one_sided(&windows, &lines)
+        Py_ssize_t dx_size = 0 if by_lines else windows.height * pixels_of_line(&windows) * w_row
+        Py_ssize_t room = whole_cache_lines(dx_size)
+        int team = threads()
+        real* scratch = NULL
+        real* dx_lines
+    if not by_lines:
+        scratch = <real*>workspace(team * room, sizeof(real))
+    for n in prange(N, nogil=True, schedule="dynamic", num_threads=team):
+        if by_lines:
+            zero_run(&dx[n, 0, 0, 0], windows.height * windows.width * Cin)
+            one_sided_input_gradient(&dy[n, 0, 0, 0], Cout, &w_transposed[0, 0, 0], w_row, group, &lines,
+                                     &dx[n, 0, 0, 0])
+        else:
+            dx_lines = scratch + threadid() * room
+            zero_run(dx_lines, dx_size)
+            im2col_input_gradient(&dy[n, 0, 0, 0], Cout, &w_transposed[0, 0, 0], w_row, Cout, &windows, dx_lines)
+            copy_out(dx_lines, w_row, &windows, &dx[n, 0, 0, 0], Cin)
+    if not by_lines:
+        release_workspace(scratch)

@@ -88,7 +88,7 @@ cdef void spread(const real* dy, const real* w, const Windows* windows, real* dx
 cdef inline Windows turned(const Windows* w) noexcept nogil:
     """Where the turned kernel lies on dy, for a stride of 1."""
     return Windows(w.out_height, w.out_width, w.channels, w.size_h, w.size_w, 1, 1, w.dilation_h, w.dilation_w,
-                   (w.size_h - 1) * w.dilation_h - w.pad_top, (w.size_w - 1) * w.dilation_w - w.pad_left,
+                   (w.size_h - 1) * w.dilation_h - w.pad_top, 0, (w.size_w - 1) * w.dilation_w - w.pad_left, 0,
                    w.height, w.width)
 
 

@@ -11,7 +11,7 @@ cdef extern from "windows.h" nogil:
         Py_ssize_t size_h, size_w
         Py_ssize_t stride_h, stride_w
         Py_ssize_t dilation_h, dilation_w
-        Py_ssize_t pad_top, pad_left
+        Py_ssize_t pad_top, pad_bottom, pad_left, pad_right
         Py_ssize_t out_height, out_width
 
 
@@ -60,8 +60,8 @@ cdef inline Py_ssize_t output_size(const Windows* w) noexcept nogil:
 
 cdef inline bint are_disjoint(const Windows* w) noexcept nogil:
     """Whether every pixel lies in exactly one window, so that nothing needs adding up."""
-    return (w.stride_h == w.size_h and w.out_height * w.stride_h - w.pad_top >= w.height
-            and w.stride_w == w.size_w and w.out_width * w.stride_w - w.pad_left >= w.width)
+    return (w.stride_h == w.size_h and w.dilation_h == 1 and w.out_height * w.stride_h - w.pad_top >= w.height
+            and w.stride_w == w.size_w and w.dilation_w == 1 and w.out_width * w.stride_w - w.pad_left >= w.width)
 
 
 cdef inline bint any_outside(const int32_t* argmax, const Windows* w) noexcept nogil:

@@ -16,8 +16,11 @@ from npcnn.layers.depthwise import DepthwiseConv2D, DepthwiseSeparableConv2D
 from npcnn.layers.dropout import Dropout
 from npcnn.layers.flatten import Flatten
 from npcnn.layers.normalization import BatchNorm, LayerNorm
+from npcnn.layers.padding import ZeroPad2D
 from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from npcnn.layers.resampling import UpSample2D
 from npcnn.layers.residual import Add, Residual
+from npcnn.layers.transposed import Conv2DTranspose
 
 __all__ = [
     "GELU",
@@ -27,6 +30,7 @@ __all__ = [
     "Concat",
     "Conv1D",
     "Conv2D",
+    "Conv2DTranspose",
     "Dense",
     "DepthwiseConv2D",
     "DepthwiseSeparableConv2D",
@@ -45,4 +49,6 @@ __all__ = [
     "Softmax",
     "SpatiallySeparableConv2D",
     "Tanh",
+    "UpSample2D",
+    "ZeroPad2D",
 ]

@@ -17,11 +17,15 @@ from npcnn.layers.checks import batch_shape, picture_shape
 class _Pooling(Layer):
     """What max and average pooling share: the window and the output shape."""
 
-    def __init__(self, size: IntOrPair, stride: IntOrPair | None, padding: Padding) -> None:
+    def __init__(
+        self, size: IntOrPair, stride: IntOrPair | None, padding: Padding, dilation: IntOrPair, ceil_mode: bool
+    ) -> None:
         super().__init__()
-        self.size, self.stride, self.padding = size, stride, padding
-        self._windows = pool_options(size, stride, padding)
-        self._window: dict[str, Any] = {"stride": stride, "padding": padding}
+        self.size, self.stride, self.padding, self.dilation, self.ceil_mode = size, stride, padding, dilation, ceil_mode
+        self._windows = pool_options(size, stride, padding, dilation, ceil_mode)
+        self._window: dict[str, Any] = {
+            "stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode
+        }  # fmt: skip
 
     def channels_after(self, channels: int | None) -> int | None:
         """Return `channels`: pooling keeps them."""
@@ -48,17 +52,31 @@ class MaxPool2D(_Pooling):
         By default the size.
     padding : "same", "valid", int or ((top, bottom), (left, right))
         See `npcnn.functional.max_pool2d`.
+    dilation : int or pair of int
+        Distance between the taps of the window.
+    ceil_mode : bool
+        Whether pixels at the bottom or the right that do not fill a window get one all the same.
 
     Examples
     --------
     >>> nn.MaxPool2D(2).output_shape((24, 24, 64))
     (12, 12, 64)
+    >>> nn.MaxPool2D(2).output_shape((5, 5, 64)), nn.MaxPool2D(2, ceil_mode=True).output_shape((5, 5, 64))
+    ((2, 2, 64), (3, 3, 64))
     """
 
     kind = "max_pool"
 
-    def __init__(self, size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = "valid") -> None:
-        super().__init__(size, stride, padding)
+    def __init__(
+        self,
+        size: IntOrPair,
+        stride: IntOrPair | None = None,
+        padding: Padding = "valid",
+        *,
+        dilation: IntOrPair = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(size, stride, padding, dilation, ceil_mode)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the maxima, and remember where they were."""
@@ -83,7 +101,7 @@ class AvgPool2D(_Pooling):
 
     Parameters
     ----------
-    size, stride, padding
+    size, stride, padding, dilation, ceil_mode
         As `MaxPool2D`.
     count_include_pad : bool
         Whether pixels of the padding count as zeros; see `npcnn.functional.avg_pool2d`.
@@ -102,8 +120,11 @@ class AvgPool2D(_Pooling):
         stride: IntOrPair | None = None,
         padding: Padding = "valid",
         count_include_pad: bool = False,
+        *,
+        dilation: IntOrPair = 1,
+        ceil_mode: bool = False,
     ) -> None:
-        super().__init__(size, stride, padding)
+        super().__init__(size, stride, padding, dilation, ceil_mode)
         self.count_include_pad = self._window["count_include_pad"] = boolean(count_include_pad, "count_include_pad")
 
     def forward(self, x: Array, training: bool = False) -> Array:

@@ -9,7 +9,10 @@ the docstring and the code uses its letters.
 =================  =========================================================
 windows.py         where sliding windows lie: padding and output size
 convolution.py     conv2d, conv1d; im2col, col2im: convolution as a matrix product
+transposed.py      conv2d_transpose
 pooling.py         max_pool2d, avg_pool2d
+resampling.py      upsample2d
+padding.py         zero_pad2d
 activations.py     relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
 losses.py          softmax_cross_entropy, mean_squared_error
 normalization.py   batch_norm, layer_norm
@@ -23,12 +26,25 @@ compute in the dtype they are given; use float64 when the result is to be the
 truth.  They import nothing but NumPy and the standard library.
 """
 
-from npcnn.reference import activations, convolution, losses, normalization, pooling, updates
+from npcnn.reference import (
+    activations,
+    convolution,
+    losses,
+    normalization,
+    padding,
+    pooling,
+    resampling,
+    transposed,
+    updates,
+)
 from npcnn.reference.activations import *  # noqa: F403
 from npcnn.reference.convolution import *  # noqa: F403
 from npcnn.reference.losses import *  # noqa: F403
 from npcnn.reference.normalization import *  # noqa: F403
+from npcnn.reference.padding import *  # noqa: F403
 from npcnn.reference.pooling import *  # noqa: F403
+from npcnn.reference.resampling import *  # noqa: F403
+from npcnn.reference.transposed import *  # noqa: F403
 from npcnn.reference.updates import *  # noqa: F403
 
 __all__ = [
@@ -36,6 +52,9 @@ __all__ = [
     *convolution.__all__,
     *losses.__all__,
     *normalization.__all__,
+    *padding.__all__,
     *pooling.__all__,
+    *resampling.__all__,
+    *transposed.__all__,
     *updates.__all__,
 ]

@@ -2,7 +2,9 @@
 
 Pooling reduces every window of a picture to one pixel, channel by channel.
 Pixels of the padding take no part: they are never the largest, and they are
-not added (`count_include_pad` says whether they count in the mean).
+not added (`count_include_pad` says whether they count in the mean).  In
+`ceil_mode` the last window may reach beyond the padding; what lies there never
+counts.
 
 In the backward pass, the maximum hands its gradient to the one pixel that won,
 the mean hands an equal share to every pixel of the window.
@@ -26,11 +28,14 @@ def max_pool2d(
     *,
     stride: IntOrPair | None = None,
     padding: Padding2D = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Largest value of every window, channel by channel, and where it was.
 
-    y[n, i, j, c] = max over kh, kw of x[n, i * stride_h + kh - top, j * stride_w + kw - left, c]
+    y[n, i, j, c] = max over kh, kw of x[n, row, col, c]
 
+    with row = i * stride_h + kh * dilation_h - top and col = j * stride_w + kw * dilation_w - left,
     over the pixels inside the picture.  Of equal values the first in row-major order wins; a NaN
     wins over every number, the first NaN over later ones.
 
@@ -44,6 +49,10 @@ def max_pool2d(
         Pixels from one window to the next; by default `size`.
     padding : "same", "valid", int or ((top, bottom), (left, right))
         Smaller than the window on every side, so that each window holds a pixel.
+    dilation : int or (height, width)
+        Pixels from one tap of the window to the next.
+    ceil_mode : bool
+        Round the number of windows up, not down; see `npcnn.reference.windows.axis_windows`.
 
     Returns
     -------
@@ -67,7 +76,9 @@ def max_pool2d(
     """
     N, H, W, C = x.shape
     _, KW = as_pair(size)
-    rows, cols = picture_windows((H, W), size, stride=stride or size, padding=padding)
+    rows, cols = picture_windows(
+        (H, W), size, stride=stride or size, padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
     shape = (N, rows.output_length, cols.output_length, C)
     y = np.zeros(shape, x.dtype)
     argmax = np.full(shape, -1, np.int32)  # -1: this window has seen no pixel yet
@@ -90,6 +101,8 @@ def max_pool2d_backward(
     size: IntOrPair,
     stride: IntOrPair | None = None,
     padding: Padding2D = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
 ) -> NDArray[Any]:
     """Gradient of `max_pool2d`: every window hands its gradient to the pixel that won.
 
@@ -103,7 +116,7 @@ def max_pool2d_backward(
         What `max_pool2d` returned.
     x_shape : tuple of int
         (N, H, W, C), the shape of the input of `max_pool2d`.
-    size, stride, padding
+    size, stride, padding, dilation, ceil_mode
         What `max_pool2d` was given.
 
     Returns
@@ -128,7 +141,9 @@ def max_pool2d_backward(
     """
     _, H, W, _ = x_shape
     _, KW = as_pair(size)
-    rows, cols = picture_windows((H, W), size, stride=stride or size, padding=padding)
+    rows, cols = picture_windows(
+        (H, W), size, stride=stride or size, padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
     dx = np.zeros(x_shape, dy.dtype)
     for i, kh, row in rows.taps():
         for j, kw, col in cols.taps():
@@ -142,14 +157,16 @@ def avg_pool2d(
     *,
     stride: IntOrPair | None = None,
     padding: Padding2D = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
     count_include_pad: bool = False,
 ) -> NDArray[Any]:
     """Mean of every window, channel by channel.
 
-    y[n, i, j, c] = sum_kh sum_kw x[n, i * stride_h + kh - top, j * stride_w + kw - left, c] / count
+    y[n, i, j, c] = sum_kh sum_kw x[n, row, col, c] / count
 
-    over the pixels inside the picture; `count` is their number in window (i, j), or KH * KW when
-    `count_include_pad` is true.
+    over the pixels inside the picture, with row and col as for `max_pool2d`; `count` is their number
+    in window (i, j), or that of the taps inside the padded picture when `count_include_pad` is true.
 
     Parameters
     ----------
@@ -161,6 +178,10 @@ def avg_pool2d(
         Pixels from one window to the next; by default `size`.
     padding : "same", "valid", int or ((top, bottom), (left, right))
         Smaller than the window on every side, so that each window holds a pixel.
+    dilation : int or (height, width)
+        Pixels from one tap of the window to the next.
+    ceil_mode : bool
+        Round the number of windows up, not down; see `npcnn.reference.windows.axis_windows`.
     count_include_pad : bool
         Whether the zeros of the padding count in the mean.
 
@@ -184,7 +205,9 @@ def avg_pool2d(
     array([4., 1.])
     """
     N, H, W, C = x.shape
-    rows, cols = picture_windows((H, W), size, stride=stride or size, padding=padding)
+    rows, cols = picture_windows(
+        (H, W), size, stride=stride or size, padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
     count = _pixels_per_window(rows, cols, count_include_pad)
     y = np.zeros((N, rows.output_length, cols.output_length, C), x.dtype)
     for i, _, row in rows.taps():
@@ -200,6 +223,8 @@ def avg_pool2d_backward(
     size: IntOrPair,
     stride: IntOrPair | None = None,
     padding: Padding2D = "valid",
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
     count_include_pad: bool = False,
 ) -> NDArray[Any]:
     """Gradient of `avg_pool2d`: every window hands each of its pixels an equal share.
@@ -212,7 +237,7 @@ def avg_pool2d_backward(
         The gradient of the loss with respect to `y`.
     x_shape : tuple of int
         (N, H, W, C), the shape of the input of `avg_pool2d`.
-    size, stride, padding, count_include_pad
+    size, stride, padding, dilation, ceil_mode, count_include_pad
         What `avg_pool2d` was given.
 
     Returns
@@ -234,7 +259,9 @@ def avg_pool2d_backward(
            [2., 2.]])
     """
     _, H, W, _ = x_shape
-    rows, cols = picture_windows((H, W), size, stride=stride or size, padding=padding)
+    rows, cols = picture_windows(
+        (H, W), size, stride=stride or size, padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
     count = _pixels_per_window(rows, cols, count_include_pad)
     dx = np.zeros(x_shape, dy.dtype)
     for i, _, row in rows.taps():
@@ -245,10 +272,10 @@ def avg_pool2d_backward(
 
 def _pixels_per_window(rows: AxisWindows, cols: AxisWindows, count_include_pad: bool) -> NDArray[np.int64]:
     """Return what the sum of each window (i, j) is divided by, shape (OH, OW)."""
-    count = np.zeros((rows.output_length, cols.output_length), np.int64)
-    if count_include_pad:
-        return count + rows.size * cols.size
-    for i, _, _ in rows.taps():
-        for j, _, _ in cols.taps():
-            count[i, j] += 1
-    return count
+    counts = []
+    for axis in (rows, cols):
+        first, end = (-axis.before, axis.length + axis.after) if count_include_pad else (0, axis.length)
+        i, k = np.ogrid[: axis.output_length, : axis.size]
+        positions = i * axis.stride + k * axis.dilation - axis.before
+        counts.append(((first <= positions) & (positions < end)).sum(axis=1))
+    return np.outer(*counts)

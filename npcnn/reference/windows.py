@@ -12,6 +12,7 @@ position outside the picture is padding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
@@ -39,12 +40,18 @@ class AxisWindows(NamedTuple):
     dilation: int
     before: int
     after: int
+    ceil_mode: bool = False
 
     @property
     def output_length(self) -> int:
-        """How many windows fit the padded axis."""
+        """How many windows fit the padded axis; in `ceil_mode` one more may reach beyond it, if it holds a pixel."""
         span = (self.size - 1) * self.dilation + 1
-        return (self.before + self.length + self.after - span) // self.stride + 1
+        room = self.before + self.length + self.after - span
+        if not self.ceil_mode:
+            return room // self.stride + 1
+        windows = math.ceil(room / self.stride) + 1
+        last_start = (windows - 1) * self.stride - self.before
+        return windows if last_start < self.length else windows - 1
 
     def taps(self) -> Iterator[tuple[int, int, int]]:
         """Yield (window i, tap k, position) for every tap that lies inside the picture."""
@@ -56,7 +63,13 @@ class AxisWindows(NamedTuple):
 
 
 def axis_windows(
-    length: int, size: int, *, stride: int = 1, padding: Padding1D = "same", dilation: int = 1
+    length: int,
+    size: int,
+    *,
+    stride: int = 1,
+    padding: Padding1D = "same",
+    dilation: int = 1,
+    ceil_mode: bool = False,
 ) -> AxisWindows:
     """Return the windows along one axis of `length` pixels.
 
@@ -69,6 +82,8 @@ def axis_windows(
     padding : "same", "valid", int or (before, after)
         "same" is TensorFlow's rule: ceil(length / stride) windows, and the padding they need in
         total, half of it before; an odd pixel goes after.  "valid" is none.
+    ceil_mode : bool
+        Round the number of windows up, not down; but no window starts behind the last pixel.
 
     Returns
     -------
@@ -97,7 +112,7 @@ def axis_windows(
         raise ValueError(f"padding must be 'same', 'valid' or numbers of pixels, got {padding!r}")
     else:
         before, after = as_pair(padding)
-    return AxisWindows(length, size, stride, dilation, before, after)
+    return AxisWindows(length, size, stride, dilation, before, after, ceil_mode)
 
 
 def picture_windows(
@@ -107,6 +122,7 @@ def picture_windows(
     stride: IntOrPair = 1,
     padding: Padding2D = "same",
     dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
 ) -> tuple[AxisWindows, AxisWindows]:
     """Return the windows along the height and along the width of a picture.
 
@@ -118,6 +134,8 @@ def picture_windows(
         As in `axis_windows`; one number serves both axes.
     padding : "same", "valid", int or ((top, bottom), (left, right))
         As in `axis_windows`; an int is that many pixels on all four sides.
+    ceil_mode : bool
+        As in `axis_windows`.
 
     Returns
     -------
@@ -145,6 +163,7 @@ def picture_windows(
             stride=strides[axis],
             padding=paddings[axis],
             dilation=dilations[axis],
+            ceil_mode=ceil_mode,
         )
         for axis in (0, 1)
     )
