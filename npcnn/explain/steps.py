@@ -19,6 +19,8 @@ from npcnn.layers import Layer
 Array = NDArray[Any]
 # Labels for the kinds of layers that have windows over a picture.
 WINDOW_LABELS = {"convolution": "conv", "max_pool": "max", "avg_pool": "mean"}
+# Kinds of layers that are two convolutions in the place of one.
+PAIRS = ("spatially_separable", "depthwise_separable")
 DIFFERS = "in training it computes something else, and the gradient that goes back through it is that of training"
 
 
@@ -45,13 +47,15 @@ class Step:
     window : WindowGeometry, optional
         Of convolutions and poolings.
     w, b : ndarray, optional
-        Of convolutions, (KH, KW, C_in, C_out) and (C_out,); a `Dense` is one of 1 x 1.
+        Of convolutions, (KH, KW, C_in / groups, C_out) and (C_out,); a `Dense` is one of 1 x 1.
+    groups : int
+        Blocks of the channels of a convolution; a block of the output sees one block of the input.
     relu : bool
         Whether a ReLU is part of it.
     count_include_pad : bool
         Of average poolings, whether the padding counts.
-    pair : str
-        Name of the `SpatiallySeparableConv2D` it is half of, or "".
+    pair, pair_kind : str
+        Name and kind of the `SpatiallySeparableConv2D` or `DepthwiseSeparableConv2D` it is half of, or "".
     branch : tuple of (str, str), optional
         Name of the (outermost) `Concat` it is inside of, and which branch of it.
     differs_in_training : bool
@@ -71,9 +75,11 @@ class Step:
     window: WindowGeometry | None = None
     w: Array | None = None
     b: Array | None = None
+    groups: int = 1
     relu: bool = False
     count_include_pad: bool = False
     pair: str = ""
+    pair_kind: str = ""
     branch: tuple[str, str] | None = None
     differs_in_training: bool = False
 
@@ -103,10 +109,10 @@ class _Tracer:
         self.layers: list[Layer | None] = [None]
         # With the batch axis and in the layer's own shape, which for vectors is not that of a Step.
         self.outputs = [x[np.newaxis]]
-        last = self.forward(net, 0, "", None)
+        last = self.forward(net, 0, ("", ""), None)
         self.backward(last)
 
-    def forward(self, layer: Layer, before: int, pair: str, branch: tuple[str, str] | None) -> int:
+    def forward(self, layer: Layer, before: int, pair: tuple[str, str], branch: tuple[str, str] | None) -> int:
         """Compute a layer on the output of a step; return the number of the step that gives its output."""
         name = self.names[layer]
         if layer.kind == "concat":
@@ -115,15 +121,16 @@ class _Tracer:
             return self.add(
                 Step(name or "net", "Concat", "concat", "concat", ends, _picture(y), branch=branch), None, y
             )
-        if layer.kind in ("sequential", "spatially_separable"):
-            inside = (name or "net") if layer.kind == "spatially_separable" else pair
+        if layer.kind == "sequential" or layer.kind in PAIRS:
+            inside = (name or "net", layer.kind) if layer.kind in PAIRS else pair
             for child in layer.children.values():
                 before = self.forward(child, before, inside, branch)
             return before
         x = self.outputs[before]
         y = layer.forward(x).copy()
         step = Step(name or "net", repr(layer), type(layer).__name__, layer.kind, [before], _picture(y))
-        step.pair, step.branch, step.multiplications = pair, branch, layer.multiplications(x.shape[1:]) or 0
+        (step.pair, step.pair_kind), step.branch = pair, branch
+        step.multiplications = layer.multiplications(x.shape[1:]) or 0
         if layer.kind != "other":
             _describe(step, layer, x.shape[1:])
         if layer.kind != "dropout":
@@ -167,9 +174,14 @@ def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
         w = layer.params["w"]
         step.w = w.reshape(*step.window.size, *w.shape[-2:])
         step.b = layer.params.get("b")
+        step.groups = getattr(layer, "groups", 1)
     if step.window is not None and layer.kind in WINDOW_LABELS:
         size = " x ".join(map(str, step.window.size))
-        step.label = f"{WINDOW_LABELS[layer.kind]} {size}" + (" + ReLU" if step.relu else "")
+        depthwise = step.groups > 1 and step.w is not None and step.w.shape[2] == 1
+        groups = f" in {step.groups} groups" if step.groups > 1 and not depthwise else ""
+        step.label = f"{'depthwise' if depthwise else WINDOW_LABELS[layer.kind]} {size}{groups}" + (
+            " + ReLU" if step.relu else ""
+        )
 
 
 def _picture(batch: Array) -> Array:

@@ -84,8 +84,8 @@ class DepthwiseSeparableConv2D(Layer):
     """A convolution in two: depthwise, k x k in every channel by itself, then pointwise, 1 x 1 over all channels.
 
     The first half looks at the neighbourhood, the second mixes the channels.  This is what Keras (`SeparableConv2D`)
-    and MobileNet call separable.  `SpatiallySeparableConv2D` cuts the same kernel another way, into k x 1 and 1 x k over
-    all channels.  Multiplications for a pixel, from C to C' channels:
+    and MobileNet call separable.  `SpatiallySeparableConv2D` cuts the same kernel another way, into k x 1 and 1 x k
+    over all channels.  Multiplications for a pixel, from C to C' channels:
 
     ====================================  =================================================================
     `Conv2D`                              k * k * C * C'
