@@ -2,8 +2,8 @@
 
 Convolutions: GFLOP/s, two operations for every multiplication of the *definition* (padding included), and the share of
 the multiply-add peak, measured in the same run.  An algorithm that multiplies less can pass 100 %.  Pooling, ReLU,
-depthwise convolution and Adam: the bytes that have to be read and written, and how fast that is beside a plain copy of as many bytes.  The first
-convolution with the max pooling after it: one after the other, and in one go.
+depthwise convolution and Adam: the bytes that have to be read and written, and how fast that is beside a plain copy of
+as many bytes.  The first convolution with the max pooling after it: one after the other, and in one go.
 
     python benchmarks/ops.py [--batch 128] [--threads 2] [--rounds 9] [--json FILE]
 
