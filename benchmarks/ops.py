@@ -1,9 +1,9 @@
 """Time every operation and pass of the networks in `npcnn.models` against what the machine can do.
 
 Convolutions: GFLOP/s, two operations for every multiplication of the *definition* (padding included), and the share of
-the multiply-add peak, measured in the same run.  An algorithm that multiplies less can pass 100 %.  Pooling, ReLU and
-Adam: the bytes that have to be read and written, and how fast that is beside a plain copy of as many bytes.  The first
-convolution with the max pooling after it: one after the other, and in one go.
+the multiply-add peak, measured in the same run.  An algorithm that multiplies less can pass 100 %.  Pooling, ReLU,
+depthwise convolution and Adam: the bytes that have to be read and written, and how fast that is beside a plain copy of
+as many bytes.  The first convolution with the max pooling after it: one after the other, and in one go.
 
     python benchmarks/ops.py [--batch 128] [--threads 2] [--rounds 9] [--json FILE]
 
@@ -79,6 +79,13 @@ def moving_calls(batch, rng):
     )
     calls["ReLU, forward"] = lambda: F.relu(x, out=dx), 2 * x.nbytes
     z = np.empty_like(x)
+    w, b = array(3, 3, 1, 64), array(64)
+    gradients = (dx, np.empty_like(w), np.empty_like(b))
+    calls["depthwise 3 x 3, forward"] = lambda: F.conv2d(x, w, b, groups=64, out=z), 2 * x.nbytes
+    calls["depthwise 3 x 3, backward"] = (
+        lambda: F.conv2d_backward(z, x, w, groups=64, out=gradients),
+        3 * x.nbytes,
+    )
     calls["ReLU, backward"] = lambda: F.relu_backward(x, dx, out=z), 3 * x.nbytes
     p, grad, m, v = (array(x.size) for _ in range(4))
     np.abs(v, out=v)

@@ -30,6 +30,7 @@
 #define CACHE_LINE 64          /* bytes */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define NEVER_INLINE static __attribute__((noinline))
 #ifdef __clang__
 #  define UNROLL _Pragma("clang loop unroll(full)")
 #else

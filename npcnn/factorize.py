@@ -157,7 +157,7 @@ def cut_convolution(layer: Conv2D, rank: int) -> Sequential:
     Raises
     ------
     TypeError, ValueError
-        If `layer` is not a Conv2D, or `rank` is out of range.
+        If `layer` is not a Conv2D or has groups, or `rank` is out of range.
 
     Examples
     --------
@@ -169,6 +169,7 @@ def cut_convolution(layer: Conv2D, rank: int) -> Sequential:
     """
     if not isinstance(layer, Conv2D):
         raise TypeError(f"layer must be a Conv2D, got {shown(layer)}")
+    _refuse_groups(layer)
     w = layer.params["w"]
     vertical, horizontal = cut_kernel(w, rank)
     KH, KW, C_in, C_out = w.shape
@@ -196,8 +197,8 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
     Parameters
     ----------
     net : Layer
-        The trained network; it stays as it is.  Its `Conv2D` layers are looked for in each `Sequential` and `Concat`
-        inside it.
+        The trained network; it stays as it is.  Its `Conv2D` layers without groups are looked for in each
+        `Sequential` and `Concat` inside it.
     rank : int or mapping of str to int
         One rank for every convolution whose pair costs fewer multiplications than its kernel, or a rank for each one
         that is to be cut, by name: ``{"2_conv2d": 32}``.
@@ -212,7 +213,7 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
     Raises
     ------
     TypeError, ValueError
-        If a rank is out of range, or a name is not that of a `Conv2D` in the network.
+        If a rank is out of range, or a name is not that of a `Conv2D` without groups in the network.
 
     Examples
     --------
@@ -226,11 +227,13 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
     if not isinstance(net, Layer):
         raise TypeError(f"net must be a Layer, got {shown(net)}")
     names = {layer: name for name, layer in net.walk(into=CONTAINERS)}
-    found = {name: layer for layer, name in names.items() if type(layer) is Conv2D}
+    found = {name: layer for layer, name in names.items() if type(layer) is Conv2D and layer.groups == 1}
     if isinstance(rank, Mapping):
         unknown = [name for name in rank if name not in found]
         if unknown:
-            raise ValueError(f"rank names {unknown[0]!r}, which is no Conv2D of the network; it has {list(found)}")
+            raise ValueError(
+                f"rank names {unknown[0]!r}, which is no Conv2D of the network without groups; it has {list(found)}"
+            )
         ranks = dict(rank)
     else:
         one = integer(rank, "rank", minimum=1)
@@ -253,14 +256,25 @@ def cut_network(net: Layer, rank: int | Mapping[str, int]) -> tuple[Layer, list[
 def is_cheaper(layer: Conv2D, rank: int) -> bool:
     """Return whether a pair of this rank costs fewer multiplications for a pixel than the convolution.
 
+    Raises
+    ------
+    ValueError
+        If the layer has groups.
+
     Examples
     --------
     >>> nn.factorize.is_cheaper(nn.Conv2D(3, 64, 5), 14), nn.factorize.is_cheaper(nn.Conv2D(3, 64, 5), 15)
     (True, False)
     """
+    _refuse_groups(layer)
     KH, KW, C_in, C_out = layer.params["w"].shape
     fits = rank <= min(KH * C_in, KW * C_out)
     return bool(fits and rank * (KH * C_in + KW * C_out) < KH * KW * C_in * C_out)
+
+
+def _refuse_groups(layer: Conv2D) -> None:
+    if layer.groups > 1:
+        raise ValueError(f"layer must have one group, got {shown(layer)}; cut a convolution of each of its groups")
 
 
 def _matrix(w: Array) -> Array:

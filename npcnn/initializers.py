@@ -2,7 +2,8 @@
 
 An initializer is a function ``(shape, rng, dtype) -> array``; the functions
 here make one.  Weights are laid out (..., C_in, C_out), so `fan_in`, the numbers
-that flow into one output, is the product of all axes but the last.
+that flow into one output, is the product of all axes but the last.  That holds
+for convolutions with groups, too, whose C_in are the input channels of a group.
 
 Values are drawn in float64 and rounded to the dtype asked for, so that a
 float32 and a float64 network with the same seed start from the same weights.
@@ -85,7 +86,8 @@ def he_normal() -> Initializer:
 def glorot_uniform() -> Initializer:
     """Make a uniform distribution of variance 2 / (fan_in + fan_out).
 
-    fan_out is the product of all axes but the last but one.
+    fan_out is the product of all axes but the last but one.  For a convolution with groups that is all its output
+    channels, as in PyTorch, though an input flows only into those of its group.
 
     References
     ----------

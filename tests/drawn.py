@@ -33,19 +33,22 @@ class Seeded:
 # ------------------------------------------------------------------------------------- shapes and options
 
 
-def conv2d(source, kernel=None):
-    """Draw the shapes of x and w, and the options; with `kernel`, a convolution that Toom-Cook takes."""
+def conv2d(source, kernel=None, grouped=False):
+    """Draw the shapes of x and w, and the options; with `kernel`, a convolution that Toom-Cook takes.
+
+    With `grouped`, groups are among the options, and more often than not there are several.
+    """
     x_shape = _pictures(source)
     size = kernel or (source.integer(1, 8), source.integer(1, 8))
     most = source.among((3, 3, 9))
     options = {"padding": _padding(source, (most, most))}
     if kernel is None:
         options |= {"stride": _for_both_axes(source, STEPS), "dilation": _for_both_axes(source, STEPS)}
-    return x_shape, (*size, x_shape[3], source.among(CHANNELS)), options
+    return _with_channels(source, x_shape, size, options, grouped)
 
 
-def conv1d(source, taps=None):
-    """Draw the shapes of x and w, and the options; with `taps`, a convolution that Toom-Cook takes."""
+def conv1d(source, taps=None, grouped=False):
+    """Draw the shapes of x and w, and the options; with `taps`, a convolution that Toom-Cook takes; see `conv2d`."""
     x_shape = _pictures(source)
     options = {
         "axis": source.among(("height", "width")),
@@ -53,7 +56,7 @@ def conv1d(source, taps=None):
     }
     if taps is None:
         options |= {"stride": source.among(STEPS), "dilation": source.among(STEPS)}
-    return x_shape, (taps or source.integer(1, 8), x_shape[3], source.among(CHANNELS)), options
+    return _with_channels(source, x_shape, (taps or source.integer(1, 8),), options, grouped)
 
 
 def conv2d_transpose(source):
@@ -78,6 +81,21 @@ def pooling(source):
         "ceil_mode": source.among((False, True)),
     }
     return _pictures(source), size, options
+
+
+def _with_channels(source, x_shape, size, options, grouped):
+    """Return the shapes of x and w and the options, of which groups, if asked for, change the channels of x."""
+    C_in, C_out = x_shape[3], source.among(CHANNELS)
+    if not grouped:
+        return x_shape, (*size, C_in, C_out), options
+    kind = source.among(("depthwise", "several", "one"))
+    groups = {"one": 1, "depthwise": C_in}.get(kind) or source.among((2, 3, 4, 7))
+    if kind == "several":
+        C_in = source.among((1, 2, 3, 4, 8, 9, 17))
+        C_out = groups * source.among((1, 2, 3, 4, 8, 9, 17))
+    elif kind == "depthwise":
+        C_in, C_out = 1, groups * source.among((1, 1, 1, 2, 3))
+    return (*x_shape[:3], groups * C_in), (*size, C_in, C_out), options | {"groups": groups}
 
 
 def _pictures(source):
@@ -105,7 +123,7 @@ def _padding(source, largest):
     return kind
 
 
-def output_size(x_shape, size, *, axis=None, stride=1, padding="same", dilation=1, ceil_mode=False):
+def output_size(x_shape, size, *, axis=None, stride=1, padding="same", dilation=1, groups=1, ceil_mode=False):
     """Return (OH, OW) by the definition, None if a window does not fit; without a stride, windows lie side by side."""
     options = {"stride": size if stride is None else stride, "padding": padding, "dilation": dilation}
     if axis is None:
@@ -145,18 +163,18 @@ def pooled_size(x_shape, size, **options):
 # ------------------------------------------------------------------------------------- arrays, from a seed
 
 
-def conv2d_configuration(seed, *, kernel=None, pooled=None, limit=None):
+def conv2d_configuration(seed, *, kernel=None, pooled=None, limit=None, grouped=False):
     """Return x, w, b, all float64, and the options of a 2-D convolution.
 
     With `kernel` it is one that Toom-Cook takes; `pooled` are the options of a pooling that fits behind it; with
-    `limit`, x and w have from 1 to so many numbers.
+    `limit`, x and w have from 1 to so many numbers; with `grouped`, groups are among the options.
     """
-    return _convolution(Seeded(2, seed), lambda source: conv2d(source, kernel), pooled, limit)
+    return _convolution(Seeded(2, seed), lambda source: conv2d(source, kernel, grouped), pooled, limit)
 
 
-def conv1d_configuration(seed, *, taps=None, limit=None):
+def conv1d_configuration(seed, *, taps=None, limit=None, grouped=False):
     """Return x, w, b, all float64, and the options of a 1-D convolution; see `conv2d_configuration`."""
-    return _convolution(Seeded(1, seed), lambda source: conv1d(source, taps), None, limit)
+    return _convolution(Seeded(1, seed), lambda source: conv1d(source, taps, grouped), None, limit)
 
 
 def transposed_configuration(seed, *, limit=None):

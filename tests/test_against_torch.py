@@ -44,11 +44,11 @@ def window_sums(x, geometry):
     return F.conv2d(x, ones, stride=geometry.stride, dilation=geometry.dilation, groups=x.shape[1])
 
 
-def check_convolution(x, w, b, geometry, y, gradients):
-    """Compare y and (dx, dw, db) for the drawn dy with PyTorch; `w` is (KH, KW, C_in, C_out)."""
+def check_convolution(x, w, b, geometry, y, gradients, groups=1):
+    """Compare y and (dx, dw, db) for the drawn dy with PyTorch; `w` is (KH, KW, C_in / groups, C_out)."""
     tx, tb = to_torch(x), torch.tensor(b, requires_grad=True)
     tw = torch.tensor(w.transpose(3, 2, 0, 1).copy(), requires_grad=True)
-    ty = F.conv2d(padded(tx, geometry), tw, tb, stride=geometry.stride, dilation=geometry.dilation)
+    ty = F.conv2d(padded(tx, geometry), tw, tb, stride=geometry.stride, dilation=geometry.dilation, groups=groups)
     assert_equal_arrays(y, to_numpy(ty), y.dtype)
     dy, (dx, dw, db) = gradients
     ty.backward(torch.tensor(dy.transpose(0, 3, 1, 2).copy()))
@@ -67,6 +67,19 @@ def test_conv2d(seed):
     dy = np.random.default_rng(seed).standard_normal(y.shape)
     gradients = dy, functional.conv2d_backward(dy, x, w, **options)
     check_convolution(x, w, b, geometry, y, gradients)
+
+
+@pytest.mark.parametrize("seed", range(2000, 2220))
+def test_conv2d_in_groups(seed):
+    x, w, b, options = conv2d_configuration(seed, grouped=True)
+    if len(x) == 0:
+        x = np.ones((1, *x.shape[1:]))
+    y = functional.conv2d(x, w, b, **options)
+    dy = np.random.default_rng(seed).standard_normal(y.shape)
+    gradients = dy, functional.conv2d_backward(dy, x, w, **options)
+    groups = options.pop("groups")
+    geometry = functional.window_geometry(x.shape[1:3], w.shape[:2], **options)
+    check_convolution(x, w, b, geometry, y, gradients, groups)
 
 
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (7, 7), (2, 3)])

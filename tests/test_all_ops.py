@@ -17,6 +17,8 @@ def test_every_function_keeps_the_dtype(dtype, ops):
     results = [
         ops.conv2d(x, w, b),
         *ops.conv2d_backward(dy, x, w),
+        ops.conv2d(x, w[:, :, :1, [0, 1, 0]], groups=3),
+        *ops.conv2d_backward(x, x, w[:, :, :1, [0, 1, 0]], groups=3),
         ops.conv1d(x, w1d, b, axis="width"),
         *ops.conv1d_backward(dy, x, w1d, axis="width"),
         ops.conv2d_transpose(x, w.swapaxes(2, 3), b),
@@ -56,6 +58,13 @@ def test_an_empty_batch_is_ordinary_input(dtype, ops):
         assert dx.shape == x.shape
         np.testing.assert_array_equal(dw, np.zeros(w.shape))
         np.testing.assert_array_equal(db, np.zeros(3))
+
+    for channels in (2, 4, 6):  # in two groups
+        y = ops.conv2d(x, np.ones((3, 3, 1, channels), dtype), groups=2)
+        assert y.shape == (0, 4, 5, channels)
+        dx, dw, _ = ops.conv2d_backward(y, x, np.ones((3, 3, 1, channels), dtype), groups=2)
+        assert dx.shape == x.shape
+        np.testing.assert_array_equal(dw, np.zeros((3, 3, 1, channels)))
 
     y = ops.conv1d(x, w[0], axis="height")
     assert y.shape == (0, 4, 5, 3)

@@ -5,6 +5,8 @@ memory layouts, instruction sets and numbers of threads.  600 configurations by 
 `pytest --nightly` draws 20,000 new ones.
 """
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 import npcnn as nn
 from npcnn import functional as F
 from npcnn import reference
-from npcnn.functional.toom_cook import chosen_algorithm
+from npcnn.functional.toom_cook import ALGORITHMS, chosen_algorithm
 from npcnn.kernels import core
 
 FEW, NIGHTLY = 600, 20_000
@@ -111,7 +113,7 @@ def check_convolution(source, name, x_shape, w_shape, options):
         return
     biases = [b] if source.among((False, True)) else []
     relu, need_dx = source.among((False, True)), source.among((False, True))
-    algorithm = source.among(["auto", "im2col", *toom_cook(w_shape, options, arrays.dtype)])
+    algorithm = source.among(algorithms(w_shape, options, arrays.dtype))
     given = laid_out(layout, x, w, *biases)
     (y,) = both(isa, threads, lambda: (forward(*given, relu=relu, algorithm=algorithm, **options),))
     expected = define(*doubles(x, w, *biases), **options)
@@ -136,24 +138,26 @@ def without_none(gradients, x):
     return np.zeros_like(x) if dx is None else dx, dw, db
 
 
-def toom_cook(w_shape, options, dtype):
-    """["toom_cook"] where that exists, else []."""
+def algorithms(w_shape, options, dtype):
+    """Those that exist for a convolution."""
     axis = options.get("axis")
     taps = w_shape[:-2] if axis is None else (w_shape[0], 1) if axis == "height" else (1, w_shape[0])
     stride, dilation = ((v, v) if isinstance(v, int) else v for v in (options["stride"], options["dilation"]))
-    try:
-        chosen_algorithm("toom_cook", (*taps, *w_shape[-2:]), stride=stride, dilation=dilation, dtype=np.dtype(dtype))
-    except ValueError:
-        return []
-    return ["toom_cook"]
+    windows = {"stride": stride, "dilation": dilation, "groups": options["groups"]}
+    there = []
+    for algorithm in ALGORITHMS:
+        with contextlib.suppress(ValueError):
+            chosen_algorithm(algorithm, (*taps, *w_shape[-2:]), dtype=np.dtype(dtype), **windows)
+            there.append(algorithm)
+    return there
 
 
 def check_conv2d(source):
-    check_convolution(source, "conv2d", *conv2d(source))
+    check_convolution(source, "conv2d", *conv2d(source, grouped=True))
 
 
 def check_conv1d(source):
-    check_convolution(source, "conv1d", *conv1d(source))
+    check_convolution(source, "conv1d", *conv1d(source, grouped=True))
 
 
 def check_conv2d_max_pool2d(source):
@@ -161,9 +165,10 @@ def check_conv2d_max_pool2d(source):
     isa, threads, layout = surroundings(source)
     arrays = Arrays(source, np.float32)
     kernel = source.among([(3, 3), (5, 5), (7, 2), (1, 3), (4, 5)])
-    x_shape, w_shape, convolution = conv2d(source, kernel)
+    x_shape, w_shape, convolution = conv2d(source, kernel, grouped=True)
     x, w, b = (arrays.normal(shape) for shape in (x_shape, w_shape, w_shape[-1:]))
-    relu, algorithm = source.among((False, True)), source.among(["auto", "im2col", "toom_cook"])
+    given = {"stride": 1, "dilation": 1, **convolution}
+    relu, algorithm = source.among((False, True)), source.among(algorithms(w_shape, given, np.float32))
     _, size, pooling = draw_pooling(source)
     pooling["size"] = size
     options = {"convolution": convolution, "pooling": pooling, "relu": relu, "algorithm": algorithm}

@@ -55,10 +55,24 @@ def poolings():
     )
 
 
+def groups():
+    """Blocks of channels, single channels, and the pair of a depthwise and a pointwise convolution."""
+    rng = np.random.default_rng(1)
+    return nn.Sequential(
+        nn.Conv2D(4, 6, (3, 2), stride=(2, 1), groups=2, activation="relu", rng=rng),
+        nn.Conv1D(6, 6, 3, axis="width", groups=3, rng=rng),
+        nn.DepthwiseConv2D(6, 3, 2, activation="relu", rng=rng),
+        nn.DepthwiseSeparableConv2D(12, 5, 3, multiplier=2, activation="relu", rng=rng),
+        nn.DepthwiseSeparableConv2D(5, 4, 3, rng=rng),
+        nn.GlobalAvgPool2D(),
+    )
+
+
 NETS = {
     "separable": (separable, (24, 24, 3)),
     "odd layers": (odd_layers, (13, 9, 2)),
     "poolings": (poolings, (17, 14, 2)),
+    "groups": (groups, (7, 6, 4)),
 }
 
 
@@ -75,7 +89,8 @@ def truth(step, x):
     where["padding"] = tuple(map(tuple, window["padding"]))
     size = tuple(window["size"])
     if step["kind"] in ("convolution", "dense"):
-        w = step["w"].reshape(*size, x.shape[3], step["shape"][2])
+        w = step["w"].reshape(*size, x.shape[3] // step["groups"], step["shape"][2])
+        where["groups"] = step["groups"]
         y = F.conv2d(x, w, step["b"], relu=step["relu"], **where)
         relu_output = y if step["relu"] else None
         return y, lambda dy: F.conv2d_backward(dy, x, w, relu_output=relu_output, **where)[:2]
@@ -263,12 +278,15 @@ def test_every_number_of_500_drawn_pixels(page, explanation):
         np.testing.assert_allclose(got[1], dx[0][tuple(inputs.T)], rtol=1e-6, atol=1e-9, err_msg=step["name"])
         if dw is not None:
             weights = np.stack([rng.integers(0, n, 10) for n in dw.shape], axis=1)
+            expected = dw[tuple(weights.T)]
+            # The page counts input channels from the first of all, not from the first of the group.
+            weights[:, 2] += weights[:, 3] * step["groups"] // dw.shape[3] * dw.shape[2]
             got = page.evaluate(
                 """([k, weights]) => weights.map((p) => Arithmetic.weightGradient(
                     Explorer.steps[k], Explorer.steps[Explorer.steps[k].inputs[0]], ...p).sum)""",
                 [k, weights.tolist()],
             )
-            np.testing.assert_allclose(got, dw[tuple(weights.T)], rtol=1e-6, atol=1e-9, err_msg=step["name"])
+            np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-9, err_msg=step["name"])
 
 
 def test_im2col_is_the_matrix_of_the_reference(page, explanation):
@@ -277,6 +295,7 @@ def test_im2col_is_the_matrix_of_the_reference(page, explanation):
         if step["w"] is None:
             continue
         x, window = data["steps"][step["inputs"][0]]["y"][None], step["window"]
+        x = x[..., : x.shape[3] // step["groups"]]  # the first group has a matrix of its own
         where = {name: tuple(window[name]) for name in ("size", "stride", "dilation")}
         where["padding"] = tuple(map(tuple, window["padding"]))
         truth = nn.reference.im2col(x, **where)
@@ -375,7 +394,8 @@ def test_what_is_marked_in_the_patch_is_the_running_multiplication(page, explana
         assert len(marked) == 3
         assert marked == running[:3]
         cursor = page.evaluate("Explorer.state.cursor")
-        assert f"channel {cursor % C}" in page.inner_text("h3 >> nth=0")
+        first = page.evaluate("Arithmetic.seen(Explorer.steps[1], Explorer.steps[0], Explorer.state.o).first")
+        assert f"channel {first + cursor % C}" in page.inner_text("h3 >> nth=0")
         assert f"multiplication {cursor + 1} of" in page.inner_text(".player")
         seen.add(cursor)
 
@@ -499,6 +519,32 @@ def test_no_mark_lies_outside_its_map(browser, tmp_path):
             )
             assert outside == 0, (view, k)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, (view, k)
+    page.close()
+
+
+def test_groups_and_what_a_depthwise_separable_pair_stands_for(browser, tmp_path):
+    x = np.random.default_rng(2).standard_normal((7, 6, 4)).astype(np.float32)
+    shown = picture(groups(), x)
+    labels = [step.label for step in shown.steps[1:]]
+    assert labels[:5] == [
+        "conv 3 x 2 in 2 groups + ReLU", "conv 1 x 3 in 3 groups", "depthwise 3 x 3 + ReLU",
+        "depthwise 3 x 3", "conv 1 x 1 + ReLU",
+    ]  # fmt: skip
+    page = open_page(browser, shown, tmp_path / "explorer.html")
+    page.evaluate("Explorer.open(1, 'forward'); Explorer.set({ o: 4 })")
+    assert "output channel 4 sees the input channels 2 to 3" in page.inner_text("#group")
+    page.evaluate("Explorer.open(3, 'forward'); Explorer.set({ o: 5 })")
+    assert "output channel 5 sees input channel 2 and" in page.inner_text("#group")
+    page.evaluate("Explorer.open(1, 'backward'); Explorer.set({ o: 4, c: 0 })")
+    assert "no weight from channel 0 to 4" in page.inner_text("#panel")
+    # Both halves of the first pair, at channel 7 between them: the second kernel of input channel 3.
+    depthwise, pointwise = shown.steps[4].w[:, :, 0, 6:8], shown.steps[5].w[0, 0, 6:8]
+    for k, o, to in ((4, 7, abs(pointwise[1]).argmax()), (5, 2, 2)):
+        page.evaluate(f"Explorer.open({k}, 'forward'); Explorer.set({{ o: {o}, cursor: 7 }})")
+        whole = depthwise @ pointwise[:, to]
+        got = page.locator("#pair table").last.locator("td").evaluate_all("cells => cells.map((cell) => cell.title)")
+        np.testing.assert_allclose(np.array(got, float), whole.ravel(), rtol=1e-5)
+    assert sum(step.multiplications for step in shown.steps) == groups().multiplications((7, 6, 4))
     page.close()
 
 

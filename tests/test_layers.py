@@ -34,6 +34,23 @@ LAYERS = {
         lambda: nn.Conv1D(2, 3, 5, axis="width", activation="relu", rng=seeded(), dtype="f8"),
         PICTURE,
     ),
+    "conv2d in groups": (
+        lambda: nn.Conv2D(4, 6, (3, 2), stride=2, groups=2, activation="relu", rng=seeded(), dtype="f8"),
+        (5, 6, 4),
+    ),
+    "conv1d in groups": (
+        lambda: nn.Conv1D(4, 6, 3, axis="width", groups=2, rng=seeded(), dtype="f8"),
+        (5, 6, 4),
+    ),
+    "depthwise": (lambda: nn.DepthwiseConv2D(2, 3, activation="relu", rng=seeded(), dtype="f8"), PICTURE),
+    "depthwise with a multiplier": (
+        lambda: nn.DepthwiseConv2D(2, 3, 3, stride=2, dilation=(1, 2), bias=False, rng=seeded(), dtype="f8"),
+        PICTURE,
+    ),
+    "depthwise separable": (
+        lambda: nn.DepthwiseSeparableConv2D(2, 3, 3, stride=2, activation="relu", rng=seeded(), dtype="f8"),
+        PICTURE,
+    ),
     "spatially separable": (
         lambda: nn.SpatiallySeparableConv2D(2, 3, 3, rng=seeded(), dtype="f8"),
         PICTURE,
@@ -224,6 +241,7 @@ def test_repr_is_the_constructor_call():
 def test_article_count_of_multiplications():
     assert nn.Conv2D(1, 1, 3).multiplications((5, 2, 1)) == 90
     assert nn.SpatiallySeparableConv2D(1, 1, 3).multiplications((5, 2, 1)) == 60
+    assert nn.DepthwiseSeparableConv2D(1, 1, 3).multiplications((5, 2, 1)) == 100
 
 
 def test_wrong_channels_are_found_when_the_net_is_put_together():

@@ -21,6 +21,7 @@ from npcnn import functional as F
 x = np.random.default_rng(0).standard_normal((4, 12, 12, 16)).astype(np.float32)
 w = np.random.default_rng(1).standard_normal((5, 5, 16, 16)).astype(np.float32)
 w1 = w[0].copy()
+depthwise, doubled = w[:, :, :1].copy(), np.ones((3, 3, 1, 32), np.float32)
 
 def once():
     "Every kind of kernel, forward and backward; the threads are started by the first."
@@ -31,6 +32,9 @@ def once():
         for axis in ("height", "width"):
             y = F.conv1d(x, w1, axis=axis, algorithm=algorithm)
             results += [y, *F.conv1d_backward(y, x, w1, axis=axis, algorithm=algorithm)]
+    for weights in (depthwise, doubled):
+        y = F.conv2d(x, weights, groups=16, relu=True)
+        results += [y, *F.conv2d_backward(y, x, weights, groups=16, relu_output=y)]
     y, argmax = F.max_pool2d(x, 2)
     return [*results, y, F.max_pool2d_backward(y, argmax, x.shape, size=2), F.avg_pool2d(x, 3), F.relu(x)]
 
@@ -73,6 +77,10 @@ CALLS = {
     "workspace of conv1d_backward": (
         "F.conv1d_backward(yl, xl, wl1, axis='width', algorithm='im2col', out=(dxl, dwl1, dbl))"
     ),
+    "workspace of a depthwise conv2d_backward": (
+        "F.conv2d_backward(yl, xl, depthwise, groups=16, relu_output=yl, out=(dxl, depthwise.copy(), dbl))"
+    ),
+    "channels repeated for a multiplier": "F.conv2d(xl, doubled, groups=16, padding='valid', stride=512)",
     "parameters of a layer": "nn.Dense(10_000, 10_000)",
     "output of a layer": "layer.forward(xl)",
 }

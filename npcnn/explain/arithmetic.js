@@ -1,5 +1,5 @@
 // The arithmetic of the page: the numbers it shows are computed here from what the network computed, with the formulas
-// of npcnn.reference.  No drawing.  A step is {kind, inputs, shape: [H, W, C], y, dy, window, w, b, relu, ...}; y, dy
+// of npcnn.reference.  No drawing.  A step is {kind, inputs, shape: [H, W, C], y, dy, window, w, b, groups, ...}; y, dy
 // and w are Float32Array, laid out as in NumPy.  The tests compare every function with npcnn.functional.
 "use strict";
 
@@ -9,9 +9,17 @@ const Arithmetic = {
     return values[(row * W + col) * C + c];
   },
 
-  // Value of the weights of a step, (KH, KW, C_in, C_out).
+  // The input channels that output channel o of a convolution sees, those of its group: the first, and how many.
+  seen(step, input, o) {
+    const channels = input.shape[2] / step.groups;
+    return { first: Math.floor((o * step.groups) / step.shape[2]) * channels, channels };
+  },
+
+  // Value of the weights of a step, (KH, KW, C_in / groups, C_out); 0 from a channel to one of another group.
   weight(step, input, kh, kw, c, o) {
-    return step.w[((kh * step.window.size[1] + kw) * input.shape[2] + c) * step.shape[2] + o];
+    const { first, channels } = this.seen(step, input, o);
+    if (c < first || c >= first + channels) return 0;
+    return step.w[((kh * step.window.size[1] + kw) * channels + c - first) * step.shape[2] + o];
   },
 
   // Where tap (kh, kw) of the window of output pixel (i, j) lies on the input; outside it is padding, and in ceil mode
@@ -37,9 +45,10 @@ const Arithmetic = {
   // z = b + sum of x * w, y = max(z, 0) with a ReLU.
   convolution(step, input, i, j, o) {
     const terms = [];
+    const { first, channels } = this.seen(step, input, o);
     let sum = 0;
     for (const tap of this.taps(step, input, i, j))
-      for (let c = 0; c < input.shape[2]; c++) {
+      for (let c = first; c < first + channels; c++) {
         const x = tap.inside ? this.at(input.y, input.shape, tap.row, tap.col, c) : 0;
         const w = this.weight(step, input, tap.kh, tap.kw, c, o);
         sum += x * w;
@@ -50,14 +59,15 @@ const Arithmetic = {
     return { terms, sum, bias, z, y: step.relu ? Math.max(z, 0) : z };
   },
 
-  // One number of the im2col matrix: row i * OW + j, column (kh * KW + kw) * C + c; null for padding.
-  im2col(step, input, row, column) {
-    const C = input.shape[2];
+  // One number of the im2col matrix: row i * OW + j, column (kh * KW + kw) * C + c; null for padding.  C are the input
+  // channels that output channel o sees.
+  im2col(step, input, row, column, o = 0) {
+    const { first, channels: C } = this.seen(step, input, o);
     const OW = step.shape[1];
     const KW = step.window.size[1];
     const k = Math.floor(column / C);
     const tap = this.tap(step, input, Math.floor(row / OW), row % OW, Math.floor(k / KW), k % KW);
-    return tap.inside ? this.at(input.y, input.shape, tap.row, tap.col, column % C) : null;
+    return tap.inside ? this.at(input.y, input.shape, tap.row, tap.col, first + (column % C)) : null;
   },
 
   // The window of a pooling: its values (null for padding), which of them won, and the weight of each in the result.

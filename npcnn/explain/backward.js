@@ -240,6 +240,12 @@ const Backward = (() => {
 
   // A weight meets every output pixel once, so its gradient is a sum over all of them.
   function ofWeight(step, input, at, set) {
+    const { first, channels } = Arithmetic.seen(step, input, at.o);
+    if (at.c < first || at.c >= first + channels)
+      return [
+        make("h3", {}, `There is no weight from channel ${at.c} to ${at.o}`),
+        make("p", {}, `They are of different groups; output channel ${at.o} sees input channels from ${first} to ${first + channels - 1}.`),
+      ];
     const { parts, sum } = Arithmetic.weightGradient(step, input, at.kh, at.kw, at.c, at.o);
     const [OH, OW] = step.shape;
     const picture = (key, label) => {

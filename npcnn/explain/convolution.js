@@ -15,8 +15,8 @@ const Convolution = (() => {
     const cursor = clamp(state.cursor, terms.length);
     const now = terms[cursor];
     const at = { ...state, c: now.c };
-    const C = input.shape[2];
-    const walk = terms.length > C ? { by: C, first: now.c, last: terms.length - C + now.c } : {};
+    const { first, channels: C } = Arithmetic.seen(step, input, state.o);
+    const walk = terms.length > C ? { by: C, first: now.c - first, last: terms.length - C + now.c - first } : {};
     const largest = Object.fromEntries(
       ["x", "w", "product"].map((key) => [key, largestOf(terms.map((term) => term[key]))]),
     );
@@ -28,9 +28,16 @@ const Convolution = (() => {
     return [
       figures(
         ...(dense ? [] : [patch, output(step, at, set)]),
-        inputs(input, at, ({ c }) => set({ cursor: cursor - now.c + c })),
+        inputs(input, at, ({ c }) => set({ cursor: cursor - now.c + first + clamp(c - first, C) })),
         outputs(step, at, set),
       ),
+      step.groups > 1
+        ? make(
+            "p",
+            { id: "group" },
+            `${step.groups} groups: output channel ${at.o} sees ${C === 1 ? `input channel ${first}` : `the input channels ${first} to ${first + C - 1}`} and no others.`,
+          )
+        : null,
       formula(
         "formula",
         `sum of ${count(terms.length, "product")} ${number(sum)}${step.b ? ` + bias ${number(bias)} = ${number(z)}` : ""}`,
@@ -49,7 +56,8 @@ const Convolution = (() => {
       ...["x", "w", "product"].map((key) => stripOf(key, terms, largest[key], cursor, set)),
       runningTotal(terms, cursor, largest, dense),
       multiplicationsSoFar(step, at, cursor, terms.length),
-      ...(step.halves.length ? [cutKernel(step, at)] : []),
+      step.pair_kind === "spatially_separable" ? cutKernel(step, at) : null,
+      step.pair_kind === "depthwise_separable" ? separableKernel(step, at) : null,
     ];
   }
 
@@ -77,10 +85,11 @@ const Convolution = (() => {
     const [OH, OW, C] = step.shape;
     const K = step.w.length / C;
     const p = at.i * OW + at.j;
+    const { first } = Arithmetic.seen(step, input, at.o); // each group has an im2col matrix of its own
     const row = step.kind === "dense" ? "input" : `im2col: row (${at.i}, ${at.j})`;
     const matrix = (name, label, [rows, columns], value, largest, mark) => {
       const [high, wide] = [Math.min(rows, LARGEST_CANVAS), Math.min(columns, LARGEST_CANVAS)];
-      const image = once(`matrix ${step.number} ${name}`, () =>
+      const image = once(`matrix ${step.number} ${name} ${name === "columns" ? first : ""}`, () =>
         canvas([high, wide], (r, c) => value(Math.floor((r * rows) / high), Math.floor((c * columns) / wide)), largest),
       );
       return make(
@@ -93,7 +102,7 @@ const Convolution = (() => {
     return make(
       "div",
       { class: "row matrices", id: "matrices" },
-      matrix("columns", row, [OH * OW, K], (r, k) => Arithmetic.im2col(step, input, r, k), input.largest.y, [
+      matrix("columns", row, [OH * OW, K], (r, k) => Arithmetic.im2col(step, input, r, k, at.o), input.largest.y, [
         p,
         0,
         1,
@@ -186,15 +195,7 @@ const Convolution = (() => {
     const kernel = (kh, kw) =>
       numbers(between, (k) => down(kh, c, k) * along(kw, k, o)).reduce((sum, product) => sum + product, 0);
     const whole2d = numbers(size[0] * size[1], (k) => kernel(Math.floor(k / size[1]), k % size[1]));
-    const cut = vertical.multiplications + horizontal.multiplications;
     const uncut = OH * OW * size[0] * size[1] * from * to;
-    const bar = (amount, text) =>
-      make(
-        "div",
-        { class: "labelled" },
-        make("span", {}, `${text}: ${whole(amount)}`),
-        make("div", { class: "bar", style: `width:${(100 * amount) / Math.max(cut, uncut)}%` }),
-      );
     return make(
       "section",
       { id: "pair" },
@@ -220,9 +221,68 @@ const Convolution = (() => {
           ? "With the ReLU that stands between the halves the pair is no longer any single kernel; without it, it would be the last one."
           : "No ReLU stands between the halves: together they are the last kernel.",
       ),
+      ...comparison(vertical, horizontal, uncut, `${size[0]} x ${size[1]}, ${from} to ${count(to, "channel")}`),
+    );
+  }
+
+  // The multiplications of a pair beside those of the kernel it stands for, as bars.
+  function comparison(first, second, uncut, name) {
+    const cut = first.multiplications + second.multiplications;
+    const bar = (amount, text) =>
+      make(
+        "div",
+        { class: "labelled" },
+        make("span", {}, `${text}: ${whole(amount)}`),
+        make("div", { class: "bar", style: `width:${(100 * amount) / Math.max(cut, uncut)}%` }),
+      );
+    return [
       make("p", { class: "tight" }, "Multiplications for one picture:"),
-      bar(cut, `the pair, ${whole(vertical.multiplications)} + ${whole(horizontal.multiplications)}`),
-      bar(uncut, `${size[0]} x ${size[1]}, ${from} to ${count(to, "channel")}`),
+      bar(cut, `the pair, ${whole(first.multiplications)} + ${whole(second.multiplications)}`),
+      bar(uncut, name),
+    ];
+  }
+
+  // A depthwise and a pointwise half beside the kernel that they are together: nothing stands between them.
+  function separableKernel(step, at) {
+    const [depthwise, pointwise] = step.halves;
+    const [OH, OW, to] = pointwise.shape;
+    const between = depthwise.shape[2];
+    const from = depthwise.groups;
+    const size = depthwise.window.size;
+    const share = (m, o) => pointwise.w[m * to + o];
+    const m = step === depthwise ? at.o : at.c;
+    // The first half leads to all outputs: the one that this channel gives most to is shown.
+    const shares = Array.from({ length: to }, (_, k) => Math.abs(share(m, k)));
+    const o = step === depthwise ? shares.indexOf(largestOf(shares)) : at.o;
+    const each = between / from; // kernels for an input channel
+    const c = Math.floor(m / each);
+    const kernel = (kh, kw, k) => depthwise.w[(kh * size[1] + kw) * between + k];
+    const own = Array.from({ length: size[0] * size[1] }, (_, k) => kernel(Math.floor(k / size[1]), k % size[1], m));
+    const together = own.map((_, k) => {
+      let sum = 0;
+      for (let other = c * each; other < (c + 1) * each; other++)
+        sum += kernel(Math.floor(k / size[1]), k % size[1], other) * share(other, o);
+      return sum;
+    });
+    const table = (caption, values) =>
+      grid(caption, size, (kh, kw) => cell(values[kh * size[1] + kw], largestOf(values)));
+    const added = each > 1 ? `all ${each} kernels of the channel times their weights, added` : "their product";
+    return make(
+      "section",
+      { id: "pair" },
+      make("h3", {}, `Depthwise, then pointwise, in the place of a kernel of ${size[0]} x ${size[1]} over all channels`),
+      beside(
+        table(`${size[0]} x ${size[1]}: in channel ${c}`, own),
+        grid(`1 x 1: channel ${m} to ${o}`, [1, 1], () => cell(share(m, o), largestOf(shares))),
+        table(`${added}: the kernel from ${c} to ${o}`, together),
+      ),
+      make("p", {}, "The kernels from one input channel to all outputs have one shape; only their sizes differ."),
+      ...comparison(
+        depthwise,
+        pointwise,
+        OH * OW * size[0] * size[1] * from * to,
+        `${size[0]} x ${size[1]}, ${from} to ${count(to, "channel")}`,
+      ),
     );
   }
 

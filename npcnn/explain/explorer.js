@@ -108,21 +108,22 @@ const Explorer = (() => {
       given = new Float64Array(C);
       for (const term of Arithmetic.convolution(step, input, i, j, o).terms) given[term.c] += term.product;
     }
-    let c = summit(given, [1, 1, C])[2];
+    const { first, channels } = step.w ? Arithmetic.seen(step, input, o) : { first: 0, channels: C };
+    let c = first + summit(given.slice(first, first + channels), [1, 1, channels])[2];
     let [row, col] = [0, 0];
     if (step.source) [row, col, c] = summit(input.dy, input.shape);
     if (view === "backward" && step.window) {
       const { dx } = Backward.patchesOf(step, input, step.w ? c : o);
       [row, col] = summit(dx, [input.shape[0], input.shape[1], 1]);
     }
-    return { i, j, o, c, row, col, kh: size[0] >> 1, kw: size[1] >> 1 };
+    return { i, j, o, c, row, col, kh: size[0] >> 1, kw: size[1] >> 1, cursor: c - first };
   }
 
   function open(number, view = state.view) {
     stop();
     const keep = number === state.step && state.chosen;
     const where = place(steps[number], view, keep);
-    const rest = { cursor: where.c, patches: Infinity, held: null, chosen: keep };
+    const rest = { patches: Infinity, held: null, chosen: keep };
     Object.assign(state, { step: number, view, ...where, ...rest });
     views.forEach((button) => button.setAttribute("aria-pressed", button.dataset.view === view));
     drawLayers();

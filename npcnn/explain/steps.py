@@ -26,6 +26,8 @@ JOIN_LABELS = {"concat": "concat", "add": "+", "residual": "+"}
 SETTINGS = {"batch_norm": ["eps"], "layer_norm": ["eps"], "leaky_relu": ["slope"], "gelu": ["approximate"]}
 # These compute something else in training, but the gradient of what they compute outside it is known too.
 GRADIENT_OUTSIDE_TRAINING = {"batch_norm", "dropout"}
+# Kinds of layers that are two convolutions in the place of one.
+PAIRS = ("spatially_separable", "depthwise_separable")
 DIFFERS = "in training it computes something else, and the gradient that goes back through it is that of training"
 
 
@@ -53,13 +55,15 @@ class Step:
     window : WindowGeometry, optional
         Of convolutions and poolings.
     w, b : ndarray, optional
-        Of convolutions, (KH, KW, C_in, C_out) and (C_out,); a `Dense` is one of 1 x 1.
+        Of convolutions, (KH, KW, C_in / groups, C_out) and (C_out,); a `Dense` is one of 1 x 1.
+    groups : int
+        Blocks of the channels of a convolution; a block of the output sees one block of the input.
     relu : bool
         Whether a ReLU is part of it.
     count_include_pad : bool
         Of average poolings, whether the padding counts.
-    pair : str
-        Name of the `SpatiallySeparableConv2D` it is half of, or "".
+    pair, pair_kind : str
+        Name and kind of the `SpatiallySeparableConv2D` or `DepthwiseSeparableConv2D` it is half of, or "".
     branches : tuple of (str, str)
         Names of the `Concat`, `Residual` or `Add` that it is inside of, each with which branch of it; the outermost
         first.
@@ -85,9 +89,11 @@ class Step:
     window: WindowGeometry | None = None
     w: Array | None = None
     b: Array | None = None
+    groups: int = 1
     relu: bool = False
     count_include_pad: bool = False
     pair: str = ""
+    pair_kind: str = ""
     branches: tuple[tuple[str, str], ...] = ()
     source: int | None = None
     constants: dict[str, Any] = field(default_factory=dict)
@@ -119,10 +125,10 @@ class _Tracer:
         self.layers: list[Layer | None] = [None]
         # With the batch axis and in the layer's own shape, which for vectors is not that of a Step.
         self.outputs = [x[np.newaxis]]
-        last = self.forward(net, 0, "", ())
+        last = self.forward(net, 0, ("", ""), ())
         self.backward(last)
 
-    def forward(self, layer: Layer, before: int, pair: str, branches: tuple[tuple[str, str], ...]) -> int:
+    def forward(self, layer: Layer, before: int, pair: tuple[str, str], branches: tuple[tuple[str, str], ...]) -> int:
         """Compute a layer on the output of a step; return the number of the step that gives its output."""
         name = self.names[layer] or "net"
         x = self.outputs[before]
@@ -136,14 +142,14 @@ class _Tracer:
             title, label = type(layer).__name__, JOIN_LABELS[layer.kind]
             step = Step(name, title, label, layer.kind, ends, _picture(y), branches=branches, source=before)
             return self.add(step, None, y)
-        if layer.kind in ("sequential", "spatially_separable"):
-            inside = name if layer.kind == "spatially_separable" else pair
+        if layer.kind == "sequential" or layer.kind in PAIRS:
+            inside = (name, layer.kind) if layer.kind in PAIRS else pair
             for child in layer.children.values():
                 before = self.forward(child, before, inside, branches)
             return before
         y = layer.forward(x).copy()
         step = Step(name, repr(layer), type(layer).__name__, layer.kind, [before], _picture(y))
-        step.pair, step.branches = pair, branches
+        (step.pair, step.pair_kind), step.branches = pair, branches
         step.multiplications = layer.multiplications(x.shape[1:]) or 0
         if layer.kind != "other":
             _describe(step, layer, x.shape[1:])
@@ -202,14 +208,19 @@ def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
     step.count_include_pad = getattr(layer, "count_include_pad", False)
     if step.window is not None and "w" in layer.params:
         w = layer.params["w"]
-        if w.shape[-2] != x_shape[-1]:  # a sum over some of the channels: the page's formula is of all
+        step.groups = getattr(layer, "groups", 1)
+        if w.shape[-2] * step.groups != x_shape[-1]:  # the page has a formula for this no more than for its layer
             step.kind, step.window = "other", None
             return
         step.w = w.reshape(*step.window.size, *w.shape[-2:])
         step.b = layer.params.get("b")
     if step.window is not None and layer.kind in WINDOW_LABELS:
         size = " x ".join(map(str, step.window.size))
-        step.label = f"{WINDOW_LABELS[layer.kind]} {size}" + (" + ReLU" if step.relu else "")
+        depthwise = step.groups > 1 and step.w is not None and step.w.shape[2] == 1
+        groups = f" in {step.groups} groups" if step.groups > 1 and not depthwise else ""
+        step.label = f"{'depthwise' if depthwise else WINDOW_LABELS[layer.kind]} {size}{groups}" + (
+            " + ReLU" if step.relu else ""
+        )
 
 
 def _picture(batch: Array) -> Array:

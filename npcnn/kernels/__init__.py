@@ -2,11 +2,11 @@
 
 `convolution.pyx` (im2col as matrix products, without ever writing the matrix;
 kernels with a side of 1 without any copy), `toom_cook.pyx` (the same with about
-half the multiplications), `pooling.pyx`, `activations.pyx` and `updates.pyx` hold
-the loops over pictures, rows and taps, with the GIL released and threads over
-rows or pictures.  Their inner loops are the C functions of `csrc/`: `core.pxd` is
-the bridge to them, `core.pyx` holds threads and memory, and `windows.pxd` says
-where windows lie.
+half the multiplications), `depthwise.pyx` (every channel by itself), `pooling.pyx`,
+`activations.pyx`, `normalization.pyx` and `updates.pyx` hold the loops over
+pictures, rows and taps, with the GIL released and threads over rows or pictures.
+Their inner loops are the C functions of `csrc/`: `core.pxd` is the bridge to them,
+`core.pyx` holds threads and memory, and `windows.pxd` says where windows lie.
 
 These functions trust their arguments.  `npcnn.functional` is their only
 caller and checks everything first.
