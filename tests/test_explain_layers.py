@@ -415,7 +415,7 @@ def resnet20():
 def resnet():
     net = trained(resnet20(), (32, 32, 3))
     x = np.random.default_rng(2).standard_normal((32, 32, 3)).astype(np.float32)
-    names = nn.datasets.cifar10.CLASS_NAMES
+    names = nn.datasets.cifar.CLASS_NAMES
     return picture(net, x, class_names=names, title="resnet20.safetensors, picture 3")
 
 
@@ -463,7 +463,7 @@ def test_a_resnet_opens_with_its_blocks_folded(browser, resnet, tmp_path, size):
 
 
 def test_the_header_fits_the_narrowest_phone(browser, tmp_path):
-    names = nn.datasets.cifar10.CLASS_NAMES
+    names = nn.datasets.cifar.CLASS_NAMES
     net = nn.Sequential(nn.GlobalAvgPool2D(), nn.Dense(3, 10, rng=np.random.default_rng(0)))
     shown = picture(net, np.ones(SHAPE, np.float32), class_names=names, title="weights.safetensors, picture 3")
     page = open_page(browser, shown, tmp_path / "explorer.html", viewport={"width": 320, "height": 640})
