@@ -7,6 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from latex2mathml.converter import convert
+from sphinx.errors import SphinxError
+
 # The kernel that runs the chapters warns of other users on this machine who could read along; there is nothing secret.
 os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, os.environ["IPYTHONDIR"], ignore_errors=True)
@@ -18,10 +21,42 @@ logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 project = "A tour of convolution"
 extensions = ["myst_nb"]
+myst_enable_extensions = ["dollarmath"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tour.css"]
+html_math_renderer = "mathml"
 html_title = "npcnn: a tour of convolution"
 html_copy_source = False  # the notebooks are the source to take along
 html_show_copyright = False
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+
+
+def mathml(latex, display):
+    """Typeset a formula while the page is built: the browser needs no script for it, and asks for nothing."""
+    typeset = convert(latex.replace("{aligned}", "{align*}"), display=display)
+    # What the converter does not know, it takes for the name of a variable.
+    if "<mi>\\" in typeset or "<mi>&</mi>" in typeset:
+        raise SphinxError(f"latex2mathml does not know a command in the formula {latex}")
+    return typeset
+
+
+def visit_inline(writer, node):
+    """Write a formula that stands in a line of text."""
+    writer.body.append(mathml(node.astext(), "inline"))
+
+
+def visit_block(writer, node):
+    """Write a formula that stands by itself."""
+    writer.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
+
+
+def leave(writer, node):
+    """Write nothing: what was visited is whole."""
+
+
+def setup(app):
+    """Tell Sphinx of all this; it calls this function by its name."""
+    app.add_html_math_renderer("mathml", inline_renderers=(visit_inline, leave), block_renderers=(visit_block, leave))
