@@ -3,10 +3,12 @@
 import atexit
 import logging
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
+from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 from sphinx.errors import SphinxError
 
@@ -40,23 +42,21 @@ def mathml(latex, display):
     # What the converter does not know, it takes for the name of a variable.
     if "<mi>\\" in typeset or "<mi>&</mi>" in typeset:
         raise SphinxError(f"latex2mathml does not know a command in the formula {latex}")
-    return typeset
+    return re.sub(r"<mo>([a-z]+)</mo>", r"<mi>\1</mi>", typeset)  # max is a name; an operator has room on both sides
 
 
 def visit_inline(writer, node):
     """Write a formula that stands in a line of text."""
     writer.body.append(mathml(node.astext(), "inline"))
+    raise SkipNode  # what is in it, the formula as text, is not written again
 
 
 def visit_block(writer, node):
     """Write a formula that stands by itself."""
     writer.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
-
-
-def leave(writer, node):
-    """Write nothing: what was visited is whole."""
+    raise SkipNode
 
 
 def setup(app):
     """Tell Sphinx of all this; it calls this function by its name."""
-    app.add_html_math_renderer("mathml", inline_renderers=(visit_inline, leave), block_renderers=(visit_block, leave))
+    app.add_html_math_renderer("mathml", inline_renderers=(visit_inline, None), block_renderers=(visit_block, None))
