@@ -12,10 +12,14 @@ from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 from sphinx.errors import SphinxError
 
+# Nothing that a reader has set up for IPython or matplotlib changes the pages.
+settings = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, settings, ignore_errors=True)
+os.environ["IPYTHONDIR"] = os.environ["MPLCONFIGDIR"] = settings
+import matplotlib.font_manager  # noqa: E402, F401 - makes its list of fonts here, or the first chapter would say so
+
 # The kernel that runs the chapters warns of other users on this machine who could read along; there is nothing secret.
-os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
-atexit.register(shutil.rmtree, os.environ["IPYTHONDIR"], ignore_errors=True)
-profile = Path(os.environ["IPYTHONDIR"], "profile_default")
+profile = Path(settings, "profile_default")
 profile.mkdir()
 Path(profile, "ipython_kernel_config.py").write_text("c = get_config()\nc.IPKernelApp.log_level = 'ERROR'\n")
 # What the theme imports lets every library tell what it does; that a chapter begins is not news.
@@ -34,6 +38,7 @@ html_show_copyright = False
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+nb_output_stderr = "warn"  # a chapter that complains is not fit to be read
 
 
 def mathml(latex, display):
