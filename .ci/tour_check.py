@@ -38,7 +38,7 @@ def main():
     if chromium is None:
         print("no Chromium: the pages of the tour were not looked at")
         return 0
-    chapters = sorted(PAGES.glob("0*.html"))
+    chapters = sorted(PAGES.glob("[0-9]*.html"))
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         complaints = [
