@@ -38,6 +38,7 @@ html_show_copyright = False
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+nb_merge_streams = True  # what one cell prints stands in one box, however long it takes
 nb_output_stderr = "warn"  # a chapter that complains is not fit to be read
 
 
