@@ -381,6 +381,21 @@ def output_array(
     return out
 
 
+def pooled_outputs(
+    out: tuple[NDArray[Any] | None, NDArray[Any] | None] | None,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    inputs: tuple[NDArray[Any] | None, ...],
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return (y, argmax) of a max pooling to write into: those of `out`, or new ones; each as `output_array`."""
+    out = (None, None) if out is None else out
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(f"out must be a tuple of two arrays (y, argmax), got {shown(out)}")
+    y = output_array(out[0], "out[0] (y)", shape, dtype, inputs=inputs)
+    argmax = output_array(out[1], "out[1] (argmax)", shape, np.dtype(np.int32), inputs=(*inputs, y))
+    return y, argmax
+
+
 def input_and_output(x: Any, out: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the input of a function of each number for itself, checked, and the array for its result.
 

@@ -23,6 +23,7 @@ from npcnn.functional.checks import (
     integer,
     output_array,
     pictures,
+    pooled_outputs,
     shown,
 )
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
@@ -366,21 +367,6 @@ def wrong_argmax(argmax: Array, geometry: WindowGeometry) -> ValueError:
         f"argmax must lie between 0 and {last_tap}, the taps of a window of {geometry.size}, got "
         f"{argmax.min()} to {argmax.max()}; pass what max_pool2d returned for the same size"
     )
-
-
-def pooled_outputs(
-    out: tuple[Array | None, Array | None] | None,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    inputs: tuple[Array | None, ...],
-) -> tuple[Array, Array]:
-    """Return (y, argmax) to write into: those of `out`, or new ones."""
-    out = (None, None) if out is None else out
-    if not isinstance(out, tuple) or len(out) != 2:
-        raise TypeError(f"out must be a tuple of two arrays (y, argmax), got {shown(out)}")
-    y = output_array(out[0], "out[0] (y)", shape, dtype, inputs=inputs)
-    argmax = output_array(out[1], "out[1] (argmax)", shape, np.dtype(np.int32), inputs=(*inputs, y))
-    return y, argmax
 
 
 def _checked_shape(x_shape: Any) -> tuple[int, int, int, int]:
