@@ -457,4 +457,4 @@ def snake_case(name: str) -> str:
     """
     if name.isupper() or name == "ReLU":
         return name.lower()
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("2D", "2d").replace("1D", "1d").lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.replace("2D", "2d").replace("1D", "1d")).lower()
