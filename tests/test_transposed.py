@@ -127,6 +127,7 @@ def test_a_layer_takes_back_what_a_convolution_did_to_the_size():
     )
     net = nn.Sequential(nn.Conv2D(3, 8, 4, stride=2), layer)
     assert net.output_shape((6, 10, 3)) == (6, 10, 3)
+    assert list(net.params) == ["0_conv2d.w", "0_conv2d.b", "1_conv2d_transpose.w", "1_conv2d_transpose.b"]
     assert layer.multiplications((3, 5, 8)) == layer.multiplications((3, 5, 8), spent=True) == 3 * 5 * 4 * 4 * 3 * 8
     assert layer.multiplications((3, 5, 8)) == nn.Conv2D(3, 8, 4, stride=2).multiplications((6, 10, 3))
     with pytest.raises(nn.ShapeError, match="takes 8 channels, but 4 come in"):

@@ -490,4 +490,4 @@ def snake_case(name: str) -> str:
         return name.lower()
     if name == "LeakyReLU":
         return "leaky_relu"
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("2D", "2d").replace("1D", "1d").lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.replace("2D", "2d").replace("1D", "1d")).lower()
