@@ -30,6 +30,7 @@ test: $(VENV)/built
 	$(BIN)/python -m pytest -q
 
 tour: $(VENV)/built
+	rm -rf build/tour
 	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs/tour build/tour/html
 	@echo "open build/tour/html/index.html; the chapters as notebooks are in build/tour/jupyter_execute"
 

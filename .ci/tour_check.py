@@ -10,6 +10,12 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 PAGES = Path(__file__).parent.parent / "build" / "tour" / "html"
+# Whether a dollar or a backslash stands in the text, outside of code.
+LEFT_OVER = """() => {
+    const article = document.querySelector("article").cloneNode(true);
+    article.querySelectorAll("pre, code, iframe").forEach((code) => code.remove());
+    return /[$\\\\]/.test(article.textContent);
+}"""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -25,6 +31,8 @@ def complaints_of(browser, path, width):
         complaints.append("wider than the window")
     if page.evaluate("[...document.images].some((image) => !image.naturalWidth)"):
         complaints.append("a picture is missing")
+    if page.evaluate(LEFT_OVER):
+        complaints.append("a formula is not typeset")
     for frame in page.frames[1:]:
         if not frame.evaluate("Explorer.steps.length"):
             complaints.append("the explorer is empty")

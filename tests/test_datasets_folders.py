@@ -339,7 +339,7 @@ def test_without_pillow_it_says_what_to_install(tmp_path, cache, monkeypatch):
 
 
 def test_pictures_that_do_not_fit_in_memory_are_trained_on(tmp_path):
-    """The pictures take 60 MB, the process may have far less: they are read batch by batch."""
+    """The pictures take 133 MB, the process may have less: they are read batch by batch."""
     folder = draw(tmp_path / "many", {"no": 150, "yes": 150}, size=(4, 4))
     program = f"""
 import resource
@@ -347,20 +347,20 @@ import numpy as np
 import npcnn as nn
 from npcnn.datasets import TrainingBatches, evaluation_batches, from_folder
 
-options = dict(size=256, cache={str(tmp_path / "kept")!r})
+options = dict(size=384, cache={str(tmp_path / "kept")!r})
 warm = np.ones((64, 64)) @ np.ones((64, 64))  # whatever NumPy starts is there
 
 with open("/proc/self/status") as status:
     data_now = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData"))
-limit = data_now + 40_000_000
+limit = data_now + 90_000_000
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 try:
-    held = np.ones(60_000_000, np.uint8)
+    held = np.ones(120_000_000, np.uint8)
     raise SystemExit("there is no limit here")
 except MemoryError:
     pass
 data = from_folder({str(folder)!r}, **options)
-assert data.train_images.nbytes + data.test_images.nbytes == 300 * 256 * 256 * 3
+assert data.train_images.nbytes + data.test_images.nbytes == 300 * 384 * 384 * 3
 seen = set()
 with TrainingBatches(data, batch_size=4, ahead=1) as batches:
     for _ in range(60):

@@ -63,6 +63,13 @@ def visit_block(writer, node):
     raise SkipNode
 
 
+def keep_marks(app, page, template, context, doctree):
+    """Hold a formula and the mark after it together: Chromium would begin a line with the comma."""
+    with_mark = r'(<math [^>]*display="inline">(?:(?!</math>).)*</math>[,.;:)]+)'
+    context["body"] = re.sub(with_mark, r'<span class="unbroken">\1</span>', context.get("body", ""))
+
+
 def setup(app):
     """Tell Sphinx of all this; it calls this function by its name."""
     app.add_html_math_renderer("mathml", inline_renderers=(visit_inline, None), block_renderers=(visit_block, None))
+    app.connect("html-page-context", keep_marks)
