@@ -80,29 +80,21 @@ ALWAYS_INLINE void NAME(gemm_tile)(
             *(vec_unaligned *)(c + r * c_row + v * VECTOR_LENGTH) = sum[r][v];
 }
 
-/* All rows of one panel of columns of C, in tiles of nearly one height: a tile that is too low for its additions to
- * overlap takes as long as a higher one. */
+/* All rows of one panel of columns of C, in the tallest tiles that fit. */
 ALWAYS_INLINE void NAME(gemm_panel)(
     const int vectors, npcnn_sizes sizes, npcnn_factor a, npcnn_factor b,
     REAL *c, ptrdiff_t c_row, int accumulate, const REAL *bias, int relu)
 {
-#define TILE(height)                                                                                  \
-    if (wanted >= (height)) {                                                                         \
+#define TILES_OF(height)                                                                              \
+    for (; sizes.rows - r >= (height); r += (height))                                                 \
         NAME(gemm_tile)(height, vectors, sizes.depth, sizes.taps, NAME(further_on)(a, r * a.row), b,  \
-                        c + r * c_row, c_row, accumulate, bias, relu);                                \
-        r += (height);                                                                                \
-        continue;                                                                                     \
-    }
-    for (ptrdiff_t r = 0; r < sizes.rows;) {
-        const ptrdiff_t left = sizes.rows - r, tiles = (left + GEMM_ROWS - 1) / GEMM_ROWS;
-        const ptrdiff_t wanted = (left + tiles - 1) / tiles;
-        TILE(GEMM_ROWS)
-        TILE(GEMM_ROWS * 2 / 3)
-        TILE(GEMM_ROWS / 2)
-        TILE(GEMM_ROWS / 3)
-        TILE(1)
-    }
-#undef TILE
+                        c + r * c_row, c_row, accumulate, bias, relu)
+    ptrdiff_t r = 0;
+    TILES_OF(GEMM_ROWS);
+    TILES_OF(GEMM_ROWS / 2);
+    TILES_OF(GEMM_ROWS / 4);
+    TILES_OF(1);
+#undef TILES_OF
 }
 
 /* A panel of at most two vectors, the last of which may not be whole: its rows of C are computed in whole vectors in
