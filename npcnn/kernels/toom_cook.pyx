@@ -32,8 +32,7 @@ from npcnn.kernels.core cimport (
 from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, output_size, picture_size
 
 cdef enum:
-    FEWEST_PIXELS = 12                  # pixels of a line that are multiplied at a time, or more while their products
-    PRODUCTS = 4096                     # at the points are no more numbers than this, half an L1 cache
+    PIXELS = 12                         # pixels of a line that are multiplied at a time
     TILES_BYTES = 256 * 1024            # bytes of values at the points that the weight gradient keeps at a time
     TILES_PIXELS = 1024                 # pixels it sums in a register before it adds the sum, rounded, to the others
 
@@ -74,13 +73,6 @@ cdef inline Picture picture_of(const Taps* taps, Py_ssize_t H, Py_ssize_t W, Py_
 
 cdef inline Py_ssize_t tiles_of(const Picture* y, const Taps* taps) noexcept nogil:
     return (y.lines + taps.outputs - 1) // taps.outputs
-
-
-cdef inline Py_ssize_t pixels_at_a_time(const Picture* y, const Taps* taps, Py_ssize_t u_row) noexcept nogil:
-    """In how many pixels of a line to multiply at a time: all pieces of a line are about as long."""
-    cdef Py_ssize_t most = max(FEWEST_PIXELS, PRODUCTS // (points_of(taps) * max(u_row, 1)))
-    cdef Py_ssize_t pieces = (y.pixels + most - 1) // most
-    return (y.pixels + pieces - 1) // pieces
 
 
 cdef inline Bordered bordered_input(const Picture* x, const Picture* y, const Taps* taps) noexcept nogil:
@@ -136,7 +128,7 @@ cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line,
 
     `v` and `m` are buffers for the values and the products of a tile at the points.
     """
-    cdef Py_ssize_t tile, p, i, pixels, most = pixels_at_a_time(to, taps, u_row), m_step = most * u_row
+    cdef Py_ssize_t tile, p, i, pixels
     cdef bint one_run = b.pixel == channels        # the cross taps are then one run of the line
     cdef Py_ssize_t depth = taps.across * channels if one_run else channels
     for tile in range(tiles_of(to, taps)):
@@ -144,13 +136,13 @@ cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line,
                                 v, b.line)
         i = 0
         while i < to.pixels:
-            pixels = min(to.pixels - i, most)
+            pixels = min(to.pixels - i, PIXELS)
             for p in range(points_of(taps)):                    # m[p] = sum_s v[p, i + s] @ u[p, s]
                 csrc(m).gemm(Sizes(pixels, u_row, depth, 1 if one_run else taps.across),
                              Factor(v + p * b.line + (first_pixel + i) * b.pixel, b.pixel, 1, b.pixel),
                              Factor(u + p * taps.across * channels * u_row, 0, u_row, channels * u_row),
-                             m + p * m_step, u_row, False, NULL, False)
-            csrc(y).toom_cook_output(taps.along, m, m_step, u_row, pixels, to.channels,
+                             m + p * PIXELS * u_row, u_row, False, NULL, False)
+            csrc(y).toom_cook_output(taps.along, m, PIXELS * u_row, u_row, pixels, to.channels,
                                      y + tile * taps.outputs * to.line_step + i * to.pixel_step,
                                      to.line_step, to.pixel_step,
                                      min(to.lines - tile * taps.outputs, taps.outputs), bias, relu)
@@ -173,7 +165,7 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
         bint pooled = argmax is not None
         # The workspace of one thread: the lines of x, a tile at the points, its products, and y before the pooling.
         Py_ssize_t lines_size = whole_cache_lines(bx.lines * bx.line), v_size = whole_cache_lines(points * bx.line)
-        Py_ssize_t m_size = whole_cache_lines(points * pixels_at_a_time(&py, &taps, u_row) * u_row)
+        Py_ssize_t m_size = whole_cache_lines(points * PIXELS * u_row)
         Py_ssize_t thread_size = lines_size + v_size + m_size + pooled * whole_cache_lines(picture_size(&pooling))
         int team = threads()
         const float* bias = &b[0] if b is not None else NULL
@@ -243,8 +235,7 @@ cdef BackwardPlan backward_plan(const Taps* taps, const Windows* pooling, bint p
     plan.tiles = min(tiles_of(&plan.y, taps), max(1, min(TILES_BYTES // tile_bytes, TILES_PIXELS // plan.y.pixels)))
     plan.x_size = whole_cache_lines(plan.x_lines.lines * plan.x_lines.line)
     plan.dy_size = whole_cache_lines(plan.dy_lines.lines * plan.dy_lines.line)
-    plan.v_size = whole_cache_lines(points * max(plan.tiles * plan.x_lines.line,
-                                                 pixels_at_a_time(&plan.x, &plan.flipped, u_row) * u_row))
+    plan.v_size = whole_cache_lines(points * max(plan.tiles * plan.x_lines.line, PIXELS * u_row))
     plan.g_size = whole_cache_lines(points * plan.tiles * plan.dy_lines.line)
     plan.unpooled_size = pooled * whole_cache_lines(picture_size(pooling) + output_size(pooling))
     return plan
