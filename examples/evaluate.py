@@ -53,14 +53,14 @@ def evaluate(arguments):
     out.mkdir(parents=True, exist_ok=True)
     probabilities, labels = nn.evaluation.predict(net, evaluation_batches(data))
     predicted = probabilities.argmax(axis=1)
-    matrix = nn.evaluation.confusion_matrix(labels, predicted, len(data.class_names))
+    matrix = nn.evaluation.confusion_matrix(labels, predicted, len(data.classes))
     right = matrix.diagonal().sum()
     print(f"test accuracy {right / len(labels):.4f} ({right} of {len(labels)} pictures) on {data.name}\n")
-    print(f"{table(matrix, data.class_names)}\n", flush=True)
-    drawn = {"confusion.png": nn.plot.confusion_matrix(matrix, data.class_names)}
+    print(f"{table(matrix, data.classes)}\n", flush=True)
+    drawn = {"confusion.png": nn.plot.confusion_matrix(matrix, data.classes)}
     worst = nn.evaluation.worst_mistakes(probabilities, labels, MISTAKES)
     if len(worst):
-        titles = nn.evaluation.mistake_titles(probabilities[worst], labels[worst], data.class_names)
+        titles = nn.evaluation.mistake_titles(probabilities[worst], labels[worst], data.classes)
         drawn["mistakes.png"] = nn.plot.pictures(data.test_images[worst], titles)
     for name, ax in drawn.items():
         ax.figure.savefig(out / name, dpi=110)

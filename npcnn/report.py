@@ -107,14 +107,14 @@ def write(
     saved = json.loads((folder / "settings.json").read_text())
     result = json.loads((folder / "result.json").read_text())
     probabilities, labels = evaluation.predict(net, test_batches())
-    matrix = evaluation.confusion_matrix(labels, probabilities.argmax(axis=1), len(data.class_names))
+    matrix = evaluation.confusion_matrix(labels, probabilities.argmax(axis=1), len(data.classes))
     figures = _drawings(folder, net, data, probabilities, labels)
     x, _ = next(iter(test_batches()))
     sections = [
         _key_figures(result),
         _section("How it learnt", figures["curve"]),
-        _section("What it takes for what", _confusion(matrix, data.class_names)),
-        _section("Class by class", _classes(matrix, data.class_names)),
+        _section("What it takes for what", _confusion(matrix, data.classes)),
+        _section("Class by class", _classes(matrix, data.classes)),
         _section("What the first layer looks for", figures["filters"]),
         _section("The worst mistakes", figures["mistakes"]),
         _section("Data", _table(_about_data(data, saved))),
@@ -161,7 +161,7 @@ def _about_data(data: Dataset, settings: Mapping[str, Any]) -> dict[str, Any]:
         "name": data.name,
         "training pictures": f"{len(data.train_images):,}",
         "test pictures": f"{len(data.test_images):,}",
-        "classes": data.class_names,
+        "classes": data.classes,
         "SHA-256 of pictures and labels": settings["data_sha256"],
     }
 
@@ -221,7 +221,7 @@ def _drawings(folder: Path, net: Layer, data: Dataset, probabilities: Any, label
     small = Figure(figsize=(5.2, 3.6), layout="constrained").subplots()  # its letters can still be read on a phone
     broad = Figure(figsize=(8, 2), layout="constrained").subplots()
     worst = evaluation.worst_mistakes(probabilities, labels, MISTAKES)
-    titles = evaluation.mistake_titles(probabilities[worst], labels[worst], data.class_names)
+    titles = evaluation.mistake_titles(probabilities[worst], labels[worst], data.classes)
     first = next(iter(net.params.values()), np.empty(0))
     filters = "<p>Not drawn: its weights are not kernels of grey or coloured pictures.</p>"
     if first.ndim == 4 and first.shape[2] in (1, 3):

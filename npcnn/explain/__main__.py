@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if number >= len(data.test_images):
                 raise ValueError(f"picture must be a file or a number below {len(data.test_images)}, got {number}")
             # If the data has other classes than the network, the label means nothing.
-            label = int(data.test_labels[number]) if tuple(data.class_names) == names else None
+            label = int(data.test_labels[number]) if data.classes == names else None
             picture = data.test_images[number]
         else:
             picture, label = prediction.read(net, options.picture), None

@@ -268,7 +268,31 @@ class Conv1D(_Convolution):
         self.axis = self._window["axis"] = axis
 
 
-class SpatiallySeparableConv2D(Layer):
+class ConvolutionPair(Layer):
+    """Two convolutions in the place of one: its two children, one after the other."""
+
+    @property
+    def _halves(self) -> list[Layer]:
+        return list(self.children.values())
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return the second convolution of the first one of `x`."""
+        first, second = self._halves
+        return second.forward(first.forward(x, training), training)
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Go back through the second half, then the first."""
+        first, second = self._halves
+        d_middle: Any = second.backward(dy)
+        return first.backward(d_middle, need_dx=need_dx)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (OH, OW, out_channels)."""
+        first, second = self._halves
+        return second.output_shape(first.output_shape(input_shape))
+
+
+class SpatiallySeparableConv2D(ConvolutionPair):
     """A k x k convolution cut in two: k x 1, ReLU, 1 x k.
 
     Without the middle activation and the biases, and with one input and output channel, the pair is the k x k
@@ -349,16 +373,3 @@ class SpatiallySeparableConv2D(Layer):
     def horizontal(self) -> Layer:
         """The 1 x k half."""
         return self.children["horizontal"]
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Return the 1 x k convolution of the k x 1 convolution of `x`."""
-        return self.horizontal.forward(self.vertical.forward(x, training), training)
-
-    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Go back through the 1 x k half, then the k x 1 half."""
-        d_middle: Any = self.horizontal.backward(dy)
-        return self.vertical.backward(d_middle, need_dx=need_dx)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return (H, W, out_channels)."""
-        return self.horizontal.output_shape(self.vertical.output_shape(input_shape))

@@ -11,9 +11,9 @@ from npcnn import functional
 from npcnn.functional.checks import integer, pair
 from npcnn.functional.windows import IntOrPair, Padding, window_options
 from npcnn.initializers import Initializer
-from npcnn.layers.base import Array, Layer, Shape
+from npcnn.layers.base import Layer
 from npcnn.layers.checks import generator
-from npcnn.layers.convolution import Conv2D, _Convolution
+from npcnn.layers.convolution import Conv2D, ConvolutionPair, _Convolution
 
 
 class DepthwiseConv2D(_Convolution):
@@ -80,7 +80,7 @@ class DepthwiseConv2D(_Convolution):
         self.channels, self.multiplier = channels, multiplier
 
 
-class DepthwiseSeparableConv2D(Layer):
+class DepthwiseSeparableConv2D(ConvolutionPair):
     """A convolution in two: depthwise, k x k in every channel by itself, then pointwise, 1 x 1 over all channels.
 
     The first half looks at the neighbourhood, the second mixes the channels.  This is what Keras (`SeparableConv2D`)
@@ -182,16 +182,3 @@ class DepthwiseSeparableConv2D(Layer):
     def pointwise(self) -> Layer:
         """The half that mixes the channels."""
         return self.children["pointwise"]
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Return the 1 x 1 convolution of the depthwise convolution of `x`."""
-        return self.pointwise.forward(self.depthwise.forward(x, training), training)
-
-    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Go back through the pointwise half, then the depthwise half."""
-        d_middle: Any = self.pointwise.backward(dy)
-        return self.depthwise.backward(d_middle, need_dx=need_dx)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return (OH, OW, out_channels)."""
-        return self.pointwise.output_shape(self.depthwise.output_shape(input_shape))

@@ -130,7 +130,7 @@ class Run:
         if unknown := [name for name in fixed if name not in settings]:
             raise ValueError(f"fixed must name settings, of which there are {list(settings)}; got {unknown}")
         about = sources.arguments(data) | {"data_sha256": data.checksum(), "data_name": data.name}
-        about |= {"class_names": data.class_names, "config": config.current()}
+        about |= {"class_names": data.classes, "config": config.current()}
         try:
             self._settings = _to_json(settings | about)
         except ValueError as error:
