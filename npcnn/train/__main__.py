@@ -151,8 +151,8 @@ def make_optimizer(net: Layer, options: argparse.Namespace, steps_of_epoch: int)
     schedule: Schedule = SCHEDULES[options.schedule](options.lr, count)
     if warmup:
         schedule = schedules.Warmup(schedule, steps=warmup)
-    undecayed = ("*b", "*scale", "*shift")
-    matched = [pattern for pattern in undecayed if fnmatch.filter(net.params, pattern)]
+    # A pattern that matches nothing is refused; not every network has all three.
+    undecayed = [pattern for pattern in ("*.b", "*.scale", "*.shift") if fnmatch.filter(net.params, pattern)]
     given: dict[str, Any] = {"clip_norm": options.clip_norm}
     if options.optimizer == "adam":
         if options.weight_decay:
@@ -160,7 +160,7 @@ def make_optimizer(net: Layer, options: argparse.Namespace, steps_of_epoch: int)
                 "--weight-decay is for adamw and sgd; use --optimizer adamw, or --weight-decay 0 with adam"
             )
         return optimizers.Adam(net, schedule, **given)
-    given |= {"weight_decay": options.weight_decay, "groups": {pattern: {"weight_decay": 0} for pattern in matched}}
+    given |= {"weight_decay": options.weight_decay, "groups": {pattern: {"weight_decay": 0} for pattern in undecayed}}
     if options.optimizer == "adamw":
         return optimizers.AdamW(net, schedule, **given)
     return optimizers.SGD(net, schedule, momentum=0.9, nesterov=True, **given)
