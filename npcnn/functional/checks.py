@@ -222,6 +222,8 @@ def integer(value: Any, name: str, *, minimum: int, maximum: int | None = None) 
     >>> integer(np.int64(3), "stride", minimum=1)
     3
     """
+    if type(value) is int and minimum <= value <= (sys.maxsize if maximum is None else maximum):
+        return value  # nearly always; a step of a small network makes a hundred of these checks
     wanted = f"an integer of at least {minimum}" + (f" and at most {maximum}" if maximum is not None else "")
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be {wanted}, got {shown(value)}")

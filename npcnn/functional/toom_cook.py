@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from npcnn.functional.checks import padded_to_vectors, shown
 from npcnn.functional.pooling import max_pool2d, max_pool2d_backward, wrong_argmax
-from npcnn.functional.windows import WindowGeometry, window_geometry
+from npcnn.functional.windows import WindowGeometry
 from npcnn.kernels import toom_cook as kernels
 from npcnn.reference.toom_cook import OUTPUTS, POINTS, multiplications
 
@@ -234,7 +234,8 @@ def _tap_by_tap_backward(
 def _pooling_windows(pooling: WindowGeometry | None, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
     """Return the windows of the pooling over the convolution's result; without pooling, each window is one pixel."""
     shape = (len(x), *geometry.output, w.shape[3])
-    return (pooling or window_geometry(geometry.output, 1)).kernel_windows(shape)
+    each_pixel = WindowGeometry((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)), geometry.output)
+    return (pooling or each_pixel).kernel_windows(shape)
 
 
 def _axis(KH: int, KW: int) -> Literal["height", "width"] | None:
