@@ -1,11 +1,18 @@
 """A training with everything that has a memory goes on to the bit, whenever it ended and on any number of threads."""
 
+import os
+import signal
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import npcnn as nn
+from npcnn.datasets import TrainingBatches
+from npcnn.datasets.steps import brightness, mirror, random_crop
 from npcnn.functional import softmax_cross_entropy
 from npcnn.train import Checkpoints, ExponentialMovingAverage, fit
 
@@ -28,7 +35,7 @@ def training():
     )
     optimizer = nn.AdamW(
         net,
-        nn.schedules.Warmup(nn.schedules.Cosine(0.02, steps=STEPS), steps=3),
+        nn.schedules.Warmup(nn.schedules.Cosine(0.02, steps=30), steps=3),
         weight_decay=0.5,
         groups={"*.b": {"weight_decay": 0}, "*.scale": {"weight_decay": 0}, "0_*": {"lr_factor": 0.5}},
         clip_norm=0.5,
@@ -37,21 +44,26 @@ def training():
 
 
 def batches(start):
-    """Yield batch after batch from number `start` on, each drawn from its number; every third has soft labels."""
-    for number in range(start, STEPS):
-        rng = np.random.default_rng(number)
-        x, labels = rng.standard_normal((12, 8, 8, 3)).astype(np.float32), rng.integers(0, 3, 12)
-        yield x, rng.dirichlet(np.ones(3), 12).astype(np.float32) if number % 3 == 0 else labels
+    """Yield augmented batch after batch from number `start` on; every third has soft labels, drawn from its number."""
+    rng = np.random.default_rng(2)
+    images, classes = rng.integers(0, 256, (40, 8, 8, 3), np.uint8), rng.integers(0, 3, 40)
+    augment = [random_crop((8, 8), padding=2), mirror(), brightness(20.0)]
+    scale = [lambda images, rng: images.astype(np.float32) / 128 - 1]
+    with TrainingBatches(images, classes, batch_size=12, augment=augment, steps=scale, start=start) as drawn:
+        for number, (x, labels) in enumerate(drawn, start):
+            soft = np.random.default_rng(number).dirichlet(np.ones(3), 12).astype(np.float32)
+            yield x, soft if number % 3 == 0 else labels
 
 
-def train(folder, steps, threads):
+def train(folder, steps, threads, callbacks=()):
     """Train from the last checkpoint on; return every array that the training has, and where it went on."""
     nn.set_num_threads(threads)
     net, optimizer, average = training()
     with Checkpoints(folder, net, optimizer, every=2, average=average) as checkpoints:
         at = checkpoints.resume()
         fit(
-            net, batches(at.step), optimizer, steps=steps, start=at.step, loss=LOSS, callbacks=[average, checkpoints],
+            net, batches(at.step), optimizer, steps=steps, start=at.step, loss=LOSS,
+            callbacks=[average, checkpoints, *callbacks],
         )  # fmt: skip
     parts = {"net": net.arrays, "optimizer": optimizer.state(), "average": average.state()}
     return {(part, name): array.copy() for part, arrays in parts.items() for name, array in arrays.items()}, at.step
@@ -81,6 +93,38 @@ def test_it_goes_on_to_the_bit(tmp_path, whole, end, threads):
     assert arrays.keys() == whole.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, whole[name], err_msg=str(name))
+
+
+def train_until_killed(folder, steps, threads, end):
+    """Train, and leave no time to tidy up in step `end`: for a process of its own."""
+
+    def kill(result):
+        if result.step == end:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(folder, steps, threads, [kill])
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path, nightly):
+    # Kills ever later, with 1, 2 and 3 threads in turn: after a checkpoint, and one step later.
+    ends = range(2, 22) if nightly else (3, 6, 7)
+    steps = ends[-1] + 2
+    for number, end in enumerate(ends):
+        script = f"import test_resume; test_resume.train_until_killed('killed', {steps}, {number % 3 + 1}, {end})"
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent, *filter(None, sys.path))))},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    arrays, start = train(tmp_path / "killed", steps, threads=1)
+    assert start > 0
+    expected, _ = train(tmp_path / "never killed", steps, threads=2)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=str(name))
 
 
 @pytest.mark.parametrize("part", ["net", "optimizer", "average"])
