@@ -108,13 +108,13 @@ def train_until_killed(folder, steps, threads, end):
 def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path, nightly):
     # Kills ever later, with 1, 2 and 3 threads in turn: after a checkpoint, and one step later.
     ends = range(2, 22) if nightly else (3, 6, 7)
-    steps = ends[-1] + 2
+    steps, tests = ends[-1] + 2, Path(__file__).parent
     for number, end in enumerate(ends):
         script = f"import test_resume; test_resume.train_until_killed('killed', {steps}, {number % 3 + 1}, {end})"
         done = subprocess.run(
             [sys.executable, "-c", script],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent, *filter(None, sys.path))))},
+            env=os.environ | {"PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"},
             capture_output=True,
             text=True,
             timeout=600,
