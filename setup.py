@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -86,6 +87,7 @@ class BuildWithVariants(build_ext):
         for ext in self.extensions:
             ext.extra_compile_args += self.flags
             ext.extra_link_args += openmp + sanitizers
+        self.parallel = self.parallel or os.cpu_count()  # -j of the command line, or as many compilers as cores
         super().build_extensions()
 
     def build_extension(self, ext):
@@ -101,9 +103,12 @@ class BuildWithVariants(build_ext):
         """Compile dispatch.c, and variant.c once per instruction set; return the object files."""
         arch = architecture()
         objects = self.compile_c("dispatch.c", "dispatch", [f"-DNPCNN_{arch.upper()}"])
-        for name, flags in VARIANTS[arch].items():
-            objects += self.compile_c("variant.c", name, [f"-DVARIANT={name}", *flags])
-        return objects
+        with ThreadPoolExecutor(self.parallel) as pool:
+            variants = [
+                pool.submit(self.compile_c, "variant.c", name, [f"-DVARIANT={name}", *flags])
+                for name, flags in VARIANTS[arch].items()
+            ]
+        return objects + [compiled for variant in variants for compiled in variant.result()]
 
     def compile_c(self, source, folder, flags):
         """Compile one file of csrc/ into a folder of its own, since variant.c has many objects."""
