@@ -70,7 +70,8 @@ const Convolution = (() => {
 
   // A sum of products, to walk through: the terms of one channel as tables, all of them as strips, and the sum so far.
   // `sum` has the terms, channel by channel at each place; how many places lie below and beside one another (size);
-  // the heading of the tables, null for none; columns that say where a term is from (places); and the names of x and w.
+  // the heading of the tables, null for none; columns that say where a term is from (places); what x is called (x), and
+  // what the tables of x and w hold (of).
   function products(sum, cursor, set, player, ...between) {
     const { terms, size, places, x = "x", heading } = sum;
     const C = terms.length / (size[0] * size[1]);

@@ -26,8 +26,13 @@ WINDOW_LABELS = {"convolution": "conv", "conv_transpose": "transposed", "max_poo
 JOIN_LABELS = {"concat": "concat", "add": "+", "residual": "+"}
 # What else a formula needs: attributes of the layer.  Its parameters and its state are added.
 SETTINGS = {
-    "batch_norm": ["eps"], "layer_norm": ["eps"], "leaky_relu": ["slope"], "gelu": ["approximate"], "upsample": ["mode"]
-}  # fmt: skip
+    "batch_norm": ["eps"],
+    "layer_norm": ["eps"],
+    "leaky_relu": ["slope"],
+    "gelu": ["approximate"],
+    "upsample": ["mode"],
+    "zero_pad": ["padding"],
+}
 # These compute something else in training, but the gradient of what they compute outside it is known too.
 GRADIENT_OUTSIDE_TRAINING = {"batch_norm", "dropout"}
 # Kinds of layers that are two convolutions in the place of one.
@@ -210,10 +215,12 @@ def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
     if layer.kind in SETTINGS:
         step.constants = {name: getattr(layer, name) for name in SETTINGS[layer.kind]} | layer.arrays
     if layer.kind == "zero_pad":
-        step.constants = {"padding": checked_sides(layer.padding)}
+        step.constants["padding"] = checked_sides(step.constants["padding"])
     if layer.kind == "conv_transpose":
-        where = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "output_padding")}
-        step.window = transposed_options(layer.kernel_size, **where).over((x_shape[0], x_shape[1]))
+        where = {
+            name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation", "output_padding")
+        }
+        step.window = transposed_options(where.pop("kernel_size"), **where).over((x_shape[0], x_shape[1]))
     elif layer.kind in WINDOW_LABELS or layer.kind == "dense":
         step.window = layer.windows(x_shape)
     step.relu = layer.kind == "relu" or getattr(layer, "activation", None) == "relu"
