@@ -11,6 +11,7 @@ maps.js            the channels of a layer, to point at
 convolution.js     how a number of a convolution is computed
 activations.js     an activation and its slope; softmax
 normalization.js   batch and layer normalisation, forward and backward
+enlarging.js       padding, upsampling and transposed convolution, likewise
 branches.js        where branches meet: side by side, or added up
 forward.js         how a number of any layer is computed
 backward.js        how a gradient goes back through it
@@ -57,6 +58,7 @@ SCRIPTS = (
     "convolution.js",
     "activations.js",
     "normalization.js",
+    "enlarging.js",
     "branches.js",
     "forward.js",
     "backward.js",

@@ -5,20 +5,15 @@
 const Backward = (() => {
   const { number, operand, whole, count, clamp, largestOf, make, beside, figures, formula } = Drawing;
   const { canvas, marked, arrowKeys, map, grid } = Drawing;
-  const { oneChannel, eachPixel, computed, output, outputs, inputs, gradient, pointing } = Maps;
-  const MOST_KEPT = 16;
+  const { oneChannel, eachPixel, computed, output, outputs, inputs, inputGradients, dxName } = Maps;
+  const { gradient, pointing, keep } = Maps;
 
-  // The patches of all output pixels for one input channel, and dx, their sum; the last ones are kept for pointing.
-  const kept = new Map();
-  function patchesOf(step, input, c) {
-    const key = `${step.number} ${c}`;
-    if (!kept.has(key)) {
-      if (kept.size === MOST_KEPT) kept.clear();
+  // The patches of all output pixels for one input channel, and dx, their sum.
+  const patchesOf = (step, input, c) =>
+    keep(`patches ${step.number} ${c}`, () => {
       const patches = Arithmetic.patches(step, input, c);
-      kept.set(key, { patches, dx: Arithmetic.col2im(step, input, patches, patches.length) });
-    }
-    return kept.get(key);
-  }
+      return { patches, dx: Arithmetic.col2im(step, input, patches, patches.length) };
+    });
 
   // What a step hands back to a number of one of its inputs; null if only the layer itself knows.
   function share(step, input, row, col, c) {
@@ -99,9 +94,11 @@ const Backward = (() => {
     ];
   }
 
-  // Of layers without windows: what they hand back at the same place, or all of it.
-  function passedBack(step, input, at, set) {
+  // Of layers whose gradient does not go by patches: what they hand back at the same place, or all of it.
+  function passedBack(step, input, at, set, player) {
     const expert = Forward.expert(step);
+    if (expert === Enlarging)
+      return expert.backward(step, input, at, set, ofShared(input, at.row, at.col, step.w ? at.c : at.o), player);
     if (expert) return expert.backward(step, input, at, set, ofShared(input, at.i, at.j, at.o));
     const [, W, C] = input.shape;
     if (step.kind === "flatten") {
@@ -122,8 +119,6 @@ const Backward = (() => {
         formula("dx", `dx = dy = ${number(share(step, input, at.i, at.j, at.o))}${ofShared(input, at.i, at.j, at.o)}`),
       ];
     }
-    const shared = input.takers.length > 1;
-    const name = shared ? `dx from the ${input.takers.length} layers that take this input together` : "dx";
     const place = input.shape.every((length, axis) => length === step.shape[axis]) ? [at.i, at.j, at.o] : null;
     const value = place && number(Arithmetic.at(input.dy, input.shape, ...place));
     return [
@@ -131,10 +126,10 @@ const Backward = (() => {
       figures(
         place
           ? oneChannel(input, "dy", at.o, {
-              label: `${name}, channel ${input.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${value}`,
+              label: `${dxName(input)}, channel ${input.channelName(at.o)}: pixel (${at.i}, ${at.j}) is ${value}`,
               boxes: [[at.i, at.j, 1, 1]],
             })
-          : inputs(input, at, set, "dy", name),
+          : inputGradients(input, at, set),
       ),
     ];
   }
@@ -151,15 +146,13 @@ const Backward = (() => {
       (step.w
         ? "col2im: every output pixel hands back a patch, and where patches overlap they add up"
         : "Every window hands its gradient back");
-    const shared = input.takers.length > 1;
-    const dxName = shared ? `dx from the ${input.takers.length} layers that take this input together` : "dx";
     const pixel =
       step.kind === "dense"
         ? []
         : [gradientMap(step, input, patches, dx, added, at, set, c), patchesOver(step, patches, parts, at)];
     return [
       make("h3", {}, heading),
-      beside(...pixel, step.w ? inputs(input, at, set, "dy", dxName) : null),
+      beside(...pixel, step.w ? inputGradients(input, at, set) : null),
       patches.length === 1
         ? null
         : player("patches", patches.length + 1, `patches added: ${whole(added)} of ${whole(patches.length)}`),
@@ -239,7 +232,13 @@ const Backward = (() => {
   }
 
   // A weight meets every output pixel once, so its gradient is a sum over all of them.
-  function ofWeight(step, input, at, set) {
+  function ofWeight(
+    step,
+    input,
+    at,
+    set,
+    { way = `channel ${at.c} to ${at.o}`, x = "x: what it met at each output pixel", dz = "dz there" } = {},
+  ) {
     const { first, channels } = Arithmetic.seen(step, input, at.o);
     if (at.c < first || at.c >= first + channels)
       return [
@@ -258,15 +257,25 @@ const Backward = (() => {
         formula("dw", `dw: x * dz = ${number(parts[0].x)} * ${number(parts[0].dz)} = ${number(sum)}`),
       ];
     return [
-      make("h3", {}, `Where the gradient of one weight comes from: w[${at.kh}, ${at.kw}], channel ${at.c} to ${at.o}`),
+      make("h3", {}, `Where the gradient of one weight comes from: w[${at.kh}, ${at.kw}], ${way}`),
       weightButtons(step, input, at, set),
       figures(
-        picture("x", "x: what it met at each output pixel"),
-        picture("dz", "dz there"),
+        picture("x", x),
+        picture("dz", dz),
         picture("product", "x * dz"),
       ),
       formula("dw", `dw: the sum of x * dz over ${count(parts.length, "pixel")}, ${number(sum)}`),
     ];
+  }
+
+  // In a transposed convolution, picture and gradient are in each other's place.
+  function ofTurnedWeight(step, input, at, set) {
+    const { conv, picture } = Enlarging.turned(step, input);
+    return ofWeight(conv, picture, { ...at, c: at.o, o: at.c }, set, {
+      way: `channel ${at.c} to ${at.o}`,
+      x: "dz: where it took each input pixel",
+      dz: "x: that input pixel",
+    });
   }
 
   // The kernel as buttons: one stop for the tab key, the arrow keys go from weight to weight.
@@ -309,9 +318,10 @@ const Backward = (() => {
     const parts = arriving(step, at, set, goal);
     if (Branches.meet(step))
       parts.push(...Branches.backward(step, from, at, set), ...beforeBranches(step.source, step, at, set));
-    else if (step.window) parts.push(...handedBack(step, from[0], at, set, player));
-    else if (from.length) parts.push(...passedBack(step, from[0], at, set));
-    if (step.w) parts.push(...ofWeight(step, from[0], at, set));
+    else if (step.window && !Forward.expert(step)) parts.push(...handedBack(step, from[0], at, set, player));
+    else if (from.length) parts.push(...passedBack(step, from[0], at, set, player));
+    if (step.kind === "conv_transpose") parts.push(...ofTurnedWeight(step, from[0], at, set));
+    else if (step.w) parts.push(...ofWeight(step, from[0], at, set));
     return parts;
   }
 

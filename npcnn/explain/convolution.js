@@ -1,4 +1,5 @@
-// Forward through a convolution: the patch, the row of im2col, the column of weights, their products and the sum.
+// Forward through a convolution: the patch, the row of im2col, the column of weights, their products and the sum.  Other
+// sums of products are shown in the same form.
 "use strict";
 
 const Convolution = (() => {
@@ -10,16 +11,13 @@ const Convolution = (() => {
   // A convolution; a dense layer is one of 1 x 1 on a picture of one pixel, of which there is no patch to show.  The
   // input channel on show is that of the multiplication at the cursor, and Play goes through the patch in that channel.
   function panel(step, input, state, set, player) {
-    const { terms, sum, bias, z, y } = Arithmetic.convolution(step, input, state.i, state.j, state.o);
+    const result = Arithmetic.convolution(step, input, state.i, state.j, state.o);
+    const { terms } = result;
     const dense = step.kind === "dense";
     const cursor = clamp(state.cursor, terms.length);
     const now = terms[cursor];
     const at = { ...state, c: now.c };
     const { first, channels: C } = Arithmetic.seen(step, input, state.o);
-    const walk = terms.length > C ? { by: C, first: now.c - first, last: terms.length - C + now.c - first } : {};
-    const largest = Object.fromEntries(
-      ["x", "w", "product"].map((key) => [key, largestOf(terms.map((term) => term[key]))]),
-    );
     const patch = oneChannel(input, "y", at.c, {
       label: `input, channel ${input.channelName(at.c)}: the patch that the kernel sees (hatched: padding), and in it the pixel of the multiplication below`,
       frame: step.window.padding,
@@ -38,46 +36,78 @@ const Convolution = (() => {
             `${step.groups} groups: output channel ${at.o} sees ${C === 1 ? `input channel ${first}` : `the input channels ${first} to ${first + C - 1}`} and no others.`,
           )
         : null,
-      formula(
-        "formula",
-        `sum of ${count(terms.length, "product")} ${number(sum)}${step.b ? ` + bias ${number(bias)} = ${number(z)}` : ""}`,
-        step.relu ? `, ReLU: max(${number(z)}, 0) = ${number(y)}` : "",
+      formula("formula", ...told(step, result)),
+      ...products(
+        {
+          terms,
+          size: step.window.size,
+          heading: dense ? null : `The patch in input channel ${input.channelName(at.c)}: its products add up to`,
+          places: dense ? {} : { "row, column": ({ kh, kw }) => `${kh}, ${kw}` },
+        },
+        cursor,
+        set,
+        player,
+        make(
+          "h3",
+          {},
+          dense
+            ? "A product of matrices: the input as one row, times a column of weights"
+            : "The same as a product of matrices: a row of im2col times a column of weights",
+        ),
+        matrices(step, input, at),
       ),
-      player("cursor", terms.length, `multiplication ${cursor + 1} of ${whole(terms.length)}`, walk),
-      ...(dense ? [] : patchTables(step, input, terms, now, largest, at, set)),
-      make(
-        "h3",
-        {},
-        dense
-          ? "A product of matrices: the input as one row, times a column of weights"
-          : "The same as a product of matrices: a row of im2col times a column of weights",
-      ),
-      matrices(step, input, at),
-      ...["x", "w", "product"].map((key) => stripOf(key, terms, largest[key], cursor, set)),
-      runningTotal(terms, cursor, largest, dense),
       multiplicationsSoFar(step, at, cursor, terms.length),
       step.pair_kind === "spatially_separable" ? cutKernel(step, at) : null,
       step.pair_kind === "depthwise_separable" ? separableKernel(step, at) : null,
     ];
   }
 
-  // The patch, the kernel and their products, of one input channel.
-  function patchTables(step, input, terms, now, largest, at, set) {
-    const size = step.window.size;
-    const ofChannel = terms.filter((term) => term.c === at.c);
+  // What a sum of products is, with the bias and the ReLU.
+  const told = (step, { terms, sum, bias, z, y }) => [
+    `sum of ${count(terms.length, "product")} ${number(sum)}${step.b ? ` + bias ${number(bias)} = ${number(z)}` : ""}`,
+    step.relu ? `, ReLU: max(${number(z)}, 0) = ${number(y)}` : "",
+  ];
+
+  // A sum of products, to walk through: the terms of one channel as tables, all of them as strips, and the sum so far.
+  // `sum` has the terms, channel by channel at each place; how many places lie below and beside one another (size);
+  // the heading of the tables, null for none; columns that say where a term is from (places); what x is called (x), and
+  // what the tables of x and w hold (of).
+  function products(sum, cursor, set, player, ...between) {
+    const { terms, size, places, x = "x", heading } = sum;
+    const C = terms.length / (size[0] * size[1]);
+    const now = terms[cursor];
+    const walk = terms.length > C ? { by: C, first: cursor % C, last: terms.length - C + (cursor % C) } : {};
+    const largest = scales(terms);
+    const ofChannel = terms.filter((term) => term.c === now.c);
     const share = ofChannel.reduce((total, term) => total + term.product, 0);
+    const pick = (term) => set({ cursor: terms.indexOf(term) });
+    const labels = { x, w: "w", product: `${x} * w` };
+    return [
+      player("cursor", terms.length, `multiplication ${cursor + 1} of ${whole(terms.length)}`, walk),
+      ...(heading === null
+        ? []
+        : [make("h3", {}, `${heading} ${number(share)}`), tables({ ...sum, terms: ofChannel }, largest, now, pick)]),
+      ...between,
+      ...Object.entries(labels).map(([key, label]) => stripOf(key, label, terms, largest[key], cursor, set)),
+      runningTotal(terms, cursor, largest, places, labels),
+    ];
+  }
+
+  // The largest number of each kind in a sum of products.
+  const scales = (terms) =>
+    Object.fromEntries(["x", "w", "product"].map((key) => [key, largestOf(terms.map((term) => term[key]))]));
+
+  // x, w and their products of one channel, as they lie beside one another; a click on a term calls pick(term).
+  function tables({ terms, size, x = "x", of = ["the patch", "the kernel"] }, largest = scales(terms), now, pick) {
     const table = (key, caption) =>
-      grid(caption, size, (kh, kw) => {
-        const term = ofChannel[kh * size[1] + kw];
+      grid(caption, size, (row, col) => {
+        const term = terms[row * size[1] + col];
         return cell(key === "x" && !term.inside ? null : term[key], largest[key], {
           name: term === now ? "now" : null,
-          onclick: () => set({ cursor: terms.indexOf(term) }),
+          onclick: pick ? () => pick(term) : null,
         });
       });
-    return [
-      make("h3", {}, `The patch in input channel ${input.channelName(at.c)}: its products add up to ${number(share)}`),
-      beside(table("x", "x, the patch"), table("w", "w, the kernel"), table("product", "x * w")),
-    ];
+    return beside(table("x", `${x}, ${of[0]}`), table("w", `w, ${of[1]}`), table("product", `${x} * w`));
   }
 
   // The three matrices of this layer, and in them the row, the column and the number the reader looks at.
@@ -126,16 +156,15 @@ const Convolution = (() => {
   }
 
   // All terms of one kind side by side, the present one marked.
-  function stripOf(key, terms, largest, cursor, set) {
+  function stripOf(key, label, terms, largest, cursor, set) {
     const value = (k) => (key === "x" && !terms[k].inside ? null : terms[k][key]);
-    const label = { x: "x", w: "w", product: "x * w" }[key];
     return strip(label, terms.length, value, largest, cursor, (to) => set({ cursor: to }));
   }
 
   // The terms around the present one, with the sum so far.
-  function runningTotal(terms, cursor, largest, dense) {
+  function runningTotal(terms, cursor, largest, places, labels) {
     const first = clamp(cursor - 4, Math.max(terms.length - 8, 1));
-    const head = [...(dense ? [] : ["row, column"]), "channel", "x", "w", "x * w", "sum so far"];
+    const head = [...Object.keys(places), "channel", ...Object.values(labels), "sum so far"];
     return make(
       "div",
       { class: "wide" },
@@ -149,7 +178,7 @@ const Convolution = (() => {
             make(
               "tr",
               { class: first + k === cursor ? "now" : null },
-              dense ? null : make("td", {}, `${term.kh}, ${term.kw}`),
+              ...Object.values(places).map((place) => make("td", {}, place(term))),
               make("td", {}, term.c),
               cell(term.inside ? term.x : null, largest.x),
               cell(term.w, largest.w),
@@ -286,5 +315,5 @@ const Convolution = (() => {
     );
   }
 
-  return { panel };
+  return { panel, told, products, tables };
 })();

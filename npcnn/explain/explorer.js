@@ -106,17 +106,23 @@ const Explorer = (() => {
     let given = heights(input.dy, C).map((dy, c) => (step.w ? dy * y[c] : dy)); // dx and dw both have something to show
     if (view === "forward" && step.w) {
       given = new Float64Array(C);
-      for (const term of Arithmetic.convolution(step, input, i, j, o).terms) given[term.c] += term.product;
+      const { terms } =
+        step.kind === "conv_transpose"
+          ? Enlarging.made(step, input, i, j, o)
+          : Arithmetic.convolution(step, input, i, j, o);
+      for (const term of terms) given[term.c] += term.product;
     }
     const { first, channels } = step.w ? Arithmetic.seen(step, input, o) : { first: 0, channels: C };
     let c = first + summit(given.slice(first, first + channels), [1, 1, channels])[2];
     let [row, col] = [0, 0];
     if (step.source) [row, col, c] = summit(input.dy, input.shape);
-    if (view === "backward" && step.window) {
-      const { dx } = Backward.patchesOf(step, input, step.w ? c : o);
+    if (view === "backward" && (step.window || Enlarging.draws(step.kind))) {
+      const dx = Maps.eachPixel(input, (r, s) => Backward.share(step, input, r, s, step.w ? c : o));
       [row, col] = summit(dx, [input.shape[0], input.shape[1], 1]);
     }
-    return { i, j, o, c, row, col, kh: size[0] >> 1, kw: size[1] >> 1, cursor: c - first };
+    // The terms of a sum forward begin with the input's channels, those of a transposed one backward with the output's.
+    const cursor = view === "forward" ? c - first : o;
+    return { i, j, o, c, row, col, kh: size[0] >> 1, kw: size[1] >> 1, cursor };
   }
 
   function open(number, view = state.view) {

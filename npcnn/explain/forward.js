@@ -86,16 +86,17 @@ const Forward = (() => {
     );
   }
 
-  // Who knows the formula of a step, if it is one of activations and normalisations.
-  const expert = (step) => [Activations, Normalization].find(({ draws }) => draws(step.kind));
+  // Who knows the formula of a step, if it is neither a convolution nor a pooling nor where branches meet.
+  const expert = (step) => [Activations, Normalization, Enlarging].find(({ draws }) => draws(step.kind));
 
   // The elements that show a step.
   function panel(step, from, at, set, player) {
     let parts;
     if (Branches.meet(step)) parts = Branches.forward(step, from, at, set);
+    else if (expert(step)) parts = expert(step).forward(step, from[0], at, set, player);
     else if (step.w) parts = Convolution.panel(step, from[0], at, set, player);
     else if (step.window) parts = pooling(step, from[0], at, set);
-    else parts = (expert(step)?.forward ?? other)(step, from[0], at, set);
+    else parts = other(step, from[0], at, set);
     return step.classes ? [...parts, classes(step, at, set)] : parts;
   }
 

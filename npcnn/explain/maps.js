@@ -5,6 +5,7 @@
 const Maps = (() => {
   const { number, all, clamp, largestOf, make, canvas, once, marked, map } = Drawing;
   const WIDEST = 4800; // pixels of a strip; a longer one is thinned out
+  const MOST_KEPT = 16;
   const nameOf = (step, what) => (what === "dy" ? "dy" : step.kind === "input" ? "input" : "output");
 
   // One channel of an array as a picture.
@@ -19,6 +20,16 @@ const Maps = (() => {
   function computed(step, values, { largest = largestOf(values), ...options }) {
     const image = canvas(step.shape, (row, col) => values[row * step.shape[1] + col], largest);
     return map({ shape: step.shape, image, ...options });
+  }
+
+  // Numbers that take a while, computed once for a key; the last ones are kept for pointing.
+  const kept = new Map();
+  function keep(key, compute) {
+    if (!kept.has(key)) {
+      if (kept.size === MOST_KEPT) kept.clear();
+      kept.set(key, compute());
+    }
+    return kept.get(key);
   }
 
   // Where the channels of an array lie when they stand side by side, a pixel between them.
@@ -106,6 +117,11 @@ const Maps = (() => {
       key: "inputs",
     });
 
+  // The gradient of all channels of a layer's input: it may come from several layers.
+  const inputGradients = (input, at, set) => inputs(input, at, set, "dy", dxName(input));
+  const dxName = ({ takers: { length } }) =>
+    length > 1 ? `dx from the ${length} layers that take this input together` : "dx";
+
   // The bounding box of taps, [top, left, height, width].
   function box(taps) {
     const rows = taps.map((tap) => tap.row);
@@ -175,6 +191,9 @@ const Maps = (() => {
     output,
     outputs,
     inputs,
+    inputGradients,
+    dxName,
+    keep,
     box,
     samePixel,
     gradient,

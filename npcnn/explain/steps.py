@@ -14,16 +14,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from npcnn.functional.padding import checked_sides
+from npcnn.functional.transposed import transposed_options
 from npcnn.functional.windows import WindowGeometry
 from npcnn.layers import Layer
 
 Array = NDArray[Any]
 # Labels for the kinds of layers that have windows over a picture.
-WINDOW_LABELS = {"convolution": "conv", "max_pool": "max", "avg_pool": "mean"}
+WINDOW_LABELS = {"convolution": "conv", "conv_transpose": "transposed", "max_pool": "max", "avg_pool": "mean"}
 # Labels for the kinds of layers where branches meet.
 JOIN_LABELS = {"concat": "concat", "add": "+", "residual": "+"}
 # What else a formula needs: attributes of the layer.  Its parameters and its state are added.
-SETTINGS = {"batch_norm": ["eps"], "layer_norm": ["eps"], "leaky_relu": ["slope"], "gelu": ["approximate"]}
+SETTINGS = {
+    "batch_norm": ["eps"],
+    "layer_norm": ["eps"],
+    "leaky_relu": ["slope"],
+    "gelu": ["approximate"],
+    "upsample": ["mode"],
+    "zero_pad": ["padding"],
+}
 # These compute something else in training, but the gradient of what they compute outside it is known too.
 GRADIENT_OUTSIDE_TRAINING = {"batch_norm", "dropout"}
 # Kinds of layers that are two convolutions in the place of one.
@@ -53,9 +62,11 @@ class Step:
     multiplications : int
         That it takes by the definition; 0 if the layer does not say.
     window : WindowGeometry, optional
-        Of convolutions and poolings.
+        Of convolutions and poolings; of a transposed convolution those of the convolution that leads from its output
+        back to its input.
     w, b : ndarray, optional
-        Of convolutions, (KH, KW, C_in / groups, C_out) and (C_out,); a `Dense` is one of 1 x 1.
+        Of convolutions, (KH, KW, C_in / groups, C_out) and (C_out,); a `Dense` is one of 1 x 1.  The weights of a
+        transposed one are (KH, KW, C_out, C_in).
     groups : int
         Blocks of the channels of a convolution; a block of the output sees one block of the input.
     relu : bool
@@ -71,7 +82,8 @@ class Step:
         Where branches meet: number of the step whose output they all take.
     constants : dict
         What else its formula needs: `eps`, `scale`, `shift`, `mean` and `variance` of normalisations as far as they
-        have them, `slope` of a leaky ReLU, `approximate` of a GELU.
+        have them, `slope` of a leaky ReLU, `approximate` of a GELU, `mode` of an upsampling, `padding` of a
+        `ZeroPad2D` as ((top, bottom), (left, right)).
     differs_in_training : bool
         Whether the layer computes something else with ``training=True``.  `y` is what it computes without; a layer's
         only `backward` is that of training, so the `dy` of the steps before it is the gradient of that.  (`BatchNorm`
@@ -202,14 +214,22 @@ def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
         step.title, step.label = "the input as it is", "as it is"
     if layer.kind in SETTINGS:
         step.constants = {name: getattr(layer, name) for name in SETTINGS[layer.kind]} | layer.arrays
-    if layer.kind in WINDOW_LABELS or layer.kind == "dense":
+    if layer.kind == "zero_pad":
+        step.constants["padding"] = checked_sides(step.constants["padding"])
+    if layer.kind == "conv_transpose":
+        where = {
+            name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation", "output_padding")
+        }
+        step.window = transposed_options(where.pop("kernel_size"), **where).over((x_shape[0], x_shape[1]))
+    elif layer.kind in WINDOW_LABELS or layer.kind == "dense":
         step.window = layer.windows(x_shape)
     step.relu = layer.kind == "relu" or getattr(layer, "activation", None) == "relu"
     step.count_include_pad = getattr(layer, "count_include_pad", False)
     if step.window is not None and "w" in layer.params:
         w = layer.params["w"]
         step.groups = getattr(layer, "groups", 1)
-        if w.shape[-2] * step.groups != x_shape[-1]:  # the page has a formula for this no more than for its layer
+        inputs = w.shape[-1] if layer.kind == "conv_transpose" else w.shape[-2] * step.groups
+        if inputs != x_shape[-1]:  # the page has a formula for this no more than for its layer
             step.kind, step.window = "other", None
             return
         step.w = w.reshape(*step.window.size, *w.shape[-2:])
