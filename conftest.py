@@ -19,6 +19,14 @@ def rng():
     return np.random.default_rng(1)
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """Return a folder for XDG_CACHE_HOME in which the synthetic pictures are drawn already: that takes ten seconds."""
+    folder = tmp_path_factory.mktemp("cache")
+    npcnn.datasets.synthetic.load(folder / "npcnn")
+    return folder
+
+
 def pytest_addoption(parser):
     """Let the long tests run in full."""
     parser.addoption("--nightly", action="store_true", help="run the long tests in full; about half an hour")

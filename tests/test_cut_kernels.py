@@ -9,17 +9,8 @@ from pathlib import Path
 import pytest
 
 import npcnn as nn
-from npcnn.datasets import synthetic
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "cut_kernels.py"
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """A cache with the synthetic data already drawn."""
-    cache = tmp_path_factory.mktemp("cache")
-    synthetic.load(cache / "npcnn")
-    return cache
 
 
 def run(cache, cwd, *arguments):

@@ -195,11 +195,11 @@ def test_no_module_of_the_package_is_hidden_by_a_function_of_its_name():
         assert importlib.import_module(f"npcnn.explain.{file.stem}") is getattr(nn.explain, file.stem)
 
 
-def command(*arguments, cwd):
+def command(*arguments, cwd, cache=None):
     return subprocess.run(
         [sys.executable, "-m", "npcnn.explain", *map(str, arguments)],
         cwd=cwd,
-        env=os.environ | {"XDG_CACHE_HOME": str(cwd)},
+        env=os.environ | {"XDG_CACHE_HOME": str(cache or cwd)},
         capture_output=True,
         text=True,
     )
@@ -225,15 +225,15 @@ def test_the_command(tmp_path):
         assert failed.stderr.count("\n") == 1
 
 
-def test_the_command_knows_the_class_of_a_test_picture(tmp_path):
+def test_the_command_knows_the_class_of_a_test_picture(tmp_path, cache):
     """Where its classes are those that the network was trained on; else the label would name another class."""
     separable().save(tmp_path / "weights.safetensors")
     for names, knows in ((nn.datasets.synthetic.FIGURES, True), ([f"class {k}" for k in range(10)], False)):
         (tmp_path / "settings.json").write_text(json.dumps({"class_names": list(names)}))
-        done = command("weights.safetensors", 3, "--data", "synthetic", "-o", "page.html", cwd=tmp_path)
+        done = command("weights.safetensors", 3, "--data", "synthetic", "-o", "page.html", cwd=tmp_path, cache=cache)
         assert done.returncode == 0, done.stderr
         label = re.search(r'"label": (null|\d+), "steps"', (tmp_path / "page.html").read_text())[1]
-        truth = nn.datasets.synthetic.load(tmp_path / "npcnn").test_labels[3]
+        truth = nn.datasets.synthetic.load(cache / "npcnn").test_labels[3]
         assert label == (str(truth) if knows else "null")
 
 

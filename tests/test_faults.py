@@ -19,8 +19,6 @@ from pathlib import Path
 
 import pytest
 
-from npcnn.datasets import synthetic
-
 EXAMPLE = Path(__file__).parent.parent / "examples" / "train_cifar.py"
 SETTINGS = (
     "--data",
@@ -34,13 +32,6 @@ SETTINGS = (
     "--seed",
     "3",
 )
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    cache = tmp_path_factory.mktemp("cache")
-    synthetic.load(cache / "npcnn")
-    return cache
 
 
 def start(cache, *arguments, **options):

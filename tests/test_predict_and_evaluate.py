@@ -21,14 +21,6 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """A cache with the synthetic data already drawn."""
-    cache = tmp_path_factory.mktemp("cache")
-    synthetic.load(cache / "npcnn")
-    return cache
-
-
-@pytest.fixture(scope="module")
 def data(cache):
     return synthetic.load(cache / "npcnn")
 

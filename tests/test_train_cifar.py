@@ -18,14 +18,6 @@ from npcnn.datasets import synthetic
 EXAMPLE = Path(__file__).parent.parent / "examples" / "train_cifar.py"
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """A cache with the synthetic data already drawn."""
-    cache = tmp_path_factory.mktemp("cache")
-    synthetic.load(cache / "npcnn")
-    return cache
-
-
 def command(*arguments):
     return [sys.executable, str(EXAMPLE), *map(str, arguments)]
 

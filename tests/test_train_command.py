@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import npcnn as nn
-from npcnn.datasets import synthetic
 from npcnn.train.__main__ import augmentation, load_data, make_optimizer, parse_arguments, train
 
 Image = pytest.importorskip("PIL.Image")
@@ -136,8 +135,8 @@ def test_weights_decay_and_nothing_else():
         assert (array == 1).all() == (not name.endswith(".w"))
 
 
-def test_standardised_by_the_training_pictures(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_standardised_by_the_training_pictures(cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     data = load_data(options("--data", "synthetic"))
     x = data.inputs(data.train_images)
     np.testing.assert_allclose(x.mean((0, 1, 2), dtype=np.float64), 0, atol=1e-4)
@@ -145,7 +144,6 @@ def test_standardised_by_the_training_pictures(tmp_path, monkeypatch):
     one = load_data(options("--data", "synthetic", "--standardise", "picture"))
     np.testing.assert_allclose(one.inputs(one.test_images[:5]).mean((1, 2, 3)), 0, atol=1e-5)
     assert load_data(options("--data", "synthetic", "--standardise", "no")).steps == ()
-    assert synthetic.load(tmp_path / "npcnn").name == "synthetic"
 
 
 @pytest.mark.parametrize(
@@ -162,9 +160,9 @@ def test_standardised_by_the_training_pictures(tmp_path, monkeypatch):
         (("--data", "synthetic", "--ema", 2), "decay must be"),
     ],
 )
-def test_wrong_options_are_found_before_a_folder_is_made(arguments, message, tmp_path, monkeypatch):
+def test_wrong_options_are_found_before_a_folder_is_made(arguments, message, cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     with pytest.raises((ValueError, OSError)) as caught:
         train([str(argument) for argument in arguments])
     assert message in str(caught.value)
