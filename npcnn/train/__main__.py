@@ -1,6 +1,7 @@
-"""Train any network on any data: ``python -m npcnn.train``.
+r"""Train any network on any data: ``python -m npcnn.train``.
 
-    python -m npcnn.train --net resnet20 --optimizer sgd --lr 0.4 --epochs 40 --augment random_crop:4,mirror
+    python -m npcnn.train --net resnet20 --optimizer sgd --lr 0.2 --warmup 2 --schedule linear --epochs 40 \
+        --augment random_crop:4,mirror
     python -m npcnn.train --data my-pictures --size 64 --net simple_cnn --epochs 30 --augment mirror
     python -m npcnn.train --resume runs/resnet20-cifar-10-seed0
 
