@@ -166,7 +166,7 @@ const Activations = (() => {
     return [figures(...shown, curve(f, x, false)), formula("formula", `y = ${parts.join(" = ")}`)];
   }
 
-  // Backward: dx, drawn and as a formula, to which Backward adds `ending`.
+  // Backward: dx, drawn and as a formula, to which Backward adds the `ending` for the place.
   function backward(step, input, at, set, ending) {
     const value = dx(step, input, at.i, at.j, at.o);
     const dy = number(Arithmetic.at(step.dy, step.shape, at.i, at.j, at.o));
@@ -176,7 +176,7 @@ const Activations = (() => {
       return [
         make("h3", {}, "dx = y * (dy - m), with m = the sum of y * dy over the channels: each of them is in the sum"),
         figures(picture),
-        formula("dx", `dx = ${number(all.y[at.o])} * (${dy} - ${operand(all.mean)}) = ${number(value)}${ending}`),
+        formula("dx", `dx = ${number(all.y[at.o])} * (${dy} - ${operand(all.mean)}) = ${number(value)}${ending(at.i, at.j, at.o)}`),
         channelStrips("The channels of this pixel", at, set, { y: all.y, dy: all.dy, dx: all.dx }),
       ];
     }
@@ -186,7 +186,7 @@ const Activations = (() => {
     return [
       make("h3", {}, "dx = dy * slope: the gradient times how steep the curve is"),
       figures(samePixel(input, at), picture, curve(f, x, true)),
-      formula("dx", `dx = dy * slope = ${dy} * ${operand(f.slope(x))} = ${number(value)}; slope: ${slope}${ending}`),
+      formula("dx", `dx = dy * slope = ${dy} * ${operand(f.slope(x))} = ${number(value)}; slope: ${slope}${ending(at.i, at.j, at.o)}`),
     ];
   }
 

@@ -97,9 +97,7 @@ const Backward = (() => {
   // Of layers whose gradient does not go by patches: what they hand back at the same place, or all of it.
   function passedBack(step, input, at, set, player) {
     const expert = Forward.expert(step);
-    if (expert === Enlarging)
-      return expert.backward(step, input, at, set, ofShared(input, at.row, at.col, step.w ? at.c : at.o), player);
-    if (expert) return expert.backward(step, input, at, set, ofShared(input, at.i, at.j, at.o));
+    if (expert) return expert.backward(step, input, at, set, (...place) => ofShared(input, ...place), player);
     const [, W, C] = input.shape;
     if (step.kind === "flatten") {
       const pixel = Math.floor(at.o / C);

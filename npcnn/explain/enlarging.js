@@ -157,7 +157,7 @@ const Enlarging = (() => {
     ];
   }
 
-  // Backward: dx, drawn and as a formula, to which Backward adds `ending`.
+  // Backward: dx, drawn and as a formula, to which Backward adds the `ending` for the place.
   function backward(step, input, at, set, ending, player) {
     const c = step.w ? at.c : at.o;
     const all = handed(step, input, at.row, at.col, c);
@@ -170,7 +170,7 @@ const Enlarging = (() => {
     return [
       make("h3", {}, heading),
       figures(seen, picture, step.w ? inputGradients(input, at, set) : null),
-      formula("dx", `${where} = ${sum}${ending}`),
+      formula("dx", `${where} = ${sum}${ending(at.row, at.col, c)}`),
       ...below,
     ];
   }

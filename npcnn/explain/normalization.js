@@ -125,7 +125,7 @@ const Normalization = (() => {
     ];
   }
 
-  // Backward: dx, drawn and as a formula, to which Backward adds `ending`.
+  // Backward: dx, drawn and as a formula, to which Backward adds the `ending` for the place.
   function backward(step, input, at, set, ending) {
     const { scale, eps } = step.constants;
     const all = normalized(step, input, at.i, at.j, at.o);
@@ -137,7 +137,7 @@ const Normalization = (() => {
       return [
         make("h3", {}, `dx = dy${scale ? " * scale" : ""} / sqrt(variance + eps): one factor for the whole channel`),
         figures(picture),
-        formula("dx", `dx = ${dy}${scale ? ` * ${operand(all.scale)}` : ""} / ${root} = ${value}${ending}`),
+        formula("dx", `dx = ${dy}${scale ? ` * ${operand(all.scale)}` : ""} / ${root} = ${value}${ending(at.i, at.j, at.o)}`),
         make(
           "p",
           {},
@@ -152,7 +152,7 @@ const Normalization = (() => {
       formula(
         "dx",
         `dx = (dz - mean of dz - z * mean of dz * z) / sqrt(variance + eps)${scale ? ", with dz = dy * scale" : ""} = ` +
-          `(${number(dz[at.o])} - ${operand(meanOfDz)} - ${operand(z[at.o])} * ${operand(meanOfProduct)}) / ${root} = ${value}${ending}`,
+          `(${number(dz[at.o])} - ${operand(meanOfDz)} - ${operand(z[at.o])} * ${operand(meanOfProduct)}) / ${root} = ${value}${ending(at.i, at.j, at.o)}`,
       ),
       channelStrips("The channels of this pixel", at, set, { z, [scale ? "dz" : "dz = dy"]: dz, dx: dxs }),
       ...parameters(step, input, at),

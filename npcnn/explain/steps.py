@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.functional.padding import checked_sides
-from npcnn.functional.transposed import transposed_options
 from npcnn.functional.windows import WindowGeometry
 from npcnn.layers import Layer
 
@@ -216,12 +215,7 @@ def _describe(step: Step, layer: Layer, x_shape: tuple[int, ...]) -> None:
         step.constants = {name: getattr(layer, name) for name in SETTINGS[layer.kind]} | layer.arrays
     if layer.kind == "zero_pad":
         step.constants["padding"] = checked_sides(step.constants["padding"])
-    if layer.kind == "conv_transpose":
-        where = {
-            name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation", "output_padding")
-        }
-        step.window = transposed_options(where.pop("kernel_size"), **where).over((x_shape[0], x_shape[1]))
-    elif layer.kind in WINDOW_LABELS or layer.kind == "dense":
+    if layer.kind in WINDOW_LABELS or layer.kind == "dense":
         step.window = layer.windows(x_shape)
     step.relu = layer.kind == "relu" or getattr(layer, "activation", None) == "relu"
     step.count_include_pad = getattr(layer, "count_include_pad", False)

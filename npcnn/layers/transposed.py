@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from npcnn import functional
 from npcnn.functional.checks import integer, pair, same_dtype
 from npcnn.functional.transposed import transposed_options
-from npcnn.functional.windows import IntOrPair, Padding
+from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
 from npcnn.initializers import Initializer, constant, truncated_normal
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import activation_name, batch_shape, float_dtype, generator, picture_shape
@@ -123,6 +123,11 @@ class Conv2DTranspose(Layer):
             dy, x, self._params["w"], need_dx=need_dx, relu_output=relu_output, out=out, **self._window
         )
         return dx
+
+    def windows(self, input_shape: Shape) -> WindowGeometry:
+        """Return where the kernel lies over the output: that of the convolution that leads from there back to x."""
+        H, W, _ = picture_shape(input_shape, self)
+        return self._windows.over((H, W))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, out_channels)."""
