@@ -27,6 +27,24 @@ def cache(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Return Chromium; skip the test where it or Playwright is missing."""
+    from explorer_page import chromium
+
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser, explanation, tmp_path):
+    """Return the explorer's page of the module's `explanation`, opened, as `explorer_page.quiet_page` does."""
+    from explorer_page import DESK, quiet_page
+
+    with quiet_page(browser, explanation, tmp_path / "explorer.html", viewport=DESK) as opened:
+        yield opened
+
+
 def pytest_addoption(parser):
     """Let the long tests run in full."""
     parser.addoption("--nightly", action="store_true", help="run the long tests in full; about half an hour")

@@ -11,6 +11,7 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HANG = 1_800_000  # milliseconds; it only ends what would never end
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
 def page_data(explanation):
@@ -65,3 +66,25 @@ def quiet_page(browser, explanation, path, **options):
     yield page
     page.close()
     assert complaints == []
+
+
+def assert_every_view_fits(page, explanation, size):
+    """Open every layer forward and backward: nothing scrolls sideways, and no mark lies outside its map."""
+    page.set_viewport_size(size)
+    for view in ("forward", "backward"):
+        for k, step in enumerate(explanation.steps):
+            page.evaluate(f"Explorer.open({k}, '{view}')")
+            assert page.inner_text("#panel h2").startswith(f"{step.name}: ")
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], (view, step.name)
+            outside = page.evaluate(
+                """[...document.querySelectorAll("#panel b")].filter((mark) => {
+                    const a = mark.getBoundingClientRect(), b = mark.parentElement.getBoundingClientRect();
+                    return a.left < b.left - 3 || a.right > b.right + 3 || a.top < b.top - 3 || a.bottom > b.bottom + 3;
+                }).length"""
+            )
+            assert outside == 0, (view, step.name)
+
+
+def drawn_places(rng, shape, count):
+    """Return so many random places in an array of `shape`, (count, axes)."""
+    return np.stack([rng.integers(0, length, count) for length in shape], axis=1)

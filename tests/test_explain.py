@@ -1,6 +1,6 @@
-"""The explorer: what the page holds and computes, against npcnn.functional; and the page itself in Chromium.
+"""The explorer: what the page holds and computes, against npcnn.functional.
 
-The tests of the page are skipped where Playwright or Chromium is missing.
+The tests that let the page compute are skipped where Playwright or Chromium is missing.
 """
 
 import importlib
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer_page import chromium, open_page, page_data, quiet_page
+from explained_networks import NETS, explained, odd_layers, separable
+from explorer_page import drawn_places, page_data
 
 import npcnn as nn
 from npcnn.explain import Explanation, picture, trace
@@ -21,65 +22,9 @@ from npcnn.explain import Explanation, picture, trace
 F = nn.functional
 
 
-def separable():
-    return nn.models.cifar_separable(rng=np.random.default_rng(0))
-
-
-def odd_layers():
-    """Every kind of layer, with windows that are not the usual ones."""
-    rng = np.random.default_rng(1)
-    return nn.Sequential(
-        nn.Conv2D(2, 4, (3, 2), stride=(2, 1), padding=((1, 0), (0, 2)), dilation=(1, 2), activation="relu", rng=rng),
-        nn.Concat(
-            nn.Conv2D(4, 3, 1, bias=False, rng=rng),
-            nn.Sequential(nn.Conv1D(4, 2, 3, axis="width", rng=rng), nn.ReLU()),
-            nn.SpatiallySeparableConv2D(4, 2, 3, middle_activation=None, rng=rng),
-        ),
-        nn.MaxPool2D(3, stride=2, padding="same"),
-        nn.AvgPool2D(2, stride=1, padding="same", count_include_pad=True),
-        nn.AvgPool2D(2, stride=1, padding="same"),
-        nn.Dropout(0.5, rng=rng),
-        nn.Flatten(),
-        nn.Dense(3 * 5 * 7, 6, rng=rng),
-    )
-
-
-def poolings():
-    """Windows whose taps lie apart, and windows that reach beyond the padding."""
-    return nn.Sequential(
-        nn.MaxPool2D(2, stride=(2, 1), dilation=(3, 2), ceil_mode=True),
-        nn.AvgPool2D(3, stride=2, padding=((1, 0), (0, 1)), count_include_pad=True, ceil_mode=True),
-        nn.AvgPool2D(2, dilation=(1, 2), ceil_mode=True),
-        nn.Flatten(),
-        nn.Dense(3 * 2 * 2, 3, rng=np.random.default_rng(1)),
-    )
-
-
-def groups():
-    """Blocks of channels, single channels, and the pair of a depthwise and a pointwise convolution."""
-    rng = np.random.default_rng(1)
-    return nn.Sequential(
-        nn.Conv2D(4, 6, (3, 2), stride=(2, 1), groups=2, activation="relu", rng=rng),
-        nn.Conv1D(6, 6, 3, axis="width", groups=3, rng=rng),
-        nn.DepthwiseConv2D(6, 3, 2, activation="relu", rng=rng),
-        nn.DepthwiseSeparableConv2D(12, 5, 3, multiplier=2, activation="relu", rng=rng),
-        nn.DepthwiseSeparableConv2D(5, 4, 3, rng=rng),
-        nn.GlobalAvgPool2D(),
-    )
-
-
-NETS = {
-    "separable": (separable, (24, 24, 3)),
-    "odd layers": (odd_layers, (13, 9, 2)),
-    "poolings": (poolings, (17, 14, 2)),
-    "groups": (groups, (7, 6, 4)),
-}
-
-
 @pytest.fixture(scope="module", params=["separable", "odd layers"])
 def explanation(request):
-    make, shape = NETS[request.param]
-    return picture(make(), np.random.default_rng(2).standard_normal(shape).astype(np.float32))
+    return explained(request.param)
 
 
 def truth(step, x):
@@ -237,19 +182,6 @@ def test_the_command_knows_the_class_of_a_test_picture(tmp_path, cache):
         assert label == (str(truth) if knows else "null")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture
-def page(browser, explanation, tmp_path):
-    size = {"width": 1280, "height": 900}
-    with quiet_page(browser, explanation, tmp_path / "explorer.html", viewport=size) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("explanation", NETS, indirect=True)
 def test_every_number_of_500_drawn_pixels(page, explanation):
     data = page_data(explanation)
@@ -261,8 +193,8 @@ def test_every_number_of_500_drawn_pixels(page, explanation):
         x = before["y"][None]
         y, backward = truth(step, x)
         dx, dw = backward(np.ascontiguousarray(step["dy"][None]))
-        outputs = np.stack([rng.integers(0, n, pixels) for n in step["shape"]], axis=1)
-        inputs = np.stack([rng.integers(0, n, pixels) for n in before["shape"]], axis=1)
+        outputs = drawn_places(rng, step["shape"], pixels)
+        inputs = drawn_places(rng, before["shape"], pixels)
         call = "convolution" if step["w"] is not None else "pooling"
         got = page.evaluate(
             """([k, call, outputs, inputs]) => {
@@ -330,291 +262,6 @@ def test_patches_added_so_far_are_the_gradient_of_so_many_pixels(page, explanati
         np.testing.assert_allclose(
             np.reshape(got, expected.shape), expected, rtol=1e-6, atol=1e-9, err_msg=step["name"]
         )
-
-
-def test_a_layer_opens_where_it_has_most_to_show(page, explanation):
-    for k, step in enumerate(explanation.steps):
-        behind_relu = np.where(step.y > 0, step.dy, 0) if step.relu else step.dy
-        for view, shown in (("forward", step.y), ("backward", behind_relu)):
-            page.evaluate(f"Explorer.open({k}, '{view}')")
-            i, j, o = page.evaluate("[Explorer.state.i, Explorer.state.j, Explorer.state.o]")
-            if step is explanation.steps[-1]:
-                assert o == explanation.predicted
-            else:
-                assert abs(shown[i, j, o]) == abs(shown).max()
-
-
-def test_a_place_that_was_chosen_is_kept_when_the_direction_changes(page):
-    page.locator("[data-key=output]").click(position={"x": 5, "y": 5})
-    page.click("[data-view=backward]")
-    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [0, 0]
-
-
-def test_play_walks_through_the_multiplications_and_the_patches(page):
-    """The page is drawn anew between a press and its release; the button under it must stay the same."""
-    for view, key in (("forward", "cursor"), ("backward", "patches")):
-        page.evaluate(f"Explorer.open(1, '{view}')")
-        page.evaluate("Explorer.set({ cursor: 0 })")
-        page.click(f"[data-key='play {key}']")
-        page.clock.run_for(700)
-        page.hover(f"[data-key='play {key}']")
-        page.mouse.down()
-        page.clock.run_for(700)
-        page.mouse.up()
-        stopped = page.evaluate(f"Explorer.state.{key}")
-        assert stopped > 0
-        page.clock.run_for(700)
-        assert page.evaluate(f"Explorer.state.{key}") == stopped
-        assert page.inner_text(f"[data-key='play {key}']") == "Play"
-        page.click(f"[data-key='next {key}']")
-        assert page.evaluate(f"Explorer.state.{key}") == stopped + 1
-        page.click(f"[data-key='play {key}']")
-        page.clock.run_for(20_000)
-        last = page.evaluate(f"document.querySelector('input[data-key={key}]').max")
-        assert page.inner_text(f"[data-key='play {key}']") == "Play"  # it has come to its end
-        if key == "patches":
-            assert page.evaluate("Explorer.state.patches") == int(last)
-
-
-def marked_numbers(page):
-    """The x, w and x * w that are marked in the patch, and those of the running step."""
-    return page.evaluate(
-        """["#panel td.now", "#terms tr.now td"].map((cells) =>
-            [...document.querySelectorAll(cells)].slice(-4).map((cell) => cell.textContent))"""
-    )
-
-
-def test_what_is_marked_in_the_patch_is_the_running_multiplication(page, explanation):
-    """Whatever moved it: the buttons, Play, the slider, a click on a strip, a table or another channel."""
-    step = explanation.steps[1]
-    C, seen = step.w.shape[2], set()
-
-    def same():
-        marked, running = marked_numbers(page)
-        assert len(marked) == 3
-        assert marked == running[:3]
-        cursor = page.evaluate("Explorer.state.cursor")
-        first = page.evaluate("Arithmetic.seen(Explorer.steps[1], Explorer.steps[0], Explorer.state.o).first")
-        assert f"channel {first + cursor % C}" in page.inner_text("h3 >> nth=0")
-        assert f"multiplication {cursor + 1} of" in page.inner_text(".player")
-        seen.add(cursor)
-
-    page.evaluate("Explorer.open(1, 'forward')")
-    same()
-    for _ in range(3):
-        page.click("[data-key='next cursor']")
-        same()
-    page.click("[data-key='play cursor']")
-    for _ in range(30):
-        page.clock.run_for(300)
-        same()
-    page.click("#panel table td >> nth=2")
-    same()
-    page.click(".strip >> nth=0", position={"x": 200, "y": 5})
-    same()
-    page.click("[data-key='play cursor']")
-    page.clock.run_for(300)
-    before = page.evaluate("Explorer.state.cursor")
-    page.focus("[data-key=inputs]")
-    page.keyboard.press("ArrowRight" if before % C < C - 1 else "ArrowLeft")
-    same()
-    assert page.evaluate("Explorer.state.cursor") - before == (1 if before % C < C - 1 else -1)
-    assert page.inner_text("[data-key='play cursor']") == "Play"  # choosing a channel ended it
-    assert len(seen) > 6
-
-
-def test_the_input_is_not_called_an_output(page):
-    page.evaluate("Explorer.open(0, 'forward')")
-    captions = page.locator("#panel figcaption").all_inner_texts()
-    assert len(captions) == 2
-    assert all(caption.startswith("input, ") for caption in captions)
-    page.evaluate("Explorer.open(1, 'forward')")
-    assert any(caption.startswith("output, ") for caption in page.locator("#panel figcaption").all_inner_texts())
-
-
-@pytest.mark.parametrize(
-    "title", ["weights.safetensors, picture 3", "a_network_of_2026-11-25_with_a_long_name.safetensors"]
-)
-def test_no_word_of_a_heading_is_broken_on_a_phone(browser, tmp_path, title):
-    x = np.zeros((24, 24, 3), np.float32)
-    shown = picture(separable(), x, title=title)
-    page = open_page(browser, shown, tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
-    for k, step in enumerate(shown.steps):
-        page.evaluate(f"Explorer.open({k})")
-        assert page.text_content("h1") == title
-        assert page.text_content("h2").startswith(step.name)
-        broken = page.evaluate(
-            """() => {
-                const broken = [];
-                for (const heading of document.querySelectorAll("h1, h2")) {
-                    const texts = document.createTreeWalker(heading, NodeFilter.SHOW_TEXT);
-                    while (texts.nextNode())
-                        for (const word of texts.currentNode.data.matchAll(/[^ -]+/g)) {
-                            const range = document.createRange();
-                            range.setStart(texts.currentNode, word.index);
-                            range.setEnd(texts.currentNode, word.index + word[0].length);
-                            if (range.getClientRects().length > 1) broken.push(word[0]);
-                        }
-                }
-                return broken;
-            }"""
-        )
-        assert broken == []
-    page.close()
-
-
-@pytest.mark.parametrize("key", ["output", "outputs", "inputs"])
-def test_a_slow_click_on_a_map_counts_while_it_is_drawn_anew(page, key):
-    chosen = "[Explorer.state.held, Explorer.state.o, Explorer.state.cursor % Explorer.steps[0].shape[2]]"
-    page.evaluate("Explorer.set({ o: 0, cursor: 0 })")
-    page.click("[data-key='play cursor']")
-    page.locator(f"[data-key={key}]").scroll_into_view_if_needed()
-    box = page.locator(f"[data-key={key}]").bounding_box()
-    before = page.evaluate(chosen)
-    page.mouse.move(box["x"] + box["width"] - 6, box["y"] + 6)
-    page.mouse.down()
-    page.clock.run_for(700)
-    page.mouse.up()
-    assert page.evaluate(chosen) != before
-
-
-def test_the_slider_can_be_dragged(page):
-    page.locator("input[data-key=cursor]").scroll_into_view_if_needed()
-    slider = page.locator("input[data-key=cursor]").bounding_box()
-    y, passed = slider["y"] + slider["height"] / 2, []
-    page.mouse.move(slider["x"] + 5, y)
-    page.mouse.down()
-    for share in (0.3, 0.5, 0.8):
-        page.mouse.move(slider["x"] + share * slider["width"], y, steps=3)
-        passed.append(page.evaluate("Explorer.state.cursor"))
-    page.mouse.up()
-    assert 0 < passed[0] < passed[1] < passed[2]
-
-
-def test_a_click_holds_a_pixel_and_escape_lets_go(page):
-    output = page.locator("[data-key=output]")
-    output.click(position={"x": 5, "y": 5})
-    output.hover(position={"x": 120, "y": 120})
-    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [0, 0]
-    page.keyboard.press("Escape")
-    output.hover(position={"x": 100, "y": 100})
-    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") != [0, 0]
-
-
-def test_no_mark_lies_outside_its_map(browser, tmp_path):
-    """A Concat marks a channel in one of its branches only."""
-    net = nn.models.cifar_multichannel(rng=np.random.default_rng(0))
-    x = np.random.default_rng(2).standard_normal((24, 24, 3)).astype(np.float32)
-    named = {"title": "weights.safetensors, CIFAR-10 test picture 3", "class_names": [f"class {k}" for k in range(10)]}
-    shown = picture(net, x, label=1, **named)
-    page = open_page(browser, shown, tmp_path / "explorer.html", viewport={"width": 390, "height": 844})
-    for view in ("forward", "backward"):
-        for k in range(page.evaluate("Explorer.steps.length")):
-            page.evaluate(f"Explorer.open({k}, '{view}')")
-            outside = page.evaluate(
-                """[...document.querySelectorAll("#panel b")].filter((mark) => {
-                    const a = mark.getBoundingClientRect(), b = mark.parentElement.getBoundingClientRect();
-                    return a.left < b.left - 3 || a.right > b.right + 3 || a.top < b.top - 3 || a.bottom > b.bottom + 3;
-                }).length"""
-            )
-            assert outside == 0, (view, k)
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390, (view, k)
-    page.close()
-
-
-def test_groups_and_what_a_depthwise_separable_pair_stands_for(browser, tmp_path):
-    x = np.random.default_rng(2).standard_normal((7, 6, 4)).astype(np.float32)
-    shown = picture(groups(), x)
-    labels = [step.label for step in shown.steps[1:]]
-    assert labels[:5] == [
-        "conv 3 x 2 in 2 groups + ReLU", "conv 1 x 3 in 3 groups", "depthwise 3 x 3 + ReLU",
-        "depthwise 3 x 3", "conv 1 x 1 + ReLU",
-    ]  # fmt: skip
-    page = open_page(browser, shown, tmp_path / "explorer.html")
-    page.evaluate("Explorer.open(1, 'forward'); Explorer.set({ o: 4 })")
-    assert "output channel 4 sees the input channels 2 to 3" in page.inner_text("#group")
-    page.evaluate("Explorer.open(3, 'forward'); Explorer.set({ o: 5 })")
-    assert "output channel 5 sees input channel 2 and" in page.inner_text("#group")
-    page.evaluate("Explorer.open(1, 'backward'); Explorer.set({ o: 4, c: 0 })")
-    assert "no weight from channel 0 to 4" in page.inner_text("#panel")
-    # Both halves of the first pair, at channel 7 between them: the second kernel of input channel 3.
-    depthwise, pointwise = shown.steps[4].w[:, :, 0, 6:8], shown.steps[5].w[0, 0, 6:8]
-    for k, o, to in ((4, 7, abs(pointwise[1]).argmax()), (5, 2, 2)):
-        page.evaluate(f"Explorer.open({k}, 'forward'); Explorer.set({{ o: {o}, cursor: 7 }})")
-        whole = depthwise @ pointwise[:, to]
-        got = page.locator("#pair table").last.locator("td").evaluate_all("cells => cells.map((cell) => cell.title)")
-        np.testing.assert_allclose(np.array(got, float), whole.ravel(), rtol=1e-5)
-    assert sum(step.multiplications for step in shown.steps) == groups().multiplications((7, 6, 4))
-    page.close()
-
-
-def test_a_wide_dense_layer_opens(browser, tmp_path):
-    net = nn.Sequential(nn.Flatten(), nn.Dense(200 * 200 * 4, 2, rng=np.random.default_rng(0)))
-    x = np.random.default_rng(2).standard_normal((200, 200, 4)).astype(np.float32)
-    page = open_page(browser, picture(net, x), tmp_path / "explorer.html")
-    for view in ("forward", "backward"):
-        page.evaluate(f"Explorer.open(2, '{view}')")
-        assert page.inner_text("#panel h2").startswith("1_dense")
-    page.close()
-
-
-def test_the_true_class_is_told(browser, tmp_path):
-    x, names = np.zeros((24, 24, 3), np.float32), [f"class {k}" for k in range(10)]
-    predicted = picture(separable(), x).predicted
-    for label, said in ((predicted, "rightly"), ((predicted + 1) % 10, f"it is labelled class {(predicted + 1) % 10}")):
-        page = open_page(browser, picture(separable(), x, class_names=names, label=label), tmp_path / "explorer.html")
-        assert said in page.inner_text("#taken")
-        page.close()
-
-
-def test_a_finger_moves_by_buttons(browser, explanation, tmp_path):
-    size = {"width": 390, "height": 844}
-    page = open_page(browser, explanation, tmp_path / "explorer.html", viewport=size, has_touch=True, is_mobile=True)
-    page.locator("[data-key=output]").tap(position={"x": 3, "y": 3})
-    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [0, 0]
-    page.locator("figure:has([data-key=output]) button[aria-label=down]").tap()
-    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [1, 0]
-    page.close()
-
-
-def test_mouse_keyboard_and_layers(page, explanation):
-    assert "sum of" in page.inner_text("#formula")
-    page.evaluate("Explorer.set({ o: 0 })")
-    page.locator("[data-key=output]").hover(position={"x": 5, "y": 5})
-    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [0, 0]
-    page.locator("[data-key=output]").click(position={"x": 5, "y": 5})
-    page.locator("[data-key=output]").hover(position={"x": 120, "y": 120})
-    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [0, 0]  # held
-    page.locator("[data-key=output]").focus()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowRight")
-    assert page.evaluate("[Explorer.state.i, Explorer.state.j]") == [1, 1]
-    page.clock.run_for(600)  # the page speaks when pointing has come to rest
-    said = page.inner_text("#said")
-    value = explanation.steps[1].y[1, 1, 0]
-    assert said.startswith("pixel (1, 1), channel 0:")
-    assert float(said.split()[-1].rstrip(")")) == pytest.approx(value, rel=1e-3, abs=1e-6)
-    page.locator("[data-key=outputs]").focus()
-    page.keyboard.press("ArrowRight")
-    assert page.evaluate("Explorer.state.o") == 1
-    before = page.evaluate("Explorer.state.cursor")
-    page.locator("[data-key=cursor]").focus()
-    page.keyboard.press("ArrowRight")
-    assert page.evaluate("Explorer.state.cursor") == before + 1
-    for view in ("forward", "backward"):
-        page.click(f"[data-view={view}]")
-        for k, step in enumerate(explanation.steps):
-            page.click(f"[data-key=layer{k}]")
-            assert page.inner_text("#panel h2").startswith(f"{step.name}: ")
-
-
-def test_a_phone_shows_it_without_scrolling_sideways(page, explanation):
-    page.set_viewport_size({"width": 390, "height": 800})
-    for view in ("forward", "backward"):
-        page.click(f"[data-view={view}]")
-        for k, step in enumerate(explanation.steps):
-            page.evaluate(f"Explorer.open({k})")
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390, step.name
 
 
 def test_a_notebook_shows_the_page(explanation):

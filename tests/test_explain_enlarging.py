@@ -5,12 +5,11 @@ These tests are skipped where Playwright or Chromium is missing.
 
 import numpy as np
 import pytest
-from explorer_page import chromium, page_data, quiet_page
+from explorer_page import DESK, PHONE, assert_every_view_fits, drawn_places, page_data
 
 import npcnn as nn
 from npcnn.explain import picture
 
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 SHAPE = (5, 4, 3)
 
 
@@ -44,18 +43,6 @@ def explanation():
     return picture(network(), x)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture
-def page(browser, explanation, tmp_path):
-    with quiet_page(browser, explanation, tmp_path / "explorer.html", viewport=DESK) as opened:
-        yield opened
-
-
 def enlarging(data):
     """The steps of these kinds with their numbers, the steps before them, and their layers in float64."""
     layers = dict(network().astype(np.float64).walk())
@@ -64,16 +51,12 @@ def enlarging(data):
     return [(k, step, data["steps"][step["inputs"][0]], layers[step["name"]]) for k, step in steps]
 
 
-def drawn(rng, shape, count):
-    return np.stack([rng.integers(0, length, count) for length in shape], axis=1)
-
-
 def test_every_number_of_150_drawn_pixels_of_each(page, explanation):
     rng = np.random.default_rng(3)
     for k, step, before, layer in enlarging(page_data(explanation)):
         y = layer.forward(before["y"][None], training=True)[0]
         dx = layer.backward(step["dy"][None])[0]
-        outputs, inputs = drawn(rng, y.shape, 150), drawn(rng, dx.shape, 150)
+        outputs, inputs = drawn_places(rng, y.shape, 150), drawn_places(rng, dx.shape, 150)
         got = page.evaluate(
             """([k, outputs, inputs]) => {
                 const step = Explorer.steps[k], [input] = step.from;
@@ -90,7 +73,7 @@ def test_every_number_of_150_drawn_pixels_of_each(page, explanation):
         if step["w"] is None:
             continue
         dw = layer.grads["w"]
-        weights = drawn(rng, dw.shape, 20)
+        weights = drawn_places(rng, dw.shape, 20)
         got = page.evaluate(
             """([k, weights]) => {
                 const { conv, picture } = Enlarging.turned(Explorer.steps[k], Explorer.steps[k].from[0]);
@@ -110,7 +93,7 @@ def test_the_products_of_a_transposed_convolution_are_those_of_its_definition(pa
             continue
         x, w, window = before["y"], layer.params["w"], step["window"]
         (KH, KW, _, C), (H, W, _) = w.shape, x.shape
-        for i, j, o in drawn(rng, step["shape"], 40).tolist():
+        for i, j, o in drawn_places(rng, step["shape"], 40).tolist():
             expected = {}
             for row, kh, col, kw in np.ndindex(H, KH, W, KW):
                 place = [
@@ -157,7 +140,7 @@ def test_formulas_have_the_numbers_of_the_place_looked_at(page, explanation):
         layer.forward(before["y"][None], training=True)
         dx = layer.backward(step["dy"][None])[0]
         page.evaluate(f"Explorer.open({k}, 'forward')")
-        for i, j, o in drawn(rng, step["shape"], 5).tolist():
+        for i, j, o in drawn_places(rng, step["shape"], 5).tolist():
             page.evaluate("([i, j, o]) => Explorer.set({ i, j, o })", [i, j, o])
             if page.inner_text("#formula").startswith("y = 0: padding"):
                 assert step["kind"] == "zero_pad"
@@ -165,7 +148,7 @@ def test_formulas_have_the_numbers_of_the_place_looked_at(page, explanation):
             else:
                 assert written(page, "#formula") == pytest.approx(step["y"][i, j, o], rel=1e-3, abs=1e-6)
         page.evaluate(f"Explorer.open({k}, 'backward')")
-        for row, col, c in drawn(rng, before["shape"], 5).tolist():
+        for row, col, c in drawn_places(rng, before["shape"], 5).tolist():
             page.evaluate("([row, col, c]) => Explorer.set({ row, col, c, o: c })", [row, col, c])
             assert written(page, "#dx") == pytest.approx(dx[row, col, c], rel=1e-3, abs=1e-9)
         page.locator("[data-key=input]").click(position={"x": 3, "y": 3})
@@ -205,16 +188,4 @@ def test_play_walks_through_the_products_of_a_transposed_convolution(page, expla
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_every_view_opens_without_scrolling_sideways(page, explanation, size):
-    page.set_viewport_size(size)
-    for view in ("forward", "backward"):
-        for k, step in enumerate(explanation.steps):
-            page.evaluate(f"Explorer.open({k}, '{view}')")
-            assert page.inner_text("#panel h2").startswith(f"{step.name}: ")
-            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], (view, step.name)
-            outside = page.evaluate(
-                """[...document.querySelectorAll("#panel b")].filter((mark) => {
-                    const a = mark.getBoundingClientRect(), b = mark.parentElement.getBoundingClientRect();
-                    return a.left < b.left - 3 || a.right > b.right + 3 || a.top < b.top - 3 || a.bottom > b.bottom + 3;
-                }).length"""
-            )
-            assert outside == 0, (view, step.name)
+    assert_every_view_fits(page, explanation, size)

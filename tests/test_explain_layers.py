@@ -8,13 +8,12 @@ import math
 
 import numpy as np
 import pytest
-from explorer_page import chromium, open_page, page_data, quiet_page
+from explorer_page import DESK, PHONE, assert_every_view_fits, open_page, page_data, quiet_page
 from second_opinions import central_difference
 
 import npcnn as nn
 from npcnn.explain import picture
 
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 erf = np.vectorize(math.erf)
 
 
@@ -158,18 +157,6 @@ def explained(name):
 @pytest.fixture(scope="module", params=NETS)
 def explanation(request):
     return explained(request.param)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture
-def page(browser, explanation, tmp_path):
-    with quiet_page(browser, explanation, tmp_path / "explorer.html", viewport=DESK) as opened:
-        yield opened
 
 
 def definition(step):
@@ -324,19 +311,7 @@ def test_formulas_have_the_numbers_of_the_place_looked_at(browser, tmp_path):
 
 
 def test_every_layer_opens_on_a_phone_without_scrolling_sideways(page, explanation):
-    page.set_viewport_size(PHONE)
-    for view in ("forward", "backward"):
-        for k, step in enumerate(explanation.steps):
-            page.evaluate(f"Explorer.open({k}, '{view}')")
-            assert page.inner_text("#panel h2").startswith(f"{step.name}: ")
-            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], (view, step.name)
-            outside = page.evaluate(
-                """[...document.querySelectorAll("#panel b")].filter((mark) => {
-                    const a = mark.getBoundingClientRect(), b = mark.parentElement.getBoundingClientRect();
-                    return a.left < b.left - 3 || a.right > b.right + 3 || a.top < b.top - 3 || a.bottom > b.bottom + 3;
-                }).length"""
-            )
-            assert outside == 0, (view, step.name)
+    assert_every_view_fits(page, explanation, PHONE)
 
 
 def test_a_layer_of_ones_own_shows_its_input_and_output(browser, tmp_path):

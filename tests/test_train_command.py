@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import npcnn as nn
+from npcnn.datasets import synthetic
 from npcnn.train.__main__ import augmentation, load_data, make_optimizer, parse_arguments, train
 
 Image = pytest.importorskip("PIL.Image")
@@ -144,6 +145,7 @@ def test_standardised_by_the_training_pictures(cache, monkeypatch):
     one = load_data(options("--data", "synthetic", "--standardise", "picture"))
     np.testing.assert_allclose(one.inputs(one.test_images[:5]).mean((1, 2, 3)), 0, atol=1e-5)
     assert load_data(options("--data", "synthetic", "--standardise", "no")).steps == ()
+    assert synthetic.load(cache / "npcnn").name == "synthetic"
 
 
 @pytest.mark.parametrize(
