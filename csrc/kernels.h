@@ -101,7 +101,19 @@ typedef struct {
     KERNEL(toom_cook_output, (int taps, const float *m, ptrdiff_t m_step, ptrdiff_t m_pixel,           \
                               ptrdiff_t pixels, ptrdiff_t channels,                                    \
                               float *y, ptrdiff_t y_step, ptrdiff_t y_pixel, ptrdiff_t lines,          \
-                              const float *bias, int relu))
+                              const float *bias, int relu))                                            \
+    /* toom_cook_2d.inc.c */                                                                           \
+    KERNEL(toom_cook_2d_input, (int lines, int columns, const float *x, ptrdiff_t x_line,              \
+                                ptrdiff_t x_pixel, ptrdiff_t count, float *v, ptrdiff_t v_point))      \
+    KERNEL(toom_cook_2d_gradient, (int lines, int columns, const float *dy, ptrdiff_t dy_line,         \
+                                   ptrdiff_t dy_pixel, ptrdiff_t count, float *g, ptrdiff_t g_point))  \
+    KERNEL(toom_cook_2d_weights, (const float *w, ptrdiff_t w_tap, ptrdiff_t count,                    \
+                                  float *u, ptrdiff_t u_point))                                        \
+    KERNEL(toom_cook_2d_weight_gradient, (const float *du, ptrdiff_t du_point, ptrdiff_t count,        \
+                                          float *dw, ptrdiff_t dw_tap))                                \
+    KERNEL(toom_cook_2d_output, (int lines, int columns, const float *m, ptrdiff_t m_point,            \
+                                 ptrdiff_t channels, float *y, ptrdiff_t y_line, ptrdiff_t y_pixel,    \
+                                 ptrdiff_t height, ptrdiff_t width, const float *bias, int relu))
 
 #define NPCNN_POINTER(name, arguments) void (*name) arguments;
 typedef struct { NPCNN_KERNELS(NPCNN_POINTER, float) NPCNN_KERNELS_OF_FLOAT(NPCNN_POINTER) } npcnn_kernels_f32;

@@ -30,6 +30,7 @@
 #include "updates.inc.c"
 #include "copies_and_sums.inc.c"
 #include "toom_cook.inc.c"
+#include "toom_cook_2d.inc.c"
 #undef REAL
 #undef INTEGER
 #undef SUFFIX

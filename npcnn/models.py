@@ -26,8 +26,8 @@ from numpy.typing import DTypeLike
 from npcnn import layers as npcnn_layers
 from npcnn import weights
 from npcnn.errors import WeightsError
+from npcnn.functional.algorithms import Algorithm
 from npcnn.functional.checks import integer, shown
-from npcnn.functional.toom_cook import Algorithm
 from npcnn.initializers import constant, he_normal
 from npcnn.layers import (
     BatchNorm,
@@ -65,7 +65,7 @@ def cifar_plain(
     dtype : float32 or float64
         Of the parameters and pictures.
     algorithm : "auto", "im2col" or "toom_cook"
-        Of all convolutions; see `npcnn.functional.toom_cook`.
+        Of all convolutions; see `npcnn.functional.algorithms`.
 
     Examples
     --------

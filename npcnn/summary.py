@@ -43,7 +43,7 @@ def table(net: Any, input_shape: tuple[int, ...]) -> Table:
     """Return a table of a network's layers, with totals: text that a notebook shows as a table.
 
     Multiplications are those of the forward pass of one picture by the definition, products with the
-    padding included; "spent" are those of the algorithm each layer runs on (`npcnn.functional.toom_cook`).  A layer
+    padding included; "spent" are those of the algorithm each layer runs on (`npcnn.functional.algorithms`).  A layer
     that does not say how many it takes has a "?".
 
     Parameters

@@ -82,18 +82,21 @@ def test_conv2d_in_groups(seed):
     check_convolution(x, w, b, geometry, y, gradients, groups)
 
 
-@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (7, 7), (2, 3)])
+@pytest.mark.parametrize(
+    ("kernel", "algorithm"),
+    [*(((KH, KW), "toom_cook") for KH, KW in [(3, 3), (5, 5), (7, 7), (2, 3)]), ((3, 3), "toom_cook_2d")],
+)
 @pytest.mark.parametrize("seed", range(1000, 1030))
-def test_conv2d_by_toom_cook(seed, kernel):
+def test_conv2d_by_toom_cook(seed, kernel, algorithm):
     x, w, b, _ = conv2d_configuration(seed)
     rng = np.random.default_rng(seed)
     if len(x) == 0:
         x = np.ones((1, *x.shape[1:]))
     x, b = (array.astype(np.float32) for array in (x, b))
     w = rng.standard_normal((*kernel, *w.shape[2:])).astype(np.float32)
-    y = functional.conv2d(x, w, b, algorithm="toom_cook")
+    y = functional.conv2d(x, w, b, algorithm=algorithm)
     dy = (0.5 + rng.standard_normal(y.shape)).astype(np.float32)
-    gradients = functional.conv2d_backward(dy, x, w, algorithm="toom_cook")
+    gradients = functional.conv2d_backward(dy, x, w, algorithm=algorithm)
     exact = [array.astype(np.float64) for array in (x, w, b)]
     geometry = functional.window_geometry(x.shape[1:3], kernel)
     check_convolution(*exact, geometry, y, (dy.astype(np.float64), gradients))

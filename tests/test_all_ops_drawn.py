@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import npcnn as nn
 from npcnn import functional as F
 from npcnn import reference
-from npcnn.functional.toom_cook import ALGORITHMS, chosen_algorithm
+from npcnn.functional.algorithms import ALGORITHMS, chosen_algorithm
 from npcnn.kernels import core
 
 FEW, NIGHTLY = 600, 20_000

@@ -5,6 +5,8 @@ result such as 5421 spells out which pixels met which taps.  The other truths ar
 sliding views, differences, and the definition.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from cases import assert_equal_arrays, assert_refused, either
@@ -322,8 +324,10 @@ def test_nan_is_not_lost_in_the_relu(dtype):
     assert np.isnan(F.conv2d(x, np.ones((1, 1, 3, 2), dtype), relu=True)[0, 1, 1]).all()
 
 
-@pytest.mark.parametrize("algorithm", ["im2col", "toom_cook"])
-@pytest.mark.parametrize("kernel", [(3, 3), (3, 1), (1, 3)])
+@pytest.mark.parametrize(
+    ("kernel", "algorithm"),
+    [*itertools.product([(3, 3), (3, 1), (1, 3)], ["im2col", "toom_cook"]), ((3, 3), "toom_cook_2d")],
+)
 def test_gradients_over_a_large_picture(kernel, algorithm):
     x, w = np.full((1, 1024, 1024, 1), 0.1, np.float32), np.ones((*kernel, 1, 1), np.float32)
     _, dw, db = F.conv2d_backward(x, x, w, need_dx=False, algorithm=algorithm)

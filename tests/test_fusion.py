@@ -1,5 +1,7 @@
 """A convolution and the max pooling behind it in one go: bit for bit the two called one after the other."""
 
+import itertools
+
 import numpy as np
 import pytest
 from cases import NOT_CARRIED, assert_equal_arrays, assert_refused
@@ -36,8 +38,10 @@ def in_one_go(x, w, b, dy_of, *, relu, **options):
     return y, argmax, *functional.conv2d_max_pool2d_backward(dy_of(y), argmax, x, w, relu_output=relu_output, **options)
 
 
-@pytest.mark.parametrize("algorithm", ["im2col", "toom_cook"])
-@pytest.mark.parametrize("kernel", [(3, 3), (5, 1), (1, 5), (7, 7)])
+@pytest.mark.parametrize(
+    ("kernel", "algorithm"),
+    [*itertools.product([(3, 3), (5, 1), (1, 5), (7, 7)], ["im2col", "toom_cook"]), ((3, 3), "toom_cook_2d")],
+)
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("seed", range(8))
 def test_equal_to_the_bit_to_one_after_the_other(seed, pooling, kernel, algorithm):

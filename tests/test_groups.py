@@ -302,7 +302,8 @@ def test_a_float64_copy_computes_the_same(make, rng):
 def test_what_the_layers_run_on():
     assert nn.Conv2D(64, 64, 3, groups=64).runs_on == nn.DepthwiseConv2D(64, 3).runs_on == "depthwise"
     assert nn.Conv2D(64, 64, 3, groups=8).runs_on == "im2col"
-    assert nn.Conv2D(64, 64, 3).runs_on == "toom_cook"
+    assert nn.Conv2D(64, 64, 3).runs_on == "toom_cook_2d"
+    assert nn.Conv2D(64, 64, 5).runs_on == "toom_cook"
     assert nn.DepthwiseConv2D(1, 3).runs_on == "im2col"  # one channel is one group
 
 

@@ -26,9 +26,12 @@ depthwise, doubled = w[:, :, :1].copy(), np.ones((3, 3, 1, 32), np.float32)
 def once():
     "Every kind of kernel, forward and backward; the threads are started by the first."
     results = []
-    for algorithm in ("im2col", "toom_cook"):
-        y = F.conv2d(x, w, algorithm=algorithm)
-        results += [y, *F.conv2d_backward(y, x, w, algorithm=algorithm)]
+    for algorithm in ("im2col", "toom_cook", "toom_cook_2d"):
+        taps = w[:3, :3] if algorithm == "toom_cook_2d" else w
+        y = F.conv2d(x, taps, algorithm=algorithm)
+        results += [y, *F.conv2d_backward(y, x, taps, algorithm=algorithm)]
+        if algorithm == "toom_cook_2d":
+            continue
         for axis in ("height", "width"):
             y = F.conv1d(x, w1, axis=axis, algorithm=algorithm)
             results += [y, *F.conv1d_backward(y, x, w1, axis=axis, algorithm=algorithm)]

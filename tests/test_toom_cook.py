@@ -8,9 +8,14 @@ import pytest
 from cases import NOT_CARRIED, assert_equal_arrays
 from drawn import conv1d_configuration, conv2d_configuration
 
+import npcnn as nn
 from npcnn import functional, reference
-from npcnn.functional.toom_cook import spent_multiplications
-from npcnn.reference.toom_cook import OUTPUTS, POINTS, header, multiplications, transforms
+from npcnn.functional.algorithms import spent_multiplications
+from npcnn.reference.toom_cook import OUTPUTS, POINTS, POINTS_2D, header, multiplications, short_input, transforms
+
+# Kernels, and by which algorithm each runs.
+EVERY_WAY = [(kernel, "toom_cook") for kernel in [(3, 3), (5, 5), (5, 1), (1, 5), (7, 2)]]
+EVERY_WAY += [((3, 3), "toom_cook_2d")]
 
 F_OF = [
     (outputs, taps, points)
@@ -41,6 +46,26 @@ def test_rows_of_a_pair_of_points_differ_in_the_odd_coefficients_only(outputs, t
             assert table[p + 1] == [v * (-1) ** k for k, v in enumerate(table[p])]
 
 
+@pytest.mark.parametrize(("outputs", "taps"), [(4, 3), (3, 4)])
+def test_transforms_along_both_axes_give_the_convolution_exactly(outputs, taps):
+    t = transforms(outputs, taps, POINTS_2D)
+    for j in range(outputs + taps - 1):
+        for k in range(taps):
+            products = [row_g[k] * row_x[j] for row_g, row_x in zip(t.kernel, t.input, strict=True)]
+            y = [sum(a * p for a, p in zip(row, products, strict=True)) for row in t.output]
+            assert y == [Fraction(i + k == j) for i in range(outputs)]
+
+
+def test_a_short_tile_gives_the_convolution_with_the_weights_of_a_whole_one():
+    kernel = transforms(4, 3, POINTS_2D).kernel[1:]
+    x_table, output = short_input(3, POINTS_2D), transforms(3, 3, POINTS_2D[1:]).output
+    for j in range(5):
+        for k in range(3):
+            products = [row_g[k] * row_x[j] for row_g, row_x in zip(kernel, x_table, strict=True)]
+            y = [sum(a * p for a, p in zip(row, products, strict=True)) for row in output]
+            assert y == [Fraction(i + k == j) for i in range(3)]
+
+
 def test_both_directions_share_the_transform_of_the_inputs():
     for taps, points in POINTS.items():
         forward, gradient = transforms(OUTPUTS[taps], taps, points), transforms(taps, OUTPUTS[taps], points)
@@ -63,16 +88,16 @@ def test_wrong_points_are_refused(points, message):
         transforms(2, 3, points)
 
 
-def assert_forward_and_gradients(name, x, w, b, options, rng):
-    """Hold conv1d or conv2d and its gradients, by Toom-Cook in float32, to the reference in float64."""
+def assert_forward_and_gradients(name, x, w, b, options, rng, algorithm="toom_cook"):
+    """Hold conv1d or conv2d and its gradients, by `algorithm` in float32, to the reference in float64."""
     conv, backward = getattr(functional, name), getattr(functional, f"{name}_backward")
     x, w, b = (array.astype(np.float32) for array in (x, w, b))
     exact = [array.astype(np.float64) for array in (x, w, b)]
     expected = getattr(reference, name)(*exact, **options)
 
-    y = conv(x, w, b, relu=True, algorithm="toom_cook", **options)
+    y = conv(x, w, b, relu=True, algorithm=algorithm, **options)
     assert_equal_arrays(y, np.maximum(expected, 0), np.float32)
-    y = conv(x, w, algorithm="toom_cook", **options)
+    y = conv(x, w, algorithm=algorithm, **options)
     assert_equal_arrays(y, expected - exact[2], np.float32)
 
     # With a mean, lest db of one channel be all cancellation and its error relative to next to nothing.
@@ -81,7 +106,7 @@ def assert_forward_and_gradients(name, x, w, b, options, rng):
     for relu_output in (None, mask):
         masked = dy if relu_output is None else dy * (mask > 0)
         expected = getattr(reference, f"{name}_backward")(masked.astype(np.float64), *exact[:2], **options)
-        got = backward(dy, x, w, relu_output=relu_output, algorithm="toom_cook", **options)
+        got = backward(dy, x, w, relu_output=relu_output, algorithm=algorithm, **options)
         for one, other in zip(got, expected, strict=True):
             assert_equal_arrays(one, other, np.float32)
 
@@ -99,6 +124,49 @@ def test_conv1d_equals_the_definition(seed, taps):
 def test_conv2d_equals_the_definition(seed, kernel):
     x, w, b, options = conv2d_configuration(seed, kernel=kernel)
     assert_forward_and_gradients("conv2d", x, w, b, options, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_conv2d_along_both_axes_equals_the_definition(seed):
+    x, w, b, options = conv2d_configuration(seed, kernel=(3, 3))
+    rng = np.random.default_rng(seed)
+    assert_forward_and_gradients("conv2d", x, w, b, options, rng, "toom_cook_2d")
+
+
+# All ways to cut a picture into tiles of four and of three, with what they leave of 1, 2 and 5.
+@pytest.mark.parametrize("height", range(1, 14))
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 6, 7, 9])
+def test_every_size_of_picture(height, width, rng):
+    x, w = rng.standard_normal((3, height, width, 5)), rng.standard_normal((3, 3, 5, 9))
+    assert_forward_and_gradients("conv2d", x, w, rng.standard_normal(9), {"padding": 1}, rng, "toom_cook_2d")
+
+
+# As many channels and tiles as airbench94 has: more than are multiplied together, and sums of two halves.
+@pytest.mark.parametrize("shape", [(40, 15, 15, 64, 48), (70, 7, 7, 256, 64), (2, 70, 40, 24, 33)])
+def test_error_with_many_channels_and_tiles(shape, rng):
+    N, H, W, C_in, C_out = shape
+    x, w, b = rng.standard_normal((N, H, W, C_in)), rng.standard_normal((3, 3, C_in, C_out)), np.zeros(C_out)
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    y = functional.conv2d(x, w, algorithm="toom_cook_2d")
+    exact = functional.conv2d(x.astype(np.float64), w.astype(np.float64), b)
+    assert_equal_arrays(y, exact, np.float32)
+    gradients = functional.conv2d_backward(y, x, w, algorithm="toom_cook_2d")
+    exact = functional.conv2d_backward(*(array.astype(np.float64) for array in (y, x, w)))
+    for got, wanted in zip(gradients, exact, strict=True):
+        assert_equal_arrays(got, wanted, np.float32)
+
+
+def test_the_same_bits_whatever_the_number_of_threads(rng):
+    x, w = (rng.standard_normal(shape).astype(np.float32) for shape in ((9, 23, 31, 24), (3, 3, 24, 100)))
+    dy = rng.standard_normal((9, 23, 31, 100)).astype(np.float32)
+    results = []
+    for threads in (1, 2, 3, 8):
+        nn.set_num_threads(threads)
+        y = functional.conv2d(x, w, algorithm="toom_cook_2d")
+        results.append([y, *functional.conv2d_backward(dy, x, w, algorithm="toom_cook_2d")])
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_tiles_of_a_large_picture_are_taken_in_turns(rng):
@@ -131,27 +199,27 @@ def weights(kernel, C_in=4, C_out=5):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the definition in NumPy says that inf - inf is invalid
-@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (5, 1), (1, 5), (7, 2)])
+@pytest.mark.parametrize(("kernel", "algorithm"), EVERY_WAY)
 @pytest.mark.parametrize("value", NOT_CARRIED)
 @pytest.mark.parametrize("place", [(7, 8), (0, 0), (11, 12)])
-def test_what_it_cannot_carry_stands_where_the_definition_puts_it(place, value, kernel):
+def test_what_it_cannot_carry_stands_where_the_definition_puts_it(place, value, kernel, algorithm):
     x, w = pictures(value, place), weights(kernel)
-    y = functional.conv2d(x, w, algorithm="toom_cook")
+    y = functional.conv2d(x, w, algorithm=algorithm)
     assert_same(y, reference.conv2d(*(array.astype(np.float64) for array in (x, w))))
     # The other pictures have the bits that they have without it.
     others = [0, 2]
-    np.testing.assert_array_equal(y[others], functional.conv2d(x[others], w, algorithm="toom_cook"))
+    np.testing.assert_array_equal(y[others], functional.conv2d(x[others], w, algorithm=algorithm))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (5, 1), (1, 5), (7, 2)])
+@pytest.mark.parametrize(("kernel", "algorithm"), EVERY_WAY)
 @pytest.mark.parametrize("value", NOT_CARRIED)
 @pytest.mark.parametrize("where", ["x", "dy", "w"])
-def test_what_it_cannot_carry_in_a_gradient_stands_where_the_definition_puts_it(where, value, kernel):
+def test_what_it_cannot_carry_in_a_gradient_stands_where_the_definition_puts_it(where, value, kernel, algorithm):
     x, w, dy = pictures(0.5, (7, 8)), weights(kernel), pictures(0.5, (0, 0), (3, 12, 13, 5))
     {"x": x, "dy": dy, "w": w[np.newaxis]}[where][(0, 0, 0, 1)] = value
     expected = reference.conv2d_backward(*(array.astype(np.float64) for array in (dy, x, w)))
-    for got, wanted in zip(functional.conv2d_backward(dy, x, w, algorithm="toom_cook"), expected, strict=True):
+    for got, wanted in zip(functional.conv2d_backward(dy, x, w, algorithm=algorithm), expected, strict=True):
         assert_same(got, wanted)
 
 
@@ -191,6 +259,12 @@ def test_conv2d_without_a_fitting_axis_is_refused():
         functional.conv2d(x, w, algorithm="toom_cook")
 
 
+def test_conv2d_along_both_axes_takes_three_by_three_taps_only():
+    x, w = np.zeros((1, 8, 8, 2), np.float32), np.zeros((3, 5, 2, 2), np.float32)
+    with pytest.raises(ValueError, match=r"needs 3 x 3 taps.*got a 3 x 5 kernel"):
+        functional.conv2d(x, w, algorithm="toom_cook_2d")
+
+
 @pytest.mark.parametrize(
     ("weights", "output", "expected"),
     [
@@ -202,6 +276,20 @@ def test_conv2d_without_a_fitting_axis_is_refused():
 )
 def test_spent_multiplications_counted_by_hand(weights, output, expected):
     assert spent_multiplications("toom_cook", output, weights) == expected
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ((24, 24), 36 * 36),  # six tiles of four, 6 points each
+        ((7, 15), (6 + 5) * (3 * 6 + 5)),  # 4 + 3, and 4 + 4 + 4 + 3
+        ((3, 1), 5 * 5),
+        ((5, 2), 10 * 5),  # two of three, of which one line is not there
+        ((9, 6), 15 * 10),  # 3 + 3 + 3, and 3 + 3
+    ],
+)
+def test_products_along_both_axes_counted_by_hand(output, expected):
+    assert spent_multiplications("toom_cook_2d", output, (3, 3, 2, 8)) == expected * 2 * 8
 
 
 @pytest.mark.parametrize("options", [{"stride": 2}, {"dilation": 2}])

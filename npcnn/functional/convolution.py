@@ -9,9 +9,9 @@ With `groups` the channels are cut into blocks, and a block of the output sees o
 blocks that know nothing of each other.  With as many groups as channels it is called *depthwise*.
 
 Every call works out a plan once (convolution_plan.py): checked arrays, where the windows lie, which algorithm runs.
-With "toom_cook" (toom_cook.py) a convolution and the max pooling after it run in one go, forward and backward: a
-convolved picture is pooled while it lies in the cache, and never written to memory, which would take as long as much of
-the multiplying.
+With Toom-Cook (toom_cook.py, toom_cook_2d.py) a convolution and the max pooling after it run in one go, forward and
+backward: a convolved picture is pooled while it lies in the cache, and never written to memory, which would take as
+long as much of the multiplying.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from npcnn.functional import toom_cook
 from npcnn.functional.activations import relu_backward
+from npcnn.functional.algorithms import Algorithm
 from npcnn.functional.checks import bias, pooled_outputs
-from npcnn.functional.convolution_plan import backward, forward, like_result, planned
+from npcnn.functional.convolution_plan import TOOM_COOK, backward, forward, like_result, planned
 from npcnn.functional.pooling import checked_argmax, max_pool2d, max_pool2d_backward
-from npcnn.functional.toom_cook import Algorithm
 from npcnn.functional.windows import Axis, IntOrPair, Padding, Padding1D, checked_axis
 
 __all__ = [
@@ -78,8 +77,8 @@ def conv2d(
         input.  With C_in groups, a depthwise convolution.
     relu : bool
         Return max(y, 0) instead of y, at no extra cost.
-    algorithm : "auto", "im2col", "toom_cook" or "depthwise"
-        See `npcnn.functional.toom_cook`.
+    algorithm : "auto", "im2col", "toom_cook", "toom_cook_2d" or "depthwise"
+        See `npcnn.functional.algorithms`.
     out : ndarray, optional
         Array to write y into.
 
@@ -149,8 +148,8 @@ def conv2d_backward(
         False leaves dx out: the first layer of a network does not need it.
     relu_output : ndarray, shape (N, OH, OW, C_out), optional
         The result of ``conv2d(..., relu=True)``, if `dy` is the gradient with respect to that.
-    algorithm : "auto", "im2col", "toom_cook" or "depthwise"
-        See `npcnn.functional.toom_cook`.
+    algorithm : "auto", "im2col", "toom_cook", "toom_cook_2d" or "depthwise"
+        See `npcnn.functional.algorithms`.
     out : tuple of ndarray (dx, dw, db), optional
         Arrays to write the results into; dx may be None when it is not needed.
 
@@ -339,11 +338,11 @@ def conv2d_max_pool2d(
     (array([[18., 24.]], dtype=float32), array([[1, 0]], dtype=int32))
     """
     plan = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
-    if plan.algorithm != "toom_cook":
+    if plan.algorithm not in TOOM_COOK:
         return max_pool2d(forward(plan._replace(pooling=None), b, relu, None), **pooling, out=out)
     b = bias(b, plan.w)
     y, argmax = pooled_outputs(out, plan.y_shape, plan.x.dtype, inputs=(plan.x, plan.w, b))
-    toom_cook.conv2d(plan.x, plan.w, b, plan.geometry, relu, y, plan.pooling, argmax)
+    TOOM_COOK[plan.algorithm].conv2d(plan.x, plan.w, b, plan.geometry, relu, y, plan.pooling, argmax)
     return y, argmax
 
 
@@ -405,7 +404,7 @@ def conv2d_max_pool2d_backward(
     plan = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
     dy, relu_output = like_result(dy, "dy", plan), like_result(relu_output, "relu_output", plan)
     argmax = checked_argmax(argmax, dy)
-    if plan.algorithm != "toom_cook":
+    if plan.algorithm not in TOOM_COOK:
         before_relu = dy if relu_output is None else relu_backward(dy, relu_output)
         convolved = (len(plan.x), *plan.geometry.output, plan.w.shape[3])
         dy = max_pool2d_backward(before_relu, argmax, convolved, **pooling)

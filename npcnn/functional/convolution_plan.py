@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.functional import depthwise, toom_cook
+from npcnn.functional import depthwise, toom_cook, toom_cook_2d
+from npcnn.functional.algorithms import chosen_algorithm
 from npcnn.functional.checks import (
     bias,
     exact_shape,
@@ -26,12 +27,14 @@ from npcnn.functional.checks import (
     weights,
 )
 from npcnn.functional.pooling import pool_geometry
-from npcnn.functional.toom_cook import chosen_algorithm
 from npcnn.functional.windows import Axis, WindowGeometry, line_geometry, window_geometry
 from npcnn.kernels import convolution as kernels
 
 Array: TypeAlias = NDArray[Any]
 Gradients: TypeAlias = tuple[Array | None, Array, Array]
+
+# The algorithms that do a convolution and the max pooling after it in one go.
+TOOM_COOK = {"toom_cook": toom_cook, "toom_cook_2d": toom_cook_2d}
 
 
 class Plan(NamedTuple):
@@ -81,8 +84,8 @@ def forward(plan: Plan, b: Any, relu: bool, out: Array | None) -> Array:
     x, w, groups, geometry, runs, _ = plan
     b = bias(b, w)
     y = output_array(out, "out", plan.y_shape, x.dtype, inputs=(x, w, b))
-    if runs == "toom_cook":
-        toom_cook.conv2d(x, w, b, geometry, relu, y)
+    if runs in TOOM_COOK:
+        TOOM_COOK[runs].conv2d(x, w, b, geometry, relu, y)
     elif runs == "depthwise":
         depthwise.conv2d(x, w, b, geometry, relu, y)
     else:
@@ -105,8 +108,8 @@ def backward(
     dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=read) if need_dx else None
     dw = output_array(given[1], "out[1] (dw)", dw_shape, w.dtype, inputs=(*read, dx))
     db = output_array(given[2], "out[2] (db)", w.shape[3:], w.dtype, inputs=(*read, dx, dw))
-    if runs == "toom_cook":
-        toom_cook.conv2d_backward(dy, x, w, geometry, relu_output, dx, dw.reshape(w.shape), db, pooling, argmax)
+    if runs in TOOM_COOK:
+        TOOM_COOK[runs].conv2d_backward(dy, x, w, geometry, relu_output, dx, dw.reshape(w.shape), db, pooling, argmax)
     elif runs == "depthwise":
         depthwise.conv2d_backward(dy, x, w, geometry, relu_output, dx, dw.reshape(w.shape), db)
     else:

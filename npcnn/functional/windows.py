@@ -90,6 +90,11 @@ class WindowGeometry(NamedTuple):
             )
 
 
+def each_pixel(picture: tuple[int, int]) -> WindowGeometry:
+    """Return windows of one pixel, one for each pixel of a picture of (height, width)."""
+    return WindowGeometry((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)), picture)
+
+
 class WindowOptions(NamedTuple):
     """The arguments that describe windows, checked and as pairs (height, width); they hold for pictures of any size.
 

@@ -74,6 +74,11 @@ cdef extern from "kernels.h" nogil:
         void (*toom_cook_weights)(...) noexcept nogil
         void (*toom_cook_weight_gradient)(...) noexcept nogil
         void (*toom_cook_output)(...) noexcept nogil
+        void (*toom_cook_2d_input)(...) noexcept nogil
+        void (*toom_cook_2d_gradient)(...) noexcept nogil
+        void (*toom_cook_2d_weights)(...) noexcept nogil
+        void (*toom_cook_2d_weight_gradient)(...) noexcept nogil
+        void (*toom_cook_2d_output)(...) noexcept nogil
 
     ctypedef struct Kernels "npcnn_kernels":
         const char* name

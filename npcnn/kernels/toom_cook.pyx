@@ -29,7 +29,8 @@ from npcnn.kernels.core cimport (
     BATCH_PARTS, Factor, Sizes, add_parts, csrc, release_workspace, threads, whole_cache_lines, whole_vectors,
     workspace, zero_run,
 )
-from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, output_size, picture_size
+from npcnn.kernels.pooling cimport before_max_pooling
+from npcnn.kernels.windows cimport Windows, any_outside, output_size, picture_size
 
 cdef enum:
     PIXELS = 12                         # pixels of a line that are multiplied at a time
@@ -245,22 +246,12 @@ cdef bint copy_gradient(const BackwardPlan* plan, const float* dy, const float* 
                         float* unpooled, float* lines) noexcept nogil:
     """Take the gradient of one picture back through pooling and ReLU, if any, and copy it between the zeros.
 
-    With pooling, the ReLU is undone first: what matters of a window is only whether its largest came through, and there
-    are fewer windows than pixels.  `unpooled` is a buffer for the gradient at the pooling's input, and after it the
-    gradient at its output with the ReLU undone.  Returns whether the transforms can carry the result.
+    `unpooled` is a buffer for the gradient at the pooling's input.  Returns whether the transforms can carry the
+    result.
     """
-    cdef const Windows* pooling = &plan.pooling
-    cdef Py_ssize_t i, row = pooling.out_width * pooling.channels
-    cdef float* before_relu = unpooled + picture_size(pooling)
     if not plan.pooled:
         return copy_inside(dy, relu_output, &plan.y, &plan.dy_lines, lines)
-    if relu_output != NULL:
-        csrc(dy).relu_backward(dy, relu_output, before_relu, output_size(pooling))
-        dy = before_relu
-    if not are_disjoint(pooling):
-        zero_run(unpooled, picture_size(pooling))
-    for i in range(pooling.out_height):
-        csrc(dy).max_pool2d_backward_row(dy + i * row, argmax + i * row, pooling, i, are_disjoint(pooling), unpooled)
+    before_max_pooling(&plan.pooling, dy, relu_output, argmax, unpooled)
     return copy_inside(unpooled, NULL, &plan.y, &plan.dy_lines, lines)
 
 

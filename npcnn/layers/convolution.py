@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn import functional
+from npcnn.functional.algorithms import Algorithm, chosen_algorithm, spent_multiplications
 from npcnn.functional.checks import integer, pair, same_dtype
-from npcnn.functional.toom_cook import Algorithm, chosen_algorithm, spent_multiplications
 from npcnn.functional.windows import (
     Axis,
     IntOrPair,
@@ -147,8 +147,8 @@ class Conv2D(_Convolution):
         are (KH, KW, in_channels / groups, out_channels).  With as many groups as channels: `DepthwiseConv2D`.
     activation : "relu" or None
         "relu" applies it while the result is still in registers, for free.
-    algorithm : "auto", "im2col", "toom_cook" or "depthwise"
-        See `npcnn.functional.toom_cook`.
+    algorithm : "auto", "im2col", "toom_cook", "toom_cook_2d" or "depthwise"
+        See `npcnn.functional.algorithms`.
     rng : numpy.random.Generator, optional
         Source of the first weights; by default unpredictable.
     dtype : float32 or float64
@@ -220,8 +220,8 @@ class Conv1D(_Convolution):
         Direction of the kernel.
     padding : "same", "valid", int or (before, after)
         See `npcnn.functional.conv1d`.
-    algorithm : "auto", "im2col", "toom_cook" or "depthwise"
-        See `npcnn.functional.toom_cook`.
+    algorithm : "auto", "im2col", "toom_cook", "toom_cook_2d" or "depthwise"
+        See `npcnn.functional.algorithms`.
     bias, groups, activation, rng, dtype, weight_init, bias_init
         As `Conv2D`.
 
@@ -311,7 +311,7 @@ class SpatiallySeparableConv2D(ConvolutionPair):
     bias : bool
         Whether each half adds a bias.
     algorithm : "auto", "im2col" or "toom_cook"
-        See `npcnn.functional.toom_cook`.
+        See `npcnn.functional.algorithms`.
     rng, dtype, weight_init, bias_init
         As `Conv2D`.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from npcnn import functional
 from npcnn.errors import DTypeError, ShapeError
+from npcnn.functional.convolution_plan import TOOM_COOK
 from npcnn.layers.base import Array, Layer, Shape, snake_case
 from npcnn.layers.convolution import Conv2D
 from npcnn.layers.pooling import MaxPool2D
@@ -34,7 +35,7 @@ def steps(layers: Sequence[Layer]) -> list[Layer]:
     for i, layer in enumerate(layers):
         before = layers[i - 1] if i else None
         plan.append(_InItsPlace(i, layer))
-        if type(layer) is MaxPool2D and type(before) is Conv2D and before.runs_on == "toom_cook":
+        if type(layer) is MaxPool2D and type(before) is Conv2D and before.runs_on in TOOM_COOK:
             plan[-2:] = [_ConvolutionMaxPooling(before, layer, plan[-2:])]
     return plan
 

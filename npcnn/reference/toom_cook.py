@@ -49,6 +49,11 @@ POINTS = {
     7: (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2)),
 }
 
+# In two dimensions, 3 x 3 taps: tiles of four lines, F(4, 3), or of three, F(3, 3), which leave the first point out.
+# These points round less than 0, +-1 and +-2, which matters where one axis' errors go through the other's transforms
+# (Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2018).
+POINTS_2D = (-2, 0, 1, -1, Fraction(1, 2))
+
 
 class Transforms(NamedTuple):
     """The three matrices of F(m, r), in exact fractions: y = output @ ((kernel @ w) * (input @ x))."""
@@ -115,6 +120,27 @@ def transforms(outputs: int, taps: int, points: tuple[int | Fraction, ...]) -> T
     return Transforms(input_rows, kernel, output)
 
 
+def short_input(taps: int, points: tuple[int | Fraction, ...]) -> Matrix:
+    """Return the `input` of a tile that leaves out the first of the points, for the `kernel` of one that has them all.
+
+    With one point less there is one output less.  At a point a, the scale that `kernel` divides by holds the factor
+    a - points[0], of a point that is not there; here the input is multiplied by it instead.  So the weights at the
+    points serve tiles of both sizes.
+
+    Examples
+    --------
+    F(1, 3) at 1, -1 and infinity, beside F(2, 3) at 0, 1, -1 and infinity: 0 is left out, so the factors are 1 and -1.
+
+    >>> from npcnn.reference.toom_cook import short_input
+    >>> [[int(v) for v in row] for row in short_input(3, (0, 1, -1))]
+    [[1, 1, 0], [1, -1, 0], [-1, 0, 1]]
+    """
+    left = points[1:]
+    rows = transforms(len(left) + 2 - taps, taps, left).input
+    factors = [*(Fraction(point) - points[0] for point in left), Fraction(1)]
+    return [[factor * v for v in row] for factor, row in zip(factors, rows, strict=True)]
+
+
 def multiplications(outputs: int, taps: int) -> Fraction:
     """Return the multiplications of F(outputs, taps) per output, where the definition needs `taps`.
 
@@ -173,7 +199,28 @@ def header() -> str:
             *_table(f"toom_cook_gradient_{taps}", weight_gradient.kernel),
             *_table(f"toom_cook_weight_gradient_{taps}", weight_gradient.output),
         ]
-    return "\n".join([*lines, "", "#endif"])
+    return "\n".join([*lines, *_tables_2d(), "", "#endif"])
+
+
+def _tables_2d() -> list[str]:
+    """Return the tables of 3 x 3 kernels; a table of a short tile is one of a whole tile, less its first point."""
+    forward, weight_gradient = transforms(4, 3, POINTS_2D), transforms(3, 4, POINTS_2D)
+    short = transforms(3, 3, POINTS_2D[1:])
+    short_gradient = [row[:3] for row in weight_gradient.kernel[1:]]
+    short_gradient[-1] = [Fraction(0), Fraction(0), Fraction(1)]
+    return [
+        "",
+        f"/* F(4, 3) at {', '.join(map(str, POINTS_2D))} and infinity, and F(3, 3) without the first of them */",
+        *_table("toom_cook_2d_input_4", forward.input),
+        *_table("toom_cook_2d_input_3", short_input(3, POINTS_2D)),
+        *_table("toom_cook_2d_weights", forward.kernel),
+        *_table("toom_cook_2d_output_4", forward.output),
+        *_table("toom_cook_2d_output_3", short.output),
+        "/* the weight gradients, F(3, 4) and F(3, 3): their `input` are the ones above */",
+        *_table("toom_cook_2d_gradient_4", weight_gradient.kernel),
+        *_table("toom_cook_2d_gradient_3", short_gradient),
+        *_table("toom_cook_2d_weight_gradient", weight_gradient.output),
+    ]
 
 
 def _table(name: str, matrix: Matrix) -> list[str]:

@@ -1,0 +1,107 @@
+"""How the result of a 3 x 3 convolution is cut for Toom-Cook along both axes, and how its tiles are ordered.
+
+A picture is cut into bands of four lines, then of three, and a band into tiles of four columns, then of three.  The
+tiles of several bands, a run, are multiplied together.
+"""
+from npcnn.kernels.core cimport whole_vectors
+
+cdef enum:
+    SIDE = 6                            # points along an axis
+    POINTS = SIDE * SIDE
+
+
+cdef struct Cut:
+    # One axis of a result: so many outputs, in tiles of four and after them tiles of three.
+    Py_ssize_t outputs, fours, threes
+
+
+cdef struct Picture:
+    # Height, width and channels, and the channels in whole vectors, as they are laid out in the buffers.
+    Py_ssize_t height, width, channels, pixel
+
+
+cdef struct Tiling:
+    # A convolution of pictures x to pictures y, how y is cut, the padding before x, and how many columns of inputs,
+    # with their padding, the tiles of a band see.
+    Picture x, y
+    Cut down, across
+    Py_ssize_t pad_top, pad_left, columns
+
+
+cdef struct Run:
+    # Bands whose tiles are multiplied together: from `first` to before `last`, counted through all pictures; of these,
+    # so many have four lines, and so many three.
+    Py_ssize_t first, last, fours, threes
+
+
+cdef inline Cut cut(Py_ssize_t outputs) noexcept nogil:
+    cdef Py_ssize_t threes = (4 - outputs % 4) % 4
+    if 3 * threes > outputs:                    # 1, 2 and 5 leave a rest whichever way
+        return Cut(outputs, 0, (outputs + 2) // 3)
+    return Cut(outputs, (outputs - 3 * threes) // 4, threes)
+
+
+cdef inline Py_ssize_t tiles_of(const Cut* axis) noexcept nogil:
+    return axis.fours + axis.threes
+
+
+cdef inline int size_of(const Cut* axis, Py_ssize_t tile) noexcept nogil:
+    return 4 if tile < axis.fours else 3
+
+
+cdef inline Py_ssize_t start_of(const Cut* axis, Py_ssize_t tile) noexcept nogil:
+    return 3 * tile + min(tile, axis.fours)
+
+
+cdef inline Tiling tiling_of(const Picture* x, const Picture* y, Py_ssize_t pad_top,
+                             Py_ssize_t pad_left) noexcept nogil:
+    cdef Tiling t
+    t.x, t.y = x[0], y[0]
+    t.down, t.across = cut(y.height), cut(y.width)
+    t.pad_top, t.pad_left = pad_top, pad_left
+    t.columns = start_of(&t.across, tiles_of(&t.across)) + 2
+    return t
+
+
+cdef inline Picture picture_of(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C) noexcept nogil:
+    return Picture(H, W, C, whole_vectors(C, sizeof(float)))
+
+
+cdef inline Py_ssize_t numbers_of(const Picture* picture) noexcept nogil:
+    return picture.height * picture.width * picture.channels
+
+
+cdef inline Py_ssize_t fours_before(const Tiling* t, Py_ssize_t band) noexcept nogil:
+    """How many bands before this one, counted through all pictures, have four lines."""
+    cdef Py_ssize_t bands = tiles_of(&t.down)
+    return band // bands * t.down.fours + min(band % bands, t.down.fours)
+
+
+cdef inline Run run_of(const Tiling* t, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t fours = fours_before(t, last) - fours_before(t, first)
+    return Run(first, last, fours, last - first - fours)
+
+
+cdef inline Py_ssize_t tile_number(const Tiling* t, const Run* run, Py_ssize_t band, Py_ssize_t tile) noexcept nogil:
+    """Which row of v[p] belongs to a tile of a band of the run.
+
+    Tiles of one size stand together: 4 x 3, 4 x 4, 3 x 4, 3 x 3.  So those that have a point (all, or without the
+    3 x n, or without the n x 3, or the 4 x 4 alone) are neighbours, whichever point it is.
+    """
+    cdef Py_ssize_t fours = t.across.fours, threes = t.across.threes
+    cdef Py_ssize_t nth = fours_before(t, band) - fours_before(t, run.first)        # of the bands of four lines
+    cdef Py_ssize_t whole = run.fours * (fours + threes)                            # tiles of four lines
+    if band % tiles_of(&t.down) < t.down.fours:
+        return run.fours * threes + nth * fours + tile if tile < fours else nth * threes + tile - fours
+    nth = band - run.first - nth
+    if tile < fours:
+        return whole + nth * fours + tile
+    return whole + run.threes * fours + nth * threes + tile - fours
+
+
+cdef inline void tiles_with(const Tiling* t, const Run* run, Py_ssize_t point, Py_ssize_t* first,
+                            Py_ssize_t* count) noexcept nogil:
+    """The rows of v[point] that are there: tiles of three lines leave out the first row of points, and so on."""
+    cdef Py_ssize_t bands = run.fours if point < SIDE else run.fours + run.threes
+    first[0] = 0 if point % SIDE else run.fours * t.across.threes
+    count[0] = bands * (tiles_of(&t.across) if point % SIDE else t.across.fours)

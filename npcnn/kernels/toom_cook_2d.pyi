@@ -1,0 +1,29 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+def conv2d(
+    x: NDArray[Any],
+    u: NDArray[Any],
+    b: NDArray[Any] | None,
+    windows: dict[str, int],
+    relu: bool,
+    pooling: dict[str, int],
+    y: NDArray[Any],
+    argmax: NDArray[Any] | None,
+    skipped: NDArray[Any],
+) -> None: ...
+def weights_at_points(w: NDArray[Any], u: NDArray[Any]) -> bool: ...
+def conv2d_backward(
+    dy: NDArray[Any],
+    x: NDArray[Any],
+    u_flipped: NDArray[Any] | None,
+    relu_output: NDArray[Any] | None,
+    windows: dict[str, int],
+    pooling: dict[str, int],
+    argmax: NDArray[Any] | None,
+    dx: NDArray[Any] | None,
+    dw: NDArray[Any],
+    db: NDArray[Any],
+    skipped: NDArray[Any],
+) -> int: ...

@@ -1,0 +1,436 @@
+"""Convolution with 3 x 3 taps and stride 1, by Toom-Cook along both axes: about a quarter of the multiplications.
+
+The result is cut into *bands* of four lines, and these into tiles of four columns; where that leaves a rest, some
+bands and tiles have three, so that 7 is 4 + 3.  A tile of 4 x 4 outputs sees 6 x 6 inputs.  By way of their values at
+36 points (npcnn/reference/toom_cook.py derives the tables, csrc/toom_cook_2d.inc.c applies them) it takes 36 products
+of a pixel's channels with a matrix of weights, where the definition takes 144:
+
+    v[p, tile] = input X input'             the inputs X of a tile at the points p = (row, column)
+    u[p]       = kernel W kernel'           the weights at the points, once per call
+    m[p, tile] = v[p, tile] @ u[p]          one matrix product a point, over the tiles of several bands
+    Y          = output m output'
+
+The weights at a point, C_in x C_out numbers, are read once for all tiles that are multiplied together; so these come
+from as many bands, and as many pictures, as the cache takes.
+
+The input gradient is the same thing again, dy convolved with the flipped kernel.  The weight gradient sums its
+products over all tiles before it leaves the points:
+
+    g[p, tile] = gradient dY gradient'
+    du[p]     += v[p]^T @ g[p]              and at the very end dw = output' du output'
+
+There the threads share the points out among themselves, so that each sum is formed in the order of the pictures,
+however many threads there are.
+"""
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, uint8_t
+from libc.string cimport memchr
+
+from npcnn.kernels.core cimport (
+    Factor, Sizes, active, csrc, release_workspace, threads, whole_cache_lines, workspace, zero_run,
+)
+from npcnn.kernels.pooling cimport before_max_pooling
+from npcnn.kernels.tiles cimport (
+    POINTS, SIDE, Picture, Run, Tiling, numbers_of, picture_of, run_of, size_of, start_of, tile_number, tiles_of,
+    tiles_with, tiling_of,
+)
+from npcnn.kernels.windows cimport Windows, any_outside, output_size, picture_size
+
+cdef enum:
+    FORWARD_TILES = 48                  # tiles that are multiplied together, at most
+    GRADIENT_TILES = 256                # tiles whose share of the weight gradient is summed together
+    GRADIENT_ROWS = 48                  # rows of du[p] that a thread takes at a time
+
+
+cdef struct Pictures:
+    # Pictures one after the other: number n begins at `numbers` + (n - first) * step.  Unless `relu_output`, laid out
+    # like them, is NULL, they are gradients, of which only what this ReLU let through is meant.  Where `numbers` is
+    # NULL, all are zeros.
+    const float* numbers
+    const float* relu_output
+    Py_ssize_t first, step
+
+
+cdef inline Py_ssize_t panel_width() noexcept nogil:
+    """The columns that `gemm` multiplies at a time: two vectors."""
+    return max(2 * active().vector_bytes // <Py_ssize_t>sizeof(float), 2)
+
+
+cdef inline Py_ssize_t odd_cache_lines(Py_ssize_t numbers) noexcept nogil:
+    """So many numbers in an odd number of cache lines: rows so far apart don't fall into the same few cache sets."""
+    return whole_cache_lines(numbers) | 16
+
+
+cdef bint copy_lines(const Pictures* pictures, const Picture* picture, Py_ssize_t n, Py_ssize_t top, Py_ssize_t left,
+                     Py_ssize_t lines, Py_ssize_t columns, float* to) noexcept nogil:
+    """Copy `lines` x `columns` pixels of picture n, from the given line and column on; zeros are all around it.
+
+    Returns whether the transforms can carry its numbers.
+    """
+    cdef int too_large = 0
+    cdef Py_ssize_t i, at, line = columns * picture.pixel, start = (n - pictures.first) * pictures.step
+    cdef Py_ssize_t first = max(-left, 0), last = max(min(picture.width - left, columns), first)
+    for i in range(lines):
+        if pictures.numbers != NULL and 0 <= top + i < picture.height:
+            at = start + ((top + i) * picture.width + left + first) * picture.channels
+            zero_run(to, first * picture.pixel)
+            csrc(to).toom_cook_copy(pictures.numbers + at,
+                                    pictures.relu_output + at if pictures.relu_output != NULL else NULL,
+                                    last - first, picture.channels, picture.channels, to + first * picture.pixel,
+                                    picture.pixel, &too_large)
+            zero_run(to + last * picture.pixel, (columns - last) * picture.pixel)
+        else:
+            zero_run(to, line)
+        to += line
+    return not too_large
+
+
+cdef bint inputs_at_points(const Tiling* t, const Run* run, Py_ssize_t band, const Pictures* x, float* lines,
+                           float* v, Py_ssize_t v_row, Py_ssize_t v_point) noexcept nogil:
+    """The tiles of one band; `lines` is a buffer for all that they see.  Returns whether the transforms carry that."""
+    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j
+    cdef bint carried = copy_lines(x, &t.x, n, start_of(&t.down, i) - t.pad_top, -t.pad_left,
+                                   size_of(&t.down, i) + 2, t.columns, lines)
+    for j in range(tiles_of(&t.across)):
+        csrc(v).toom_cook_2d_input(size_of(&t.down, i), size_of(&t.across, j),
+                                   lines + start_of(&t.across, j) * t.x.pixel, t.columns * t.x.pixel, t.x.pixel,
+                                   t.x.pixel, v + tile_number(t, run, band, j) * v_row, v_point)
+    return carried
+
+
+cdef void outputs_of_band(const Tiling* t, const Run* run, Py_ssize_t band, const float* m, Py_ssize_t m_point,
+                          const float* bias, bint relu, float* y) noexcept nogil:
+    """The tiles of one band of the picture y."""
+    cdef Py_ssize_t i = band % tiles_of(&t.down), j, line = t.y.width * t.y.channels
+    y += start_of(&t.down, i) * line
+    for j in range(tiles_of(&t.across)):
+        csrc(m).toom_cook_2d_output(size_of(&t.down, i), size_of(&t.across, j),
+                                    m + tile_number(t, run, band, j) * t.y.pixel, m_point, t.y.channels,
+                                    y + start_of(&t.across, j) * t.y.channels, line, t.y.channels,
+                                    t.y.height - start_of(&t.down, i), t.y.width - start_of(&t.across, j), bias, relu)
+
+
+cdef void convolve(const Tiling* t, const Run* run, const Pictures* x, const float* u, const float* bias, bint relu,
+                   float* room, float* y, Py_ssize_t y_first, uint8_t* carried) noexcept nogil:
+    """The bands of a run; picture n of the result begins at y + (n - y_first) * its size.
+
+    `room` is a buffer for all that a band sees, and for the values and the products of all tiles at the points.
+    `carried`, unless it is NULL, says for each band of the batch whether the transforms could carry its numbers.
+    """
+    cdef Py_ssize_t bands = tiles_of(&t.down), most = (run.last - run.first) * tiles_of(&t.across)
+    cdef Py_ssize_t v_point = odd_cache_lines(most * t.x.pixel), m_point = odd_cache_lines(most * t.y.pixel)
+    cdef Py_ssize_t band, j, p, first, count, cols
+    cdef float* v = room + whole_cache_lines(SIDE * t.columns * t.x.pixel)
+    cdef float* m = v + POINTS * v_point
+    cdef bint can_be
+    for band in range(run.first, run.last):
+        can_be = inputs_at_points(t, run, band, x, room, v, t.x.pixel, v_point)
+        if carried != NULL:
+            carried[band] = can_be
+    for p in range(POINTS):
+        tiles_with(t, run, p, &first, &count)
+        j = 0
+        while j < t.y.pixel:
+            cols = min(panel_width(), t.y.pixel - j)
+            csrc(m).gemm(Sizes(count, cols, t.x.channels, 1),
+                         Factor(v + p * v_point + first * t.x.pixel, t.x.pixel, 1, 0),
+                         Factor(u + (p * t.y.pixel + j) * t.x.channels, 0, cols, 0),
+                         m + p * m_point + first * t.y.pixel + j, t.y.pixel, False, NULL, False)
+            j += cols
+    for band in range(run.first, run.last):
+        outputs_of_band(t, run, band, m, m_point, bias, relu, y + (band // bands - y_first) * numbers_of(&t.y))
+
+
+cdef inline Py_ssize_t bands_at_a_time(const Tiling* t, Py_ssize_t bands, int team) noexcept nogil:
+    """How many of so many bands are multiplied together: as the cache takes, but something for every thread."""
+    return max(1, min(FORWARD_TILES // tiles_of(&t.across), (bands + team - 1) // team))
+
+
+cdef inline Py_ssize_t room_of(const Tiling* t, Py_ssize_t bands) noexcept nogil:
+    """The numbers of `room` for so many bands at a time."""
+    cdef Py_ssize_t tiles = bands * tiles_of(&t.across)
+    return (whole_cache_lines(SIDE * t.columns * t.x.pixel)
+            + POINTS * (odd_cache_lines(tiles * t.x.pixel) + odd_cache_lines(tiles * t.y.pixel)))
+
+
+cdef void convolve_bands(const Tiling* t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t together, const Pictures* x,
+                         const float* u, const float* bias, bint relu, float* scratch, Py_ssize_t thread_size, int team,
+                         float* y, uint8_t* carried) noexcept nogil:
+    """The bands from `first` to before `last` by all threads, so many together, into the pictures at y."""
+    cdef Py_ssize_t item, at
+    cdef Run run
+    for item in prange((last - first + together - 1) // together, schedule="dynamic", num_threads=team):
+        at = first + item * together
+        run = run_of(t, at, min(at + together, last))
+        convolve(t, &run, x, u, bias, relu, scratch + threadid() * thread_size, y, 0, carried)
+
+
+cdef void convolve_and_pool(const Tiling* t, const Windows* pooling, Py_ssize_t first, Py_ssize_t last,
+                            Py_ssize_t together, const Pictures* x, const float* u, const float* bias, bint relu,
+                            float* room, float* convolved, float* y, int32_t* argmax, uint8_t* carried) noexcept nogil:
+    """The pictures from `first` to before `last` by one thread; `convolved` is a buffer for them before the pooling."""
+    cdef Py_ssize_t bands = tiles_of(&t.down), at = first * bands, n, i, row = pooling.out_width * pooling.channels
+    cdef Run run
+    while at < last * bands:
+        run = run_of(t, at, min(at + together, last * bands))
+        convolve(t, &run, x, u, bias, relu, room, convolved, first, carried)
+        at += together
+    for n in range(first, last):
+        for i in range(pooling.out_height):
+            csrc(convolved).max_pool2d_row(convolved + (n - first) * picture_size(pooling), pooling, i,
+                                           y + (n * pooling.out_height + i) * row,
+                                           argmax + (n * pooling.out_height + i) * row)
+
+
+def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] b, Windows windows, bint relu,
+           Windows pooling, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
+    """y = x convolved with w, plus b, and then the ReLU if there is one.
+
+    `u` are the weights as `weights_at_points` lays them out; `b` may be None.  With `argmax`, y is the result of max
+    pooling that, see pooling.pyx.  Pictures with a number that the transforms cannot carry are marked with 1 in
+    `skipped`; their results are arbitrary.
+    """
+    cdef:
+        Py_ssize_t N = x.shape[0]
+        Picture px = picture_of(x.shape[1], x.shape[2], x.shape[3])
+        Picture py = picture_of(pooling.height, pooling.width, pooling.channels)
+        Tiling t = tiling_of(&px, &py, windows.pad_top, windows.pad_left)
+        Pictures pictures
+        Py_ssize_t bands = tiles_of(&t.down), item, n
+        int team = threads()
+        Py_ssize_t together = bands_at_a_time(&t, N * bands, team), room = room_of(&t, together)
+        # With pooling, a thread takes whole pictures at a time.
+        bint pooled = argmax is not None
+        Py_ssize_t group = max(1, together // bands)
+        Py_ssize_t thread_size = room + pooled * whole_cache_lines(group * picture_size(&pooling))
+        const float* bias = &b[0] if b is not None else NULL
+        float* scratch
+        uint8_t* carried
+    if N == 0:
+        return
+    pictures = Pictures(&x[0, 0, 0, 0], NULL, 0, numbers_of(&px))
+    scratch = <float*>workspace(team * thread_size + whole_cache_lines(N * bands), sizeof(float))
+    carried = <uint8_t*>(scratch + team * thread_size)
+    with nogil:
+        if not pooled:
+            convolve_bands(&t, 0, N * bands, together, &pictures, &u[0, 0], bias, relu, scratch, thread_size, team,
+                           &y[0, 0, 0, 0], carried)
+        else:
+            for item in prange((N + group - 1) // group, schedule="dynamic", num_threads=team):
+                convolve_and_pool(&t, &pooling, item * group, min((item + 1) * group, N), together, &pictures,
+                                  &u[0, 0], bias, relu, scratch + threadid() * thread_size,
+                                  scratch + threadid() * thread_size + room, &y[0, 0, 0, 0], &argmax[0, 0, 0, 0],
+                                  carried)
+        for n in range(N):
+            skipped[n] = memchr(carried + n * bands, 0, bands) != NULL
+    release_workspace(scratch)
+
+
+def weights_at_points(const float[:, :, ::1] w, float[:, ::1] u):
+    """u[p] = kernel w kernel', from (9, C_in, columns), the columns whole vectors, to (36, C_in * columns).
+
+    The columns of a point are laid out in panels, two vectors wide, as `gemm` reads them; the last may be one vector.
+    Returns whether the transforms can carry w.
+    """
+    cdef Py_ssize_t k, j, cols, rows = w.shape[1], columns = w.shape[2], panel = panel_width()
+    cdef int too_large = 0
+    csrc(&w[0, 0, 0]).toom_cook_look(&w[0, 0, 0], 9 * rows * columns, &too_large)
+    if too_large:
+        return False
+    for k in prange(rows, nogil=True, schedule="static", num_threads=threads()):
+        j = 0
+        while j < columns:
+            cols = min(panel, columns - j)
+            csrc(&w[0, 0, 0]).toom_cook_2d_weights(&w[0, k, j], rows * columns, cols, &u[0, j * rows + k * cols],
+                                                   rows * columns)
+            j = j + cols
+    return True
+
+
+cdef struct BackwardPlan:
+    # One backward pass: the convolution, and the one of dy with the flipped kernel that gives dx.
+    Tiling forward, flipped
+    Windows pooling
+    bint pooled
+    # So many pictures are taken at a time, and of their bands so many are summed together.
+    Py_ssize_t group, bands
+    # Steps from tile to tile and from point to point of the values of x and of dy, and from point to point of du.
+    Py_ssize_t v_row, v_point, g_row, g_point, du_point
+    # The buffer of a thread; and the one of a picture's gradient before the pooling.
+    Py_ssize_t thread_size, unpooled_size
+
+
+cdef struct Shared:
+    # How many threads there are, their own buffers one after the other, and those that they share: values of x and
+    # of dy at the points, the sums of their products, db of each band, and gradients before the pooling.
+    int team
+    float* scratch
+    float* v
+    float* g
+    float* du
+    float* db
+    float* unpooled
+
+
+cdef BackwardPlan backward_plan(const Tiling* t, const Windows* pooling, bint pooled, Py_ssize_t N,
+                                int team) noexcept nogil:
+    cdef BackwardPlan plan
+    cdef Py_ssize_t tiles = tiles_of(&t.across), bands = tiles_of(&t.down), for_dw, for_dx
+    plan.forward = t[0]
+    plan.flipped = tiling_of(&t.y, &t.x, 2 - t.pad_top, 2 - t.pad_left)
+    plan.pooling, plan.pooled = pooling[0], pooled
+    plan.group = max(1, min(N, GRADIENT_TILES // (bands * tiles)))
+    plan.bands = max(1, min(plan.group * bands, GRADIENT_TILES // tiles))
+    plan.v_row, plan.g_row = odd_cache_lines(t.x.pixel), odd_cache_lines(t.y.pixel)
+    plan.v_point, plan.g_point = plan.bands * tiles * plan.v_row, plan.bands * tiles * plan.g_row
+    plan.du_point = t.x.channels * t.y.pixel
+    for_dw = whole_cache_lines(SIDE * t.columns * max(t.x.pixel, t.y.pixel))
+    for_dx = room_of(&plan.flipped, bands_at_a_time(&plan.flipped, plan.group * tiles_of(&plan.flipped.down), team))
+    plan.thread_size = max(for_dw, for_dx)
+    plan.unpooled_size = pooled * whole_cache_lines(picture_size(pooling) + output_size(pooling))
+    return plan
+
+
+cdef bint check_picture(const BackwardPlan* plan, const Pictures* x, const Pictures* dy, const int32_t* argmax,
+                        Py_ssize_t n, float* unpooled) noexcept nogil:
+    """Return whether the transforms can carry x and dy of picture n; a pooling's dy is first taken back through it."""
+    cdef int too_large = 0
+    cdef Py_ssize_t at = n * dy.step
+    csrc(unpooled).toom_cook_look(x.numbers + n * x.step, x.step, &too_large)
+    if plan.pooled:
+        before_max_pooling(&plan.pooling, dy.numbers + at,
+                           dy.relu_output + at if dy.relu_output != NULL else NULL, argmax + at, unpooled)
+        csrc(unpooled).toom_cook_look(unpooled, picture_size(&plan.pooling), &too_large)
+    else:
+        csrc(unpooled).toom_cook_look(dy.numbers + at, dy.step, &too_large)
+    return not too_large
+
+
+cdef void band_at_points(const BackwardPlan* plan, const Run* run, Py_ssize_t band, const Pictures* x,
+                         const Pictures* dy, float* lines, const Shared* shared) noexcept nogil:
+    """One band of x and of dy at the points, and its share of db; `lines` is a buffer."""
+    cdef const Tiling* t = &plan.forward
+    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j, columns = t.columns - 2
+    cdef float* db = shared.db + band * t.y.pixel
+    inputs_at_points(t, run, band, x, lines, shared.v, plan.v_row, plan.v_point)
+    copy_lines(dy, &t.y, n, start_of(&t.down, i), 0, size_of(&t.down, i), columns, lines)
+    for j in range(tiles_of(&t.across)):
+        csrc(lines).toom_cook_2d_gradient(size_of(&t.down, i), size_of(&t.across, j),
+                                          lines + start_of(&t.across, j) * t.y.pixel, columns * t.y.pixel, t.y.pixel,
+                                          t.y.pixel, shared.g + tile_number(t, run, band, j) * plan.g_row,
+                                          plan.g_point)
+    zero_run(db, t.y.pixel)
+    csrc(lines).add_rows(lines, size_of(&t.down, i) * columns, t.y.pixel, t.y.pixel, db)
+
+
+cdef void add_products(const BackwardPlan* plan, const Run* run, Py_ssize_t item, const Shared* shared,
+                       bint accumulate) noexcept nogil:
+    """du[p] (+)= v[p]^T @ g[p] over the tiles of a run, for one point and some of the rows."""
+    cdef const Tiling* t = &plan.forward
+    cdef Py_ssize_t p = item % POINTS, row = item // POINTS * GRADIENT_ROWS, first, count
+    tiles_with(t, run, p, &first, &count)
+    csrc(shared.du).gemm(Sizes(min(GRADIENT_ROWS, t.x.channels - row), t.y.pixel, count, 1),
+                         Factor(shared.v + p * plan.v_point + first * plan.v_row + row, 1, plan.v_row, 0),
+                         Factor(shared.g + p * plan.g_point + first * plan.g_row, 0, plan.g_row, 0),
+                         shared.du + p * plan.du_point + row * t.y.pixel, t.y.pixel, accumulate, NULL, False)
+
+
+cdef void leave_points(const BackwardPlan* plan, const float* du, Py_ssize_t row, float* taps,
+                       float* dw) noexcept nogil:
+    """dw = output' du output' of one row, the weights of an input channel; `taps` is a buffer for nine."""
+    cdef const Tiling* t = &plan.forward
+    cdef Py_ssize_t tap
+    csrc(du).toom_cook_2d_weight_gradient(du + row * t.y.pixel, plan.du_point, t.y.pixel, taps, t.y.pixel)
+    for tap in range(9):
+        csrc(du).copy_pixels(taps + tap * t.y.pixel, NULL, 1, t.y.channels, t.y.pixel,
+                             dw + (tap * t.x.channels + row) * t.y.channels, t.y.channels)
+
+
+cdef Py_ssize_t check_pictures(const BackwardPlan* plan, Py_ssize_t first, Py_ssize_t last, const Pictures* x,
+                               const Pictures* dy, const int32_t* argmax, const Shared* shared,
+                               uint8_t* skipped) noexcept nogil:
+    """Mark which of these pictures the transforms cannot carry; with pooling, take their dy back through it first.
+
+    Returns in how many an argmax is not a tap.
+    """
+    cdef Py_ssize_t n, wrong = 0
+    for n in prange(first, last, schedule="dynamic", num_threads=shared.team):
+        wrong += plan.pooled and any_outside(argmax + n * dy.step, &plan.pooling)
+        skipped[n] = not check_picture(plan, x, dy, argmax, n, shared.unpooled + (n - first) * plan.unpooled_size)
+    return wrong
+
+
+cdef void add_weight_gradients(const BackwardPlan* plan, const Run* run, const Pictures* x, const Pictures* dy,
+                               const Shared* shared, const uint8_t* skipped) noexcept nogil:
+    """Add what the bands of a run give to du, or let it begin with the first of them."""
+    cdef const Tiling* t = &plan.forward
+    cdef Pictures blank = Pictures(NULL, NULL, 0, 0)
+    cdef Py_ssize_t band, item, chunks = (t.x.channels + GRADIENT_ROWS - 1) // GRADIENT_ROWS
+    for band in prange(run.first, run.last, schedule="dynamic", num_threads=shared.team):
+        if skipped[band // tiles_of(&t.down)]:
+            band_at_points(plan, run, band, &blank, &blank, shared.scratch + threadid() * plan.thread_size, shared)
+        else:
+            band_at_points(plan, run, band, x, dy, shared.scratch + threadid() * plan.thread_size, shared)
+    for item in prange(POINTS * chunks, schedule="dynamic", num_threads=shared.team):
+        add_products(plan, run, item, shared, run.first > 0)
+
+
+def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, const float[:, ::1] u_flipped,
+                    const float[:, :, :, ::1] relu_output, Windows windows, Windows pooling,
+                    const int32_t[:, :, :, ::1] argmax, float[:, :, :, ::1] dx, float[:, :, :, ::1] dw, float[::1] db,
+                    uint8_t[::1] skipped):
+    """dw, (3, 3, C_in, C_out), db, and dx unless it is None.
+
+    `u_flipped`, which only dx needs, are the transposed weights with all their taps in reverse, as `weights_at_points`
+    lays them out.  With `argmax`, `dy` and `relu_output` belong to the result of a max pooling, see pooling.pyx.
+    Returns in how many pictures an argmax is not a tap.  Pictures whose x or dy the transforms cannot carry add
+    nothing, get an arbitrary dx, and are marked with 1 in `skipped`.
+    """
+    cdef:
+        Py_ssize_t N = x.shape[0], first, last, at, row, wrong = 0
+        Picture px = picture_of(x.shape[1], x.shape[2], x.shape[3])
+        Picture py = picture_of(pooling.height, pooling.width, pooling.channels)
+        Tiling t = tiling_of(&px, &py, windows.pad_top, windows.pad_left)
+        BackwardPlan plan = backward_plan(&t, &pooling, argmax is not None, N, threads())
+        Py_ssize_t bands = tiles_of(&t.down), dx_bands = tiles_of(&plan.flipped.down)
+        Py_ssize_t together = bands_at_a_time(&plan.flipped, plan.group * dx_bands, threads())
+        Pictures pictures, gradients, before
+        const float* mask = &relu_output[0, 0, 0, 0] if relu_output is not None and N else NULL
+        const int32_t* taps = &argmax[0, 0, 0, 0] if plan.pooled and N else NULL
+        Shared shared
+        Run run
+    dw[:, :, :, :] = 0
+    db[:] = 0
+    if N == 0:
+        return 0
+    pictures = Pictures(&x[0, 0, 0, 0], NULL, 0, numbers_of(&px))
+    gradients = Pictures(&dy[0, 0, 0, 0], mask, 0, output_size(&pooling))
+    shared.team = threads()
+    shared.scratch = <float*>workspace(
+        shared.team * plan.thread_size + POINTS * (plan.v_point + plan.g_point + plan.du_point)
+        + N * bands * py.pixel + plan.group * plan.unpooled_size, sizeof(float))
+    shared.v = shared.scratch + shared.team * plan.thread_size
+    shared.g = shared.v + POINTS * plan.v_point
+    shared.du = shared.g + POINTS * plan.g_point
+    shared.db = shared.du + POINTS * plan.du_point
+    shared.unpooled = shared.db + N * bands * py.pixel
+    with nogil:
+        first = 0
+        while first < N:
+            last = min(first + plan.group, N)
+            wrong += check_pictures(&plan, first, last, &pictures, &gradients, taps, &shared, &skipped[0])
+            before = Pictures(shared.unpooled, NULL, first, plan.unpooled_size) if plan.pooled else gradients
+            at = first * bands
+            while at < last * bands:
+                run = run_of(&t, at, min(at + plan.bands, last * bands))
+                add_weight_gradients(&plan, &run, &pictures, &before, &shared, &skipped[0])
+                at += plan.bands
+            if dx is not None:
+                convolve_bands(&plan.flipped, first * dx_bands, last * dx_bands, together, &before, &u_flipped[0, 0],
+                               NULL, False, shared.scratch, plan.thread_size, shared.team, &dx[0, 0, 0, 0], NULL)
+            first = last
+        for row in prange(px.channels, schedule="static", num_threads=shared.team):
+            leave_points(&plan, shared.du, row, shared.scratch + threadid() * plan.thread_size, &dw[0, 0, 0, 0])
+        csrc(shared.db).add_rows(shared.db, N * bands, py.channels, py.pixel, &db[0])
+    release_workspace(shared.scratch)
+    return wrong
