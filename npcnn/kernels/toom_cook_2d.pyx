@@ -252,12 +252,13 @@ cdef struct BackwardPlan:
     Tiling forward, flipped
     Windows pooling
     bint pooled
-    # So many pictures are taken at a time, and of their bands so many are summed together.
-    Py_ssize_t group, bands
+    # For dw so many pictures are taken at a time, and of their bands so many are summed together.  For dx a thread
+    # takes so many pictures at a time if there is a pooling, and multiplies so many bands together.
+    Py_ssize_t group, bands, dx_group, together
     # Steps from tile to tile and from point to point of the values of x and of dy, and from point to point of du.
     Py_ssize_t v_row, v_point, g_row, g_point, du_point
-    # The buffer of a thread; and the one of a picture's gradient before the pooling.
-    Py_ssize_t thread_size, unpooled_size
+    # The buffer of a thread, the part of it that `convolve` uses, and that of a picture's gradient before the pooling.
+    Py_ssize_t thread_size, dx_room, unpooled_size
 
 
 cdef struct Shared:
@@ -275,20 +276,32 @@ cdef struct Shared:
 cdef BackwardPlan backward_plan(const Tiling* t, const Windows* pooling, bint pooled, Py_ssize_t N,
                                 int team) noexcept nogil:
     cdef BackwardPlan plan
-    cdef Py_ssize_t tiles = tiles_of(&t.across), bands = tiles_of(&t.down), for_dw, for_dx
+    cdef Py_ssize_t tiles = tiles_of(&t.across), bands = tiles_of(&t.down), dx_bands
     plan.forward = t[0]
     plan.flipped = tiling_of(&t.y, &t.x, 2 - t.pad_top, 2 - t.pad_left)
+    dx_bands = tiles_of(&plan.flipped.down)
     plan.pooling, plan.pooled = pooling[0], pooled
     plan.group = max(1, min(N, GRADIENT_TILES // (bands * tiles)))
     plan.bands = max(1, min(plan.group * bands, GRADIENT_TILES // tiles))
     plan.v_row, plan.g_row = odd_cache_lines(t.x.pixel), odd_cache_lines(t.y.pixel)
-    plan.v_point, plan.g_point = plan.bands * tiles * plan.v_row, plan.bands * tiles * plan.g_row
+    plan.v_point = odd_cache_lines(plan.bands * tiles * plan.v_row)
+    plan.g_point = odd_cache_lines(plan.bands * tiles * plan.g_row)
     plan.du_point = t.x.channels * t.y.pixel
-    for_dw = whole_cache_lines(SIDE * t.columns * max(t.x.pixel, t.y.pixel))
-    for_dx = room_of(&plan.flipped, bands_at_a_time(&plan.flipped, plan.group * tiles_of(&plan.flipped.down), team))
-    plan.thread_size = max(for_dw, for_dx)
     plan.unpooled_size = pooled * whole_cache_lines(picture_size(pooling) + output_size(pooling))
+    plan.together = bands_at_a_time(&plan.flipped, N * dx_bands, team)
+    plan.dx_group = max(1, plan.together // dx_bands)
+    plan.dx_room = room_of(&plan.flipped, plan.together)
+    plan.thread_size = max(whole_cache_lines(SIDE * t.columns * max(t.x.pixel, t.y.pixel)),
+                           plan.dx_room + plan.dx_group * plan.unpooled_size)
     return plan
+
+
+cdef inline void take_back(const BackwardPlan* plan, const Pictures* dy, const int32_t* argmax, Py_ssize_t n,
+                           float* unpooled) noexcept nogil:
+    """Write the gradient of picture n before the pooling."""
+    cdef Py_ssize_t at = n * dy.step
+    before_max_pooling(&plan.pooling, dy.numbers + at, dy.relu_output + at if dy.relu_output != NULL else NULL,
+                       argmax + at, unpooled)
 
 
 cdef bint check_picture(const BackwardPlan* plan, const Pictures* x, const Pictures* dy, const int32_t* argmax,
@@ -298,8 +311,7 @@ cdef bint check_picture(const BackwardPlan* plan, const Pictures* x, const Pictu
     cdef Py_ssize_t at = n * dy.step
     csrc(unpooled).toom_cook_look(x.numbers + n * x.step, x.step, &too_large)
     if plan.pooled:
-        before_max_pooling(&plan.pooling, dy.numbers + at,
-                           dy.relu_output + at if dy.relu_output != NULL else NULL, argmax + at, unpooled)
+        take_back(plan, dy, argmax, n, unpooled)
         csrc(unpooled).toom_cook_look(unpooled, picture_size(&plan.pooling), &too_large)
     else:
         csrc(unpooled).toom_cook_look(dy.numbers + at, dy.step, &too_large)
@@ -375,6 +387,21 @@ cdef void add_weight_gradients(const BackwardPlan* plan, const Run* run, const P
         add_products(plan, run, item, shared, run.first > 0)
 
 
+cdef void take_back_and_convolve(const BackwardPlan* plan, Py_ssize_t first, Py_ssize_t last, const Pictures* dy,
+                                 const int32_t* argmax, const float* u, float* room, float* dx) noexcept nogil:
+    """dx of the pictures from `first` to before `last` of a pooling's dy, by one thread; `room` has room for them."""
+    cdef Py_ssize_t n, bands = tiles_of(&plan.flipped.down), at = first * bands
+    cdef float* unpooled = room + plan.dx_room
+    cdef Pictures before = Pictures(unpooled, NULL, first, plan.unpooled_size)
+    cdef Run run
+    for n in range(first, last):
+        take_back(plan, dy, argmax, n, unpooled + (n - first) * plan.unpooled_size)
+    while at < last * bands:
+        run = run_of(&plan.flipped, at, min(at + plan.together, last * bands))
+        convolve(&plan.flipped, &run, &before, u, NULL, False, room, dx, 0, NULL)
+        at += plan.together
+
+
 def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, const float[:, ::1] u_flipped,
                     const float[:, :, :, ::1] relu_output, Windows windows, Windows pooling,
                     const int32_t[:, :, :, ::1] argmax, float[:, :, :, ::1] dx, float[:, :, :, ::1] dw, float[::1] db,
@@ -387,13 +414,12 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     nothing, get an arbitrary dx, and are marked with 1 in `skipped`.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], first, last, at, row, wrong = 0
+        Py_ssize_t N = x.shape[0], first, last, at, row, item, wrong = 0
         Picture px = picture_of(x.shape[1], x.shape[2], x.shape[3])
         Picture py = picture_of(pooling.height, pooling.width, pooling.channels)
         Tiling t = tiling_of(&px, &py, windows.pad_top, windows.pad_left)
         BackwardPlan plan = backward_plan(&t, &pooling, argmax is not None, N, threads())
         Py_ssize_t bands = tiles_of(&t.down), dx_bands = tiles_of(&plan.flipped.down)
-        Py_ssize_t together = bands_at_a_time(&plan.flipped, plan.group * dx_bands, threads())
         Pictures pictures, gradients, before
         const float* mask = &relu_output[0, 0, 0, 0] if relu_output is not None and N else NULL
         const int32_t* taps = &argmax[0, 0, 0, 0] if plan.pooled and N else NULL
@@ -425,10 +451,15 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
                 run = run_of(&t, at, min(at + plan.bands, last * bands))
                 add_weight_gradients(&plan, &run, &pictures, &before, &shared, &skipped[0])
                 at += plan.bands
-            if dx is not None:
-                convolve_bands(&plan.flipped, first * dx_bands, last * dx_bands, together, &before, &u_flipped[0, 0],
-                               NULL, False, shared.scratch, plan.thread_size, shared.team, &dx[0, 0, 0, 0], NULL)
             first = last
+        if dx is not None and not plan.pooled:
+            convolve_bands(&plan.flipped, 0, N * dx_bands, plan.together, &gradients, &u_flipped[0, 0], NULL, False,
+                           shared.scratch, plan.thread_size, shared.team, &dx[0, 0, 0, 0], NULL)
+        elif dx is not None:
+            for item in prange((N + plan.dx_group - 1) // plan.dx_group, schedule="dynamic", num_threads=shared.team):
+                take_back_and_convolve(&plan, item * plan.dx_group, min((item + 1) * plan.dx_group, N), &gradients,
+                                       taps, &u_flipped[0, 0], shared.scratch + threadid() * plan.thread_size,
+                                       &dx[0, 0, 0, 0])
         for row in prange(px.channels, schedule="static", num_threads=shared.team):
             leave_points(&plan, shared.du, row, shared.scratch + threadid() * plan.thread_size, &dw[0, 0, 0, 0])
         csrc(shared.db).add_rows(shared.db, N * bands, py.channels, py.pixel, &db[0])
