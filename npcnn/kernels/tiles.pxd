@@ -3,7 +3,7 @@
 A picture is cut into bands of four lines, then of three, and a band into tiles of four columns, then of three.  The
 tiles of several bands, a run, are multiplied together.
 """
-from npcnn.kernels.core cimport whole_vectors
+from npcnn.kernels.core cimport whole_cache_lines, whole_vectors
 
 cdef enum:
     SIDE = 6                            # points along an axis
@@ -105,3 +105,24 @@ cdef inline void tiles_with(const Tiling* t, const Run* run, Py_ssize_t point, P
     cdef Py_ssize_t bands = run.fours if point < SIDE else run.fours + run.threes
     first[0] = 0 if point % SIDE else run.fours * t.across.threes
     count[0] = bands * (tiles_of(&t.across) if point % SIDE else t.across.fours)
+
+
+cdef inline Py_ssize_t odd_cache_lines(Py_ssize_t numbers) noexcept nogil:
+    """So many numbers in an odd number of cache lines: rows so far apart don't fall into the same few cache sets."""
+    return whole_cache_lines(numbers) | 16
+
+
+cdef struct Layout:
+    # Values at the points, `step` numbers from point to point.  At a point the channels are cut into `chunks` of `width`,
+    # and a chunk has all `tiles` one after the other, so that `gemm` reads memory in the order in which it lies.
+    Py_ssize_t width, chunks, tiles, step
+
+
+cdef inline Layout layout_of(Py_ssize_t channels, Py_ssize_t width, Py_ssize_t tiles) noexcept nogil:
+    cdef Py_ssize_t chunks = (channels + width - 1) // width
+    return Layout(width, chunks, tiles, odd_cache_lines(chunks * tiles * width))
+
+
+cdef inline Py_ssize_t place(const Layout* values, Py_ssize_t chunk, Py_ssize_t tile) noexcept nogil:
+    """Where a tile has the channels of a chunk, at the first point."""
+    return (chunk * values.tiles + tile) * values.width

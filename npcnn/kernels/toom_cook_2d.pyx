@@ -31,15 +31,14 @@ from npcnn.kernels.core cimport (
 )
 from npcnn.kernels.pooling cimport before_max_pooling
 from npcnn.kernels.tiles cimport (
-    POINTS, SIDE, Picture, Run, Tiling, numbers_of, picture_of, run_of, size_of, start_of, tile_number, tiles_of,
-    tiles_with, tiling_of,
+    POINTS, SIDE, Layout, Picture, Run, Tiling, layout_of, numbers_of, odd_cache_lines, picture_of, place, run_of,
+    size_of, start_of, tile_number, tiles_of, tiles_with, tiling_of,
 )
 from npcnn.kernels.windows cimport Windows, any_outside, output_size, picture_size
 
 cdef enum:
     FORWARD_TILES = 48                  # tiles that are multiplied together, at most
     GRADIENT_TILES = 256                # tiles whose share of the weight gradient is summed together
-    GRADIENT_ROWS = 48                  # rows of du[p] that a thread takes at a time
 
 
 cdef struct Pictures:
@@ -54,11 +53,6 @@ cdef struct Pictures:
 cdef inline Py_ssize_t panel_width() noexcept nogil:
     """The columns that `gemm` multiplies at a time: two vectors."""
     return max(2 * active().vector_bytes // <Py_ssize_t>sizeof(float), 2)
-
-
-cdef inline Py_ssize_t odd_cache_lines(Py_ssize_t numbers) noexcept nogil:
-    """So many numbers in an odd number of cache lines: rows so far apart don't fall into the same few cache sets."""
-    return whole_cache_lines(numbers) | 16
 
 
 cdef bint copy_lines(const Pictures* pictures, const Picture* picture, Py_ssize_t n, Py_ssize_t top, Py_ssize_t left,
@@ -85,16 +79,24 @@ cdef bint copy_lines(const Pictures* pictures, const Picture* picture, Py_ssize_
     return not too_large
 
 
+cdef inline Py_ssize_t gradient_rows() noexcept nogil:
+    """The rows of du[p] that a thread takes at a time: so many columns of v[p] stay in the L1 cache."""
+    return max(3 * active().vector_bytes // <Py_ssize_t>sizeof(float), 6)
+
+
 cdef bint inputs_at_points(const Tiling* t, const Run* run, Py_ssize_t band, const Pictures* x, float* lines,
-                           float* v, Py_ssize_t v_row, Py_ssize_t v_point) noexcept nogil:
+                           float* v, const Layout* values) noexcept nogil:
     """The tiles of one band; `lines` is a buffer for all that they see.  Returns whether the transforms carry that."""
-    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j
+    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j, chunk, c
     cdef bint carried = copy_lines(x, &t.x, n, start_of(&t.down, i) - t.pad_top, -t.pad_left,
                                    size_of(&t.down, i) + 2, t.columns, lines)
     for j in range(tiles_of(&t.across)):
-        csrc(v).toom_cook_2d_input(size_of(&t.down, i), size_of(&t.across, j),
-                                   lines + start_of(&t.across, j) * t.x.pixel, t.columns * t.x.pixel, t.x.pixel,
-                                   t.x.pixel, v + tile_number(t, run, band, j) * v_row, v_point)
+        for chunk in range(values.chunks):
+            c = chunk * values.width
+            csrc(v).toom_cook_2d_input(size_of(&t.down, i), size_of(&t.across, j),
+                                       lines + start_of(&t.across, j) * t.x.pixel + c, t.columns * t.x.pixel,
+                                       t.x.pixel, min(values.width, t.x.pixel - c),
+                                       v + place(values, chunk, tile_number(t, run, band, j)), values.step)
     return carried
 
 
@@ -118,13 +120,13 @@ cdef void convolve(const Tiling* t, const Run* run, const Pictures* x, const flo
     `carried`, unless it is NULL, says for each band of the batch whether the transforms could carry its numbers.
     """
     cdef Py_ssize_t bands = tiles_of(&t.down), most = (run.last - run.first) * tiles_of(&t.across)
-    cdef Py_ssize_t v_point = odd_cache_lines(most * t.x.pixel), m_point = odd_cache_lines(most * t.y.pixel)
-    cdef Py_ssize_t band, j, p, first, count, cols
+    cdef Py_ssize_t m_point = odd_cache_lines(most * t.y.pixel), band, j, p, first, count, cols
+    cdef Layout values = layout_of(t.x.pixel, t.x.pixel, most)
     cdef float* v = room + whole_cache_lines(SIDE * t.columns * t.x.pixel)
-    cdef float* m = v + POINTS * v_point
+    cdef float* m = v + POINTS * values.step
     cdef bint can_be
     for band in range(run.first, run.last):
-        can_be = inputs_at_points(t, run, band, x, room, v, t.x.pixel, v_point)
+        can_be = inputs_at_points(t, run, band, x, room, v, &values)
         if carried != NULL:
             carried[band] = can_be
     for p in range(POINTS):
@@ -133,7 +135,7 @@ cdef void convolve(const Tiling* t, const Run* run, const Pictures* x, const flo
         while j < t.y.pixel:
             cols = min(panel_width(), t.y.pixel - j)
             csrc(m).gemm(Sizes(count, cols, t.x.channels, 1),
-                         Factor(v + p * v_point + first * t.x.pixel, t.x.pixel, 1, 0),
+                         Factor(v + p * values.step + place(&values, 0, first), t.x.pixel, 1, 0),
                          Factor(u + (p * t.y.pixel + j) * t.x.channels, 0, cols, 0),
                          m + p * m_point + first * t.y.pixel + j, t.y.pixel, False, NULL, False)
             j += cols
@@ -255,8 +257,9 @@ cdef struct BackwardPlan:
     # For dw so many pictures are taken at a time, and of their bands so many are summed together.  For dx a thread
     # takes so many pictures at a time if there is a pooling, and multiplies so many bands together.
     Py_ssize_t group, bands, dx_group, together
-    # Steps from tile to tile and from point to point of the values of x and of dy, and from point to point of du.
-    Py_ssize_t v_row, v_point, g_row, g_point, du_point
+    # Values of x and of dy at the points, and the numbers from point to point of du.
+    Layout v, g
+    Py_ssize_t du_point
     # The buffer of a thread, the part of it that `convolve` uses, and that of a picture's gradient before the pooling.
     Py_ssize_t thread_size, dx_room, unpooled_size
 
@@ -283,9 +286,8 @@ cdef BackwardPlan backward_plan(const Tiling* t, const Windows* pooling, bint po
     plan.pooling, plan.pooled = pooling[0], pooled
     plan.group = max(1, min(N, GRADIENT_TILES // (bands * tiles)))
     plan.bands = max(1, min(plan.group * bands, GRADIENT_TILES // tiles))
-    plan.v_row, plan.g_row = odd_cache_lines(t.x.pixel), odd_cache_lines(t.y.pixel)
-    plan.v_point = odd_cache_lines(plan.bands * tiles * plan.v_row)
-    plan.g_point = odd_cache_lines(plan.bands * tiles * plan.g_row)
+    plan.v = layout_of(t.x.pixel, gradient_rows(), plan.bands * tiles)
+    plan.g = layout_of(t.y.pixel, panel_width(), plan.bands * tiles)
     plan.du_point = t.x.channels * t.y.pixel
     plan.unpooled_size = pooled * whole_cache_lines(picture_size(pooling) + output_size(pooling))
     plan.together = bands_at_a_time(&plan.flipped, N * dx_bands, team)
@@ -322,29 +324,34 @@ cdef void band_at_points(const BackwardPlan* plan, const Run* run, Py_ssize_t ba
                          const Pictures* dy, float* lines, const Shared* shared) noexcept nogil:
     """One band of x and of dy at the points, and its share of db; `lines` is a buffer."""
     cdef const Tiling* t = &plan.forward
-    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j, columns = t.columns - 2
+    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j, chunk, c, columns = t.columns - 2
     cdef float* db = shared.db + band * t.y.pixel
-    inputs_at_points(t, run, band, x, lines, shared.v, plan.v_row, plan.v_point)
+    inputs_at_points(t, run, band, x, lines, shared.v, &plan.v)
     copy_lines(dy, &t.y, n, start_of(&t.down, i), 0, size_of(&t.down, i), columns, lines)
     for j in range(tiles_of(&t.across)):
-        csrc(lines).toom_cook_2d_gradient(size_of(&t.down, i), size_of(&t.across, j),
-                                          lines + start_of(&t.across, j) * t.y.pixel, columns * t.y.pixel, t.y.pixel,
-                                          t.y.pixel, shared.g + tile_number(t, run, band, j) * plan.g_row,
-                                          plan.g_point)
+        for chunk in range(plan.g.chunks):
+            c = chunk * plan.g.width
+            csrc(lines).toom_cook_2d_gradient(size_of(&t.down, i), size_of(&t.across, j),
+                                              lines + start_of(&t.across, j) * t.y.pixel + c, columns * t.y.pixel,
+                                              t.y.pixel, min(plan.g.width, t.y.pixel - c),
+                                              shared.g + place(&plan.g, chunk, tile_number(t, run, band, j)),
+                                              plan.g.step)
     zero_run(db, t.y.pixel)
     csrc(lines).add_rows(lines, size_of(&t.down, i) * columns, t.y.pixel, t.y.pixel, db)
 
 
 cdef void add_products(const BackwardPlan* plan, const Run* run, Py_ssize_t item, const Shared* shared,
                        bint accumulate) noexcept nogil:
-    """du[p] (+)= v[p]^T @ g[p] over the tiles of a run, for one point and some of the rows."""
+    """du[p] (+)= v[p]^T @ g[p] over the tiles of a run, for one point and one chunk of the rows."""
     cdef const Tiling* t = &plan.forward
-    cdef Py_ssize_t p = item % POINTS, row = item // POINTS * GRADIENT_ROWS, first, count
+    cdef Py_ssize_t p = item % POINTS, chunk = item // POINTS, row = chunk * plan.v.width, i, col, first, count
     tiles_with(t, run, p, &first, &count)
-    csrc(shared.du).gemm(Sizes(min(GRADIENT_ROWS, t.x.channels - row), t.y.pixel, count, 1),
-                         Factor(shared.v + p * plan.v_point + first * plan.v_row + row, 1, plan.v_row, 0),
-                         Factor(shared.g + p * plan.g_point + first * plan.g_row, 0, plan.g_row, 0),
-                         shared.du + p * plan.du_point + row * t.y.pixel, t.y.pixel, accumulate, NULL, False)
+    for i in range(plan.g.chunks):
+        col = i * plan.g.width
+        csrc(shared.du).gemm(Sizes(min(plan.v.width, t.x.channels - row), min(plan.g.width, t.y.pixel - col), count, 1),
+                             Factor(shared.v + p * plan.v.step + place(&plan.v, chunk, first), 1, plan.v.width, 0),
+                             Factor(shared.g + p * plan.g.step + place(&plan.g, i, first), 0, plan.g.width, 0),
+                             shared.du + p * plan.du_point + row * t.y.pixel + col, t.y.pixel, accumulate, NULL, False)
 
 
 cdef void leave_points(const BackwardPlan* plan, const float* du, Py_ssize_t row, float* taps,
@@ -377,13 +384,13 @@ cdef void add_weight_gradients(const BackwardPlan* plan, const Run* run, const P
     """Add what the bands of a run give to du, or let it begin with the first of them."""
     cdef const Tiling* t = &plan.forward
     cdef Pictures blank = Pictures(NULL, NULL, 0, 0)
-    cdef Py_ssize_t band, item, chunks = (t.x.channels + GRADIENT_ROWS - 1) // GRADIENT_ROWS
+    cdef Py_ssize_t band, item
     for band in prange(run.first, run.last, schedule="dynamic", num_threads=shared.team):
         if skipped[band // tiles_of(&t.down)]:
             band_at_points(plan, run, band, &blank, &blank, shared.scratch + threadid() * plan.thread_size, shared)
         else:
             band_at_points(plan, run, band, x, dy, shared.scratch + threadid() * plan.thread_size, shared)
-    for item in prange(POINTS * chunks, schedule="dynamic", num_threads=shared.team):
+    for item in prange(POINTS * plan.v.chunks, schedule="dynamic", num_threads=shared.team):
         add_products(plan, run, item, shared, run.first > 0)
 
 
@@ -433,11 +440,11 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     gradients = Pictures(&dy[0, 0, 0, 0], mask, 0, output_size(&pooling))
     shared.team = threads()
     shared.scratch = <float*>workspace(
-        shared.team * plan.thread_size + POINTS * (plan.v_point + plan.g_point + plan.du_point)
+        shared.team * plan.thread_size + POINTS * (plan.v.step + plan.g.step + plan.du_point)
         + N * bands * py.pixel + plan.group * plan.unpooled_size, sizeof(float))
     shared.v = shared.scratch + shared.team * plan.thread_size
-    shared.g = shared.v + POINTS * plan.v_point
-    shared.du = shared.g + POINTS * plan.g_point
+    shared.g = shared.v + POINTS * plan.v.step
+    shared.du = shared.g + POINTS * plan.g.step
     shared.db = shared.du + POINTS * plan.du_point
     shared.unpooled = shared.db + N * bands * py.pixel
     with nogil:
