@@ -113,8 +113,8 @@ cdef inline Py_ssize_t odd_cache_lines(Py_ssize_t numbers) noexcept nogil:
 
 
 cdef struct Layout:
-    # Values at the points, `step` numbers from point to point.  At a point the channels are cut into `chunks` of `width`,
-    # and a chunk has all `tiles` one after the other, so that `gemm` reads memory in the order in which it lies.
+    # Values at the points, `step` numbers from point to point.  At a point the channels are cut into `chunks` of
+    # `width`, and a chunk has all `tiles` one after the other: `gemm` reads memory in the order in which it lies.
     Py_ssize_t width, chunks, tiles, step
 
 
