@@ -174,7 +174,7 @@ def identity(others: Initializer) -> Initializer:
         *taps, C_in, C_out = shape
         same = np.arange(min(C_in, C_out))
         w[..., same] = 0
-        w[(*((length - 1) // 2 for length in taps), same, same)] = 1
+        w[tuple((length - 1) // 2 for length in taps)][same, same] = 1
         return w
 
     return draw

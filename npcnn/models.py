@@ -1,4 +1,4 @@
-"""Networks by name: that of the article, the tutorial that README.md introduces, two to compare it with, and three more.
+"""Networks by name: that of the article, the tutorial that README.md introduces, two to compare it with, three more.
 
 Those of the article are for 24 x 24 pictures, but take others too, and differ in the second convolution:
 

@@ -143,13 +143,15 @@ class Rescale(_Activation):
         self.factor = number(factor, "factor")
 
     def _function(self, x: Array, out: Array) -> Array:
-        return np.multiply(float_array(x, "x", None), self.factor, out=out)
+        y: Array = np.multiply(float_array(x, "x", None), self.factor, out=out)
+        return y
 
     def _gradient(self, dy: Array, kept: Array, out: Array) -> Array:
         dy = float_array(dy, "dy", None)
         same_dtype(dy, "dy", kept, "the output")
         exact_shape(dy, "dy", kept.shape, "the shape of the output")
-        return np.multiply(dy, self.factor, out=out)
+        dx: Array = np.multiply(dy, self.factor, out=out)
+        return dx
 
     def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return one for each number."""
