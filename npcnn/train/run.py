@@ -380,11 +380,9 @@ def _outcome(
         return f"\n{head}\ntest loss {test_loss:.4f} (all {pictures} pictures) on {result['data_name']}"
     span = "over the whole run, while it learnt" if averaged == steps else f"of the last {averaged} steps"
     lines = [head, f"training accuracy {result['training_accuracy']:.4f} (mean {span})"]
-    with_views = "plain_test_accuracy" in result
-    if with_views:
-        lines.append(f"plain accuracy    {result['plain_test_accuracy']:.4f} (the test pictures seen once)")
-    seen = ", in six views" if with_views else ""
-    lines.append(
-        f"test accuracy     {result['test_accuracy']:.4f} (all {pictures} pictures{seen}) on {result['data_name']}"
-    )
+    seen = f"all {pictures} pictures"
+    if "plain_test_accuracy" in result:
+        lines.append(f"plain accuracy    {result['plain_test_accuracy']:.4f} ({seen}, each seen once)")
+        seen += ", in six views"
+    lines.append(f"test accuracy     {result['test_accuracy']:.4f} ({seen}) on {result['data_name']}")
     return "\n" + "\n".join(lines)
