@@ -31,8 +31,8 @@ REPEAT = ("data_dir", *FIXED)
 
 # Of red, green and blue over all training pictures, from 0 to 1.
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-# For batches of 1,024 pictures and the mean of their losses.  The paper adds the losses up; then the rate is 1,024 times
-# smaller, the decay as many times larger, and every step the same.
+# For batches of 1,024 pictures, and the mean of their losses.  The paper adds the losses up: its rate is 1,024 times
+# smaller, its decay as many times larger, and every step the same.
 RATE, DECAY, MOMENTUM = 1.5, 0.0153 / 11.5, 0.85
 # A picture is clear at first sight from this probability on (with label smoothing, the highest aimed at is 0.82).
 SURE = 0.7
@@ -61,12 +61,12 @@ def train(arguments):
         nn.set_num_threads(options.threads)
 
     # Pictures: in training shifted by up to two pixels, and mirrored in every other epoch.
-    data = nn.datasets.load("cifar10", options.data_dir)
+    data = nn.datasets.load("auto", options.data_dir)
     data = data.with_steps([standardise(255 * np.array(MEAN), 255 * np.array(DEVIATION))])
+    augment = [random_crop(32, padding=2), mirror(alternate=True)]
     training_batches = partial(
-        TrainingBatches, data, batch_size=options.batch_size, augment=[random_crop(32, padding=2), mirror(alternate=True)],
-        drop_last=True, seed=options.seed,
-    )  # fmt: skip
+        TrainingBatches, data, batch_size=options.batch_size, augment=augment, drop_last=True, seed=options.seed
+    )
     training_batches().close()  # a wrong option is found here, before a folder is made
     test_batches = partial(evaluation_batches, data)
     epoch = len(data.train_images) // options.batch_size
@@ -102,9 +102,8 @@ def train(arguments):
     # Test pictures are looked at from six sides, unless one look is enough.
     views = nn.evaluation.Views(net, sure=SURE)
 
-    options.out = options.out or nn.train.numbered_folder(
-        Path("runs", f"airbench-{data.name.lower()}-seed{options.seed}")
-    )
+    name = f"airbench-{data.name.lower()}-seed{options.seed}"
+    options.out = options.out or nn.train.numbered_folder(Path("runs", name))
     settings = {name: value for name, value in vars(options).items() if name != "resume"}
     with nn.train.Run(
         options.out, net, optimizer, data, settings=settings, fixed=FIXED, average=lookahead,
@@ -112,10 +111,8 @@ def train(arguments):
     ) as run:  # fmt: skip
         print(f"data: {data.name}, {len(data.train_images)} training and {len(data.test_images)} test pictures")
         print(f"network: airbench; results go to {run.folder}\n\n{net.summary(data.input_shape)}\n")
-        print(
-            f"{steps} steps, {epoch} in an epoch; every 10 below: the {options.batch_size} pictures of that step\n",
-            flush=True,
-        )
+        print(f"{steps} steps, {epoch} in an epoch")
+        print(f"every 10 steps below: the {options.batch_size} training pictures of that step\n", flush=True)
         with training_batches(start=run.step) as batches:
             result = run.fit(
                 batches, test_batches, steps=steps, loss=loss, views=views,
