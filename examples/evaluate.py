@@ -27,6 +27,7 @@ def parse_arguments(arguments=None):
         "--data", help=f"{known}, or a folder of pictures; default: what it was trained on", default="auto"
     )
     parser.add_argument("--data-dir", help="folder of the files; default: that of the training", type=Path)
+    parser.add_argument("--views", help="look at each picture six times: shifted, mirrored", action="store_true")
     parser.add_argument("--out", help="folder for the drawings; default: that of the weights", type=Path)
     return parser.parse_args(arguments)
 
@@ -51,7 +52,9 @@ def evaluate(arguments):
         raise ValueError(f"the network has other classes than {data.name}, which has {len(data.classes)}")
     out = options.out or options.weights.parent
     out.mkdir(parents=True, exist_ok=True)
-    probabilities, labels = nn.evaluation.predict(net, evaluation_batches(data))
+    probabilities, labels = nn.evaluation.predict(
+        nn.evaluation.Views(net) if options.views else net, evaluation_batches(data)
+    )
     predicted = probabilities.argmax(axis=1)
     matrix = nn.evaluation.confusion_matrix(labels, predicted, len(data.classes))
     right = matrix.diagonal().sum()

@@ -21,7 +21,7 @@ from npcnn.functional.checks import exact_shape, number, same_dtype
 from npcnn.parameter_groups import settings_by_parameter
 from npcnn.schedules import Constant, Schedule, positive
 
-Groups: TypeAlias = Mapping[str, Mapping[str, float]]
+Groups: TypeAlias = Mapping[str, Mapping[str, float | Schedule]]
 
 
 class Parameterized(Protocol):
@@ -48,7 +48,8 @@ class Optimizer:
     groups : dict of dict, optional
         Settings of their own for the parameters whose names match a pattern, as in
         ``{"*.scale": {"weight_decay": 0}, "0_*": {"lr_factor": 0.1}}``; the last pattern that matches decides.
-        ``lr_factor`` multiplies whatever learning rate the schedule gives; with 0, a parameter stays as it is.
+        ``lr_factor`` multiplies whatever learning rate the schedule gives; with 0, a parameter stays as it is.  It may
+        be a schedule itself: with ``Step(1.0, [300], factor=0)`` a parameter is trained for 300 steps.
         ``weight_decay`` replaces the optimizer's own, where it has one.
     clip_norm : float, optional
         Largest norm of all gradients together; longer ones are scaled down, see `npcnn.clipping.clip_norm`.
@@ -130,7 +131,7 @@ class Optimizer:
         WeightsError
             If the network has other parameters than when the optimizer was made; nothing is changed then.
         ValueError
-            If the schedule gives no learning rate of at least 0, or a gradient that `clip_norm` is to clip is not
+            If a schedule gives no rate or factor of at least 0, or a gradient that is to be clipped by its norm is not
             finite; nothing is changed then.
         """
         params, grads = self.net.params, self.net.grads
@@ -139,16 +140,15 @@ class Optimizer:
         for name, param in params.items():
             same_dtype(grads[name], f"the gradient of {name}", param, name)
             exact_shape(grads[name], f"the gradient of {name}", param.shape, f"that of {name}")
-        lr = self.lr
-        if not (math.isfinite(lr) and lr >= 0):
-            raise ValueError(f"lr must be finite and at least 0, got {lr} from {self.schedule!r} at step {self.steps}")
+        lr = self._scheduled(self.schedule, "lr")
+        rates = {name: lr * self._lr_factor(name) for name in params}
         if self.clip_norm is not None:
             clip_by_norm(grads, self.clip_norm)
         if self.clip_value is not None:
             clip_by_value(grads, self.clip_value)
         self.steps += 1
         for name, param in params.items():
-            self._update(name, param, grads[name], lr * self._setting(name, "lr_factor", 1.0))
+            self._update(name, param, grads[name], rates[name])
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of what the next step depends on besides parameters and gradients.
@@ -192,6 +192,20 @@ class Optimizer:
     def _setting(self, parameter: str, name: str, default: float) -> float:
         """Return a setting of one parameter: that of its group, else `default`."""
         value: float = self._of_parameter[parameter].get(name, default)
+        return value
+
+    def _lr_factor(self, parameter: str) -> float:
+        """Return what the learning rate of one parameter is multiplied by at the next step."""
+        factor: float | Schedule = self._of_parameter[parameter].get("lr_factor", 1.0)
+        return self._scheduled(factor, f"the lr_factor of {parameter}") if callable(factor) else factor
+
+    def _scheduled(self, schedule: Schedule, name: str) -> float:
+        """Return what a schedule gives for the next step, if it is a finite number of at least 0."""
+        value = schedule(self.steps)
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(
+                f"{name} must be finite and at least 0, got {value} from {schedule!r} at step {self.steps}"
+            )
         return value
 
     def _update(self, name: str, param: NDArray[Any], grad: NDArray[Any], lr: float) -> None:

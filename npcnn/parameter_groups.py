@@ -22,7 +22,8 @@ def settings_by_parameter(groups: Any, parameters: Collection[str], settings: Co
     Parameters
     ----------
     groups : dict of dict
-        Numbers of at least 0 by the name of the setting, by pattern.  In a pattern, ``*`` stands for any characters,
+        Numbers of at least 0 by the name of the setting, by pattern; for "lr_factor" also a function of the step that
+        gives them, as those of `npcnn.schedules` are.  In a pattern, ``*`` stands for any characters,
         dots among them, ``?`` for one, ``[12]`` for one of several; it has to match the whole name.  Where several
         patterns match a parameter, the last one that sets something decides it.
     parameters : collection of str
@@ -46,7 +47,7 @@ def settings_by_parameter(groups: Any, parameters: Collection[str], settings: Co
     """
     if not isinstance(groups, Mapping):
         raise TypeError(f"groups must be a dictionary of patterns, such as {{'*.b': {{...}}}}, got {shown(groups)}")
-    found: dict[str, dict[str, float]] = {name: {} for name in parameters}
+    found: dict[str, dict[str, Any]] = {name: {} for name in parameters}
     for pattern, options in groups.items():
         if not isinstance(pattern, str) or not isinstance(options, Mapping):
             raise TypeError(
@@ -59,7 +60,8 @@ def settings_by_parameter(groups: Any, parameters: Collection[str], settings: Co
         for setting, value in options.items():
             if setting not in settings:
                 raise ValueError(f"groups[{shown(pattern)}] may set {', '.join(settings)}, got {shown(setting)}")
-            checked = number(value, f"groups[{shown(pattern)}][{setting!r}]", minimum=0)
+            a_schedule = setting == "lr_factor" and callable(value)
+            checked = value if a_schedule else number(value, f"groups[{shown(pattern)}][{setting!r}]", minimum=0)
             for name in matched:
                 found[name][setting] = checked
     return found

@@ -78,6 +78,7 @@ def write(
     title: str,
     settings: Iterable[str],
     command: str,
+    views: evaluation.Views | None = None,
 ) -> Path:
     """Write report.html into the folder of a run; return its path.
 
@@ -97,6 +98,8 @@ def write(
         The settings to show, by their names in settings.json.
     command : str
         The command that repeats the run.
+    views : npcnn.evaluation.Views, optional
+        Of `net`, if the test accuracy of the run is with them.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def write(
     folder = Path(folder)
     saved = json.loads((folder / "settings.json").read_text())
     result = json.loads((folder / "result.json").read_text())
-    probabilities, labels = evaluation.predict(net, test_batches())
+    probabilities, labels = evaluation.predict(net if views is None else views, test_batches())
     matrix = evaluation.confusion_matrix(labels, probabilities.argmax(axis=1), len(data.classes))
     figures = _drawings(folder, net, data, probabilities, labels)
     x, _ = next(iter(test_batches()))

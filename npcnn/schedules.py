@@ -52,7 +52,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """`lr`, multiplied by `factor` at each of `milestones`.
+    """`lr`, multiplied by `factor` at each of `milestones`; with a factor of 0, nothing is learnt from there on.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class Step:
 
     def __post_init__(self) -> None:
         positive(self.lr, "lr")
-        positive(self.factor, "factor")
+        number(self.factor, "factor", minimum=0)
         for i, milestone in enumerate(self.milestones):
             integer(milestone, f"milestones[{i}]", minimum=0)
 

@@ -2,7 +2,8 @@
 
 ==================  ==========================================================
 `dataset`           what a data set is, once it is read; made from arrays
-`steps`             crops, mirrors, standardises: the way of a picture into a network
+`step`              what a step on the way of a picture into a network is
+`steps`             crops, mirrors, standardises: the usual ones
 `checks`            of what a user hands in as pictures and labels
 `cifar`             reads the binary versions of CIFAR-10 and CIFAR-100
 `idx`               reads MNIST, Fashion-MNIST, and what else comes in their format

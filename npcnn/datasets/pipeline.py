@@ -29,6 +29,7 @@ from npcnn.datasets import checks
 from npcnn.datasets.dataset import Dataset
 from npcnn.datasets.steps import (
     Function,
+    Origin,
     apply,
     brightness,
     checked,
@@ -39,7 +40,7 @@ from npcnn.datasets.steps import (
     standardise,
 )
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import integer, shown
+from npcnn.functional.checks import boolean, integer, shown
 
 CROP = 24
 INPUTS = (crop(CROP), standardise())
@@ -156,7 +157,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
     """Endless shuffled batches, prepared ahead by a thread.
 
     Each epoch is a new permutation of all pictures.  Batches are always full: one that an epoch's end cuts
-    is filled up from the next epoch, so that no picture is left out.
+    is filled up from the next epoch, so that no picture is left out, unless `drop_last` says otherwise.
 
     Any thread may take batches.  The thread that prepares them ends with `close`, with a ``with`` block, or when
     nothing refers to the batches any more.  A process made by fork has no such thread: make new batches there.
@@ -179,6 +180,8 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         One of the article's two pipelines, in the place of `augment` and `steps`.
     only : ndarray of int, optional
         Numbers of the pictures to take; by default all.
+    drop_last : bool
+        Whether an epoch ends with its last full batch: the pictures left over are not seen in it.
     seed : int
         Of the order and of what the steps draw.
     start : int
@@ -219,6 +222,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         steps: Sequence[Function] | None = None,
         pipeline: str | None = None,
         only: NDArray[np.int64] | None = None,
+        drop_last: bool = False,
         seed: int = 0,
         start: int = 0,
         ahead: int = 4,
@@ -234,13 +238,15 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         self._only = _chosen(only, len(self._images))
         if self._batch_size > (count := len(self._only)):
             raise ValueError(f"batch_size must be at most {count}, the pictures there are, got {batch_size}")
+        self._of_epoch = count - count % self._batch_size if boolean(drop_last, "drop_last") else count
         self._seed = integer(seed, "seed", minimum=0)
         self.wait_seconds = 0.0
         self._served = 0
         self._ready = _ReadyBatches(integer(ahead, "ahead", minimum=1))
         start = integer(start, "start", minimum=0)
         # Steps that cannot take these pictures are found here, not in the thread.
-        apply(self._steps, self._images[:1], np.random.default_rng(0))
+        nowhere = np.zeros(1, np.int64)
+        apply(self._steps, self._images[:1], np.random.default_rng(0), Origin(nowhere, nowhere, self._seed))
         # Forgotten batches could never be collected if their thread held them.
         self._thread = threading.Thread(target=_prepare, args=(weakref.ref(self), self._ready, start), daemon=True)
         self._thread.start()
@@ -250,13 +256,14 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         """Return batch `number` of the training, from 0; it depends on nothing but that and the seed."""
         first = number * self._batch_size
         places = np.arange(first, first + self._batch_size)
-        epochs, offsets = np.divmod(places, len(self._only))
+        epochs, offsets = np.divmod(places, self._of_epoch)
         index = np.empty(self._batch_size, np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             index[here] = self._only[_permutation(self._seed, int(epoch), len(self._only))[offsets[here]]]
         rng = np.random.default_rng([self._seed, 1, number])
-        return apply(self._steps, self._images[index], rng), self._labels[index]
+        x = apply(self._steps, self._images[index], rng, Origin(index, epochs, self._seed))
+        return x, self._labels[index]
 
     def __next__(self) -> tuple[Floats, Labels]:
         begin = time.perf_counter()

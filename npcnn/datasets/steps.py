@@ -3,7 +3,8 @@
 A step is any function ``step(images, rng) -> images``: it takes a batch (N, H, W, C), uint8 or float32, and returns
 one of as many pictures, of any height, width and channels.  `rng` is the generator of that batch, from which a step
 draws a number for each picture, ``rng.uniform(size=len(images))``; in an evaluation it is None.  As every batch has a
-generator of its own, what becomes of a picture depends on the seed and the number of the batch alone.
+generator of its own, what becomes of a picture depends on the seed and the number of the batch alone.  A choice that
+is to hold from epoch to epoch cannot be drawn from it; a `Step` may ask for the `Origin` of the pictures instead.
 
 The functions of this file make the usual steps.  Those know their name and arguments: they can be printed, compared,
 and written into a file as plain data (`describe`) from which `from_description` makes them again.
@@ -13,62 +14,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.datasets import checks
-from npcnn.errors import DataError, DTypeError, ShapeError
-from npcnn.functional.checks import integer, number, pair, shown
+from npcnn.datasets.step import Function, Images, Origin, Step, apply, name_of
+from npcnn.errors import DataError, ShapeError
+from npcnn.functional.checks import boolean, integer, number, pair, shown
 
-Images: TypeAlias = NDArray[Any]
-# In quotes, because looking at numpy.random imports it.
-Function: TypeAlias = "Callable[[Images, np.random.Generator | None], Images]"
+__all__ = [
+    "Function",
+    "Origin",
+    "Step",
+    "apply",
+    "brightness",
+    "checked",
+    "contrast",
+    "crop",
+    "cutout",
+    "describe",
+    "from_description",
+    "mirror",
+    "random_crop",
+    "standardise",
+]
 
 PADDING_MODES = ("reflect", "edge", "constant")
 LARGEST = float(np.finfo(np.float32).max)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A function from pictures to pictures that knows its name and arguments; the functions below make them.
-
-    Attributes
-    ----------
-    name : str
-        Name of the function that makes it.
-    arguments : mapping
-        The arguments for that.
-    function : callable
-        What it does: ``function(images, rng) -> images``; it never changes the pictures it is given.
-    random : bool
-        Whether it draws from `rng`, so that it is for training only.
-
-    Examples
-    --------
-    >>> step = nn.datasets.steps.crop(24)
-    >>> step, step(np.zeros((1, 32, 32, 3), np.uint8)).shape
-    (crop(size=24), (1, 24, 24, 3))
-    """
-
-    name: str
-    arguments: Mapping[str, Any]
-    function: Function = field(compare=False)
-    random: bool = False
-
-    def __call__(self, images: Images, rng: np.random.Generator | None = None) -> Images:
-        """Return the pictures after this step."""
-        if self.random and not isinstance(rng, np.random.Generator):
-            raise TypeError(
-                f"rng must be a numpy.random.Generator, got {shown(rng)}; {self!r} draws at random: "
-                "make one with numpy.random.default_rng"
-            )
-        return self.function(images, rng)
-
-    def __repr__(self) -> str:
-        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
 
 
 def crop(size: int | tuple[int, int]) -> Step:
@@ -150,8 +123,18 @@ def random_crop(size: int | tuple[int, int], *, padding: int = 0, mode: str = "r
     return step
 
 
-def mirror() -> Step:
+def mirror(*, alternate: bool = False) -> Step:
     """Swap left and right in each picture with probability 1/2.
+
+    Parameters
+    ----------
+    alternate : bool
+        Draw only once for each picture, for the first epoch, and let it change sides with every epoch from then on.
+        Two epochs then always show both sides; drawn anew, a picture comes twice from one side as often as not.
+
+    References
+    ----------
+    Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, section 3.6 (alternating flip).
 
     Examples
     --------
@@ -159,14 +142,25 @@ def mirror() -> Step:
     >>> nn.datasets.steps.mirror()(images, np.random.default_rng(0))[..., 0, 0].ravel()
     array([1, 1, 1, 0, 0], dtype=uint8)
     """
+    if boolean(alternate, "alternate"):
+        return Step("mirror", {"alternate": True}, _mirror_alternately, random=True, by_origin=True)
 
     def swap(images: Images, rng: Any) -> Images:
-        chosen = rng.integers(0, 2, size=(len(images),)) == 1
-        swapped = images.copy()
-        swapped[chosen] = images[chosen, :, ::-1]
-        return swapped
+        return _mirrored(images, rng.integers(0, 2, size=(len(images),)) == 1)
 
     return Step("mirror", {}, swap, random=True)
+
+
+def _mirror_alternately(images: Images, origin: Origin) -> Images:
+    # Number n of these does not depend on how many are drawn after it, so it is that of picture n.
+    drawn = np.random.default_rng([origin.seed, 3]).random(origin.numbers.max() + 1)[origin.numbers] < 0.5
+    return _mirrored(images, drawn ^ (origin.epochs % 2 == 1))
+
+
+def _mirrored(images: Images, chosen: NDArray[np.bool_]) -> Images:
+    swapped = images.copy()
+    swapped[chosen] = images[chosen, :, ::-1]
+    return swapped
 
 
 def brightness(most: float) -> Step:
@@ -328,54 +322,6 @@ KNOWN: dict[str, Callable[..., Step]] = {
 }
 
 
-def apply(steps: Iterable[Function], images: Images, rng: np.random.Generator | None = None) -> NDArray[np.float32]:
-    """Return pictures as a network takes them, after all the steps.
-
-    Parameters
-    ----------
-    steps : iterable of functions
-        See the top of this file.
-    images : ndarray, shape (N, H, W, C), uint8 or float32
-        Pictures.
-    rng : numpy.random.Generator, optional
-        What the steps draw from; None in an evaluation.
-
-    Returns
-    -------
-    ndarray, shape (N, H', W', C'), float32
-        In memory of its own.  Nothing is scaled but by the steps: without any, bytes become the same floats.
-
-    Raises
-    ------
-    TypeError, DTypeError, ShapeError
-        If a step cannot take the pictures, or does not return as many; it is named.
-
-    Examples
-    --------
-    >>> from npcnn.datasets.steps import apply, crop
-    >>> apply([crop(24), lambda images, rng: images / 255], np.full((1, 32, 32, 3), 51, np.uint8))[0, 0, 0]
-    array([0.2, 0.2, 0.2], dtype=float32)
-    """
-    # A copy: a step that changes what it is given must not change the data.
-    x = np.array(checks.pictures(images, "images"), order="C", subok=False)
-    for step in steps:
-        x = _checked_result(step(x, rng), step, len(images))
-    return np.ascontiguousarray(x, dtype=np.float32)
-
-
-def _checked_result(x: Any, step: Function, count: int) -> Images:
-    name = _name(step)
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"the step {name} must return the pictures as a numpy.ndarray, got {type(x).__name__}")
-    # What uint8 / 255 gives is float64, and a network takes float32.
-    images: Images = x.astype(np.float32) if x.dtype == np.float64 else x
-    if images.dtype not in (np.uint8, np.float32):
-        raise DTypeError(f"the step {name} must return uint8 or float32, got {x.dtype}; use .astype(numpy.float32)")
-    if images.ndim != 4 or len(images) != count or 0 in images.shape[1:]:
-        raise ShapeError(f"the step {name} must return {count} pictures (N, H, W, C), got shape {x.shape}")
-    return images
-
-
 def checked(steps: Any, name: str, *, random: bool) -> tuple[Function, ...]:
     """Return the steps as a tuple if they are functions and, unless `random` says that they may, none draws at random.
 
@@ -394,7 +340,9 @@ def checked(steps: Any, name: str, *, random: bool) -> tuple[Function, ...]:
         if not callable(step):
             raise TypeError(f"{name}[{place}] must be a function (images, rng) -> images, got {shown(step)}")
         if step in KNOWN.values():
-            raise TypeError(f"{name}[{place}] must be a step, got the function {_name(step)}; call it: {_name(step)}()")
+            raise TypeError(
+                f"{name}[{place}] must be a step, got the function {name_of(step)}; call it: {name_of(step)}()"
+            )
         if isinstance(step, Step) and step.random and not random:
             raise ValueError(
                 f"{name}[{place}], {step!r}, draws at random; it is for training only: put it into augment"
@@ -430,7 +378,7 @@ def describe(steps: Iterable[Function]) -> list[dict[str, Any]]:
     for place, step in enumerate(steps):
         if not isinstance(step, Step) or step.name not in KNOWN:
             raise TypeError(
-                f"steps[{place}], {_name(step)}, is a function of your own and cannot be written into a file; "
+                f"steps[{place}], {name_of(step)}, is a function of your own and cannot be written into a file; "
                 f"only those of npcnn.datasets.steps can: {', '.join(KNOWN)}"
             )
         arguments = {name: list(value) if isinstance(value, tuple) else value for name, value in step.arguments.items()}
@@ -491,7 +439,3 @@ def _one_or_two(height: int, width: int) -> int | tuple[int, int]:
 
 def _one_or_many(values: NDArray[np.float32]) -> float | tuple[float, ...]:
     return values.item() if len(values) == 1 else tuple(values.tolist())
-
-
-def _name(step: object) -> str:
-    return shown(step) if isinstance(step, Step) else str(getattr(step, "__name__", shown(step)))

@@ -43,6 +43,13 @@ const Activations = (() => {
       slope: (x) => (x > 0 ? 1 : slope),
       slopeIs: `1 where x > 0, else ${number(slope)}`,
     }),
+    rescale: ({ factor }) => ({
+      y: (x) => factor * x,
+      is: `${number(factor)} * x`,
+      of: (x) => `${number(factor)} * ${operand(x)}`,
+      slope: () => factor,
+      slopeIs: "the factor",
+    }),
     gelu: ({ approximate }) =>
       approximate === "tanh"
         ? {

@@ -28,6 +28,7 @@ SETTINGS = {
     "batch_norm": ["eps"],
     "layer_norm": ["eps"],
     "leaky_relu": ["slope"],
+    "rescale": ["factor"],
     "gelu": ["approximate"],
     "upsample": ["mode"],
     "zero_pad": ["padding"],

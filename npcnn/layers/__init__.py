@@ -7,7 +7,7 @@ promises.  A new layer is a class in a file of this folder and its name in the
 list below and in ``npcnn/__init__.py``.
 """
 
-from npcnn.layers.activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from npcnn.layers.activations import GELU, LeakyReLU, ReLU, Rescale, Sigmoid, SiLU, Softmax, Tanh
 from npcnn.layers.base import Layer
 from npcnn.layers.containers import Concat, Sequential
 from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
@@ -42,6 +42,7 @@ __all__ = [
     "LeakyReLU",
     "MaxPool2D",
     "ReLU",
+    "Rescale",
     "Residual",
     "Sequential",
     "SiLU",

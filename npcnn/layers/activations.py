@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from npcnn import functional
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import number, one_of
+from npcnn.functional.checks import exact_shape, float_array, number, one_of, same_dtype
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import batch_shape
 
@@ -110,6 +112,49 @@ class LeakyReLU(_Activation):
 
     def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
         """Return one for each number, that by the slope."""
+        return math.prod(input_shape)
+
+
+class Rescale(_Activation):
+    """Every number times a fixed factor.
+
+    Before a softmax, a factor below 1 keeps the probabilities of a new network near one another.
+
+    Parameters
+    ----------
+    factor : float
+        What to multiply by; it is not trained.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `factor` is not a finite number.
+
+    Examples
+    --------
+    >>> nn.Rescale(0.25).forward(np.array([[-1.0, 2.0]]))
+    array([[-0.25,  0.5 ]])
+    """
+
+    kind = "rescale"
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = number(factor, "factor")
+
+    def _function(self, x: Array, out: Array) -> Array:
+        y: Array = np.multiply(float_array(x, "x", None), self.factor, out=out)
+        return y
+
+    def _gradient(self, dy: Array, kept: Array, out: Array) -> Array:
+        dy = float_array(dy, "dy", None)
+        same_dtype(dy, "dy", kept, "the output")
+        exact_shape(dy, "dy", kept.shape, "the shape of the output")
+        dx: Array = np.multiply(dy, self.factor, out=out)
+        return dx
+
+    def multiplications(self, input_shape: Shape, *, spent: bool = False) -> int:
+        """Return one for each number."""
         return math.prod(input_shape)
 
 

@@ -6,7 +6,7 @@ module                        what is there
 `loop`                        one step after another; `evaluate`
 `epochs`                      `fit`: for some epochs on a data set, or some steps
 `callbacks`                   progress bar, evaluation, signals
-`averages`                    callback: a moving average of the weights
+`averages`                    callbacks: a moving average of the weights; lookahead
 `logs`                        callbacks: CSV, JSON lines, TensorBoard, the curve
 `history`                     callbacks: what was, in memory; when to end
 `rate_finder`                 which learning rate to train with
@@ -20,7 +20,7 @@ module                        what is there
 """
 
 from npcnn.metrics import read_metrics
-from npcnn.train.averages import ExponentialMovingAverage
+from npcnn.train.averages import ExponentialMovingAverage, Lookahead
 from npcnn.train.callbacks import Evaluation, Progress, StopSignals
 from npcnn.train.checkpoints import Checkpoints, Resumed
 from npcnn.train.diagnosis import first_not_finite
@@ -50,6 +50,7 @@ __all__ = [
     "History",
     "LearningRates",
     "Log",
+    "Lookahead",
     "Loss",
     "MetricsCSV",
     "MetricsJSONL",

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from npcnn.functional import softmax_cross_entropy
 from npcnn.functional.checks import integer
-from npcnn.train.averages import ExponentialMovingAverage
+from npcnn.train.averages import Average
 from npcnn.train.logs import Log
 from npcnn.train.loop import Array, Batch, Loss, Network, StepResult, StopTraining, evaluate
 
@@ -99,7 +99,7 @@ class Evaluation:
         Told of every evaluation.
     loss : callable
         As for `npcnn.train.fit`.
-    average : ExponentialMovingAverage, optional
+    average : ExponentialMovingAverage or Lookahead, optional
         That of `net`: the network is evaluated with its averages instead of its weights.  It comes before the
         evaluation among the callbacks.
 
@@ -121,7 +121,7 @@ class Evaluation:
         every: int | None = None,
         logs: Iterable[Log] = (),
         loss: Loss = softmax_cross_entropy,
-        average: ExponentialMovingAverage | None = None,
+        average: Average | None = None,
     ) -> None:
         self.loss, self.average = loss, average
         self.net, self.test_batches, self.logs = net, test_batches, tuple(logs)

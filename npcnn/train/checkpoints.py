@@ -30,7 +30,7 @@ from npcnn.errors import CheckpointError, WeightsError
 from npcnn.functional.checks import integer, number, shown
 from npcnn.layers import Layer
 from npcnn.optimizers import Optimizer
-from npcnn.train.averages import ExponentialMovingAverage, arrays_of
+from npcnn.train.averages import Average, arrays_of
 from npcnn.train.generators import generator_states, set_generator_states
 from npcnn.train.loop import StepResult
 
@@ -88,7 +88,7 @@ class Checkpoints:
         How many to keep.
     settings : dict, optional
         Settings of the training, in types that JSON has; a checkpoint written under other settings is refused.
-    average : ExponentialMovingAverage, optional
+    average : ExponentialMovingAverage or Lookahead, optional
         That of `net`, which goes on with the training.  It comes before the checkpoints among the callbacks.
 
     Raises
@@ -129,7 +129,7 @@ class Checkpoints:
         every: int = 500,
         keep: int = 3,
         settings: dict[str, Any] | None = None,
-        average: ExponentialMovingAverage | None = None,
+        average: Average | None = None,
     ) -> None:
         self.folder, self.net, self.optimizer, self.average = Path(folder), net, optimizer, average
         self.every, self.keep = integer(every, "every", minimum=1), integer(keep, "keep", minimum=1)

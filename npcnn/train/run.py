@@ -29,16 +29,17 @@ import numpy as np
 
 from npcnn import config, prediction, weights
 from npcnn.datasets import Dataset, sources
+from npcnn.evaluation import Views
 from npcnn.functional import softmax_cross_entropy
 from npcnn.functional.checks import integer, shown
 from npcnn.layers import Layer
 from npcnn.metrics import read_metrics
 from npcnn.optimizers import Optimizer
-from npcnn.train.averages import ExponentialMovingAverage
+from npcnn.train.averages import Average
 from npcnn.train.callbacks import Evaluation, Progress, StopSignals, TestBatches
 from npcnn.train.checkpoints import Checkpoints
 from npcnn.train.logs import CurvePlot, Log, MetricsCSV
-from npcnn.train.loop import Batch, Callback, Loss, StepResult, fit
+from npcnn.train.loop import Batch, Callback, Loss, StepResult, evaluate, fit
 
 # The training accuracy of a run is the mean over this number of last steps: that of a single batch is too rough.
 LAST_STEPS = 1000
@@ -69,7 +70,7 @@ class Run:
         Whether to resume the run in `folder`.
     checkpoint_every : int
         Steps between checkpoints.
-    average : ExponentialMovingAverage, optional
+    average : ExponentialMovingAverage or Lookahead, optional
         That of `net`.  It is told of every step and goes on with a resumed run; evaluations and ``weights.safetensors``
         are of the averages.  `net` itself keeps the weights of the last step: look at it within `average.applied`.
 
@@ -121,7 +122,7 @@ class Run:
         fixed: Iterable[str] = (),
         resume: bool = False,
         checkpoint_every: int = 500,
-        average: ExponentialMovingAverage | None = None,
+        average: Average | None = None,
     ) -> None:
         self.folder, self.net, self.optimizer, self.data = Path(folder), net, optimizer, data
         self.average = average
@@ -181,6 +182,7 @@ class Run:
         display_every: int = 200,
         loss: Loss = softmax_cross_entropy,
         callbacks: Iterable[Callback] = (),
+        views: Views | None = None,
     ) -> dict[str, Any] | None:
         """Train up to step `steps`, evaluate, and write all the files of the run; print the progress.
 
@@ -203,6 +205,9 @@ class Run:
             As for `npcnn.train.fit`; evaluations are by the same loss.
         callbacks : iterable of callable
             As for `npcnn.train.fit`.  Those that are a `Log` are told of evaluations too, and closed at the end.
+        views : npcnn.evaluation.Views, optional
+            Of `net`: the test accuracy that is the result is with them.  Evaluations on the way are without, and the
+            accuracy without them at the end is the result's "plain_test_accuracy".
 
         Returns
         -------
@@ -253,7 +258,11 @@ class Run:
             accuracies = self._last_accuracies()
             with nullcontext() if self.average is None else self.average.applied():
                 self.net.save(self.folder / "weights.safetensors")
-            test_loss, test_accuracy = evaluation.evaluate(self.step, self.seconds)
+            test_loss, plain_accuracy = evaluation.evaluate(self.step, self.seconds)
+            test_accuracy = plain_accuracy
+            if views is not None:
+                with nullcontext() if self.average is None else self.average.applied():
+                    test_loss, test_accuracy = evaluate(views, test_batches(), loss=loss)
         seconds = time.perf_counter() - begin
         result = {
             "steps": self.step,
@@ -261,6 +270,7 @@ class Run:
             "data_wait_seconds": round(getattr(batches, "wait_seconds", 0.0), 3),
             "data_name": self.data.name,
             "test_accuracy": _or_none(test_accuracy),
+            **({} if views is None else {"plain_test_accuracy": _or_none(plain_accuracy)}),
             "training_accuracy": _or_none(float(np.mean(accuracies))),
             "training_accuracy_steps": len(accuracies),
         }
@@ -369,8 +379,10 @@ def _outcome(
     if result["test_accuracy"] is None:
         return f"\n{head}\ntest loss {test_loss:.4f} (all {pictures} pictures) on {result['data_name']}"
     span = "over the whole run, while it learnt" if averaged == steps else f"of the last {averaged} steps"
-    return (
-        f"\n{head}\n"
-        f"training accuracy {result['training_accuracy']:.4f} (mean {span})\n"
-        f"test accuracy     {result['test_accuracy']:.4f} (all {pictures} pictures) on {result['data_name']}"
-    )
+    lines = [head, f"training accuracy {result['training_accuracy']:.4f} (mean {span})"]
+    seen = f"all {pictures} pictures"
+    if "plain_test_accuracy" in result:
+        lines.append(f"plain accuracy    {result['plain_test_accuracy']:.4f} ({seen}, each seen once)")
+        seen += ", in six views"
+    lines.append(f"test accuracy     {result['test_accuracy']:.4f} ({seen}) on {result['data_name']}")
+    return "\n" + "\n".join(lines)
