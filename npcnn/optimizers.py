@@ -136,9 +136,10 @@ class Optimizer:
         params, grads = self.net.params, self.net.grads
         if _shapes_and_dtypes(params) != self._made_for:
             raise WeightsError("net has other parameters than when this optimizer was made; make a new optimizer")
-        for name, param in params.items():
-            same_dtype(grads[name], f"the gradient of {name}", param, name)
-            exact_shape(grads[name], f"the gradient of {name}", param.shape, f"that of {name}")
+        if _shapes_and_dtypes(grads) != self._made_for:
+            for name, param in params.items():
+                same_dtype(grads[name], f"the gradient of {name}", param, name)
+                exact_shape(grads[name], f"the gradient of {name}", param.shape, f"that of {name}")
         lr = self.lr
         if not (math.isfinite(lr) and lr >= 0):
             raise ValueError(f"lr must be finite and at least 0, got {lr} from {self.schedule!r} at step {self.steps}")
