@@ -137,9 +137,10 @@ class Optimizer:
         params, grads = self.net.params, self.net.grads
         if _shapes_and_dtypes(params) != self._made_for:
             raise WeightsError("net has other parameters than when this optimizer was made; make a new optimizer")
-        for name, param in params.items():
-            same_dtype(grads[name], f"the gradient of {name}", param, name)
-            exact_shape(grads[name], f"the gradient of {name}", param.shape, f"that of {name}")
+        if _shapes_and_dtypes(grads) != self._made_for:
+            for name, param in params.items():
+                same_dtype(grads[name], f"the gradient of {name}", param, name)
+                exact_shape(grads[name], f"the gradient of {name}", param.shape, f"that of {name}")
         lr = self._scheduled(self.schedule, "lr")
         rates = {name: lr * self._lr_factor(name) for name in params}
         if self.clip_norm is not None:

@@ -107,10 +107,11 @@ def weights(value: Any, axes: str, x_shape: tuple[int, ...], dtype: np.dtype[Any
     if w.dtype != dtype:
         raise DTypeError(f"w must have the dtype of x, {dtype}, got {w.dtype}; convert it with w.astype(numpy.{dtype})")
     positive_axes(w, "w", axes, first=0)
-    why = f"axes ({axes}), and x has {x_shape[3]} channels" + (f" in {groups} groups" if groups > 1 else "")
-    if w.shape[-2] == x_shape[1] != x_shape[3]:
-        why += "; if x is (N, C, H, W), pass x.transpose(0, 2, 3, 1)"
-    exact_shape(w, "w", (*w.shape[:-2], x_shape[3] // groups, w.shape[-1]), why)
+    if w.shape[-2] != x_shape[3] // groups:
+        why = f"axes ({axes}), and x has {x_shape[3]} channels" + (f" in {groups} groups" if groups > 1 else "")
+        if w.shape[-2] == x_shape[1] != x_shape[3]:
+            why += "; if x is (N, C, H, W), pass x.transpose(0, 2, 3, 1)"
+        exact_shape(w, "w", (*w.shape[:-2], x_shape[3] // groups, w.shape[-1]), why)
     if w.shape[-1] % groups:
         raise ShapeError(f"groups must divide the output channels of w, {w.shape[-1]}, got {groups}")
     return w
@@ -122,7 +123,7 @@ def bias(value: Any, w: NDArray[Any]) -> NDArray[Any] | None:
         return None
     b = float_array(value, "b", "C_out")
     same_dtype(b, "b", w, "w")
-    exact_shape(b, "b", w.shape[-1:], f"one bias for each of the {w.shape[-1]} output channels of w")
+    exact_shape(b, "b", w.shape[-1:], "one bias for each output channel of w")
     return b
 
 
@@ -179,7 +180,8 @@ def padded_to_vectors(w: NDArray[Any]) -> NDArray[Any]:
 
 def contiguous(value: NDArray[Any]) -> NDArray[Any]:
     """Return `value`, or a copy of it, as the kernels need it: C-contiguous, every number at a multiple of its size."""
-    if value.flags.c_contiguous and value.flags.aligned:  # nearly always, and np.require is slow to find out
+    flags = value.flags
+    if flags.c_contiguous and flags.aligned:  # nearly always, and np.require is slow to find out
         return value
     return np.require(value, requirements=("C_CONTIGUOUS", "ALIGNED"))
 
@@ -278,13 +280,14 @@ def one_of(value: Any, name: str, choices: tuple[str, ...]) -> str:
     'tanh'
     """
     if not (isinstance(value, str) and value in choices):
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {shown(value)}")
+        others = ", ".join(map(repr, choices[:-1]))
+        raise ValueError(f"{name} must be {others} or {choices[-1]!r}, got {shown(value)}")
     return value
 
 
 def boolean(value: Any, name: str) -> bool:
     """Return `value` if it is True or False; else raise `TypeError`."""
-    if not isinstance(value, bool | np.bool_):
+    if value is not True and value is not False and not isinstance(value, np.bool_):
         raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
@@ -299,15 +302,15 @@ def pair(value: Any, name: str, *, minimum: int, maximum: int | None = None) -> 
     >>> pair((1, 2), "stride", minimum=1)
     (1, 2)
     """
-    if isinstance(value, tuple | list):
-        if len(value) != 2:
-            raise ValueError(f"{name} must be an integer or a pair (height, width), got {shown(value)}")
-        return (
-            integer(value[0], f"{name}[0]", minimum=minimum, maximum=maximum),
-            integer(value[1], f"{name}[1]", minimum=minimum, maximum=maximum),
-        )
-    number = integer(value, name, minimum=minimum, maximum=maximum)
-    return number, number
+    if type(value) is int or not isinstance(value, tuple | list):
+        both = integer(value, name, minimum=minimum, maximum=maximum)
+        return both, both
+    if len(value) != 2:
+        raise ValueError(f"{name} must be an integer or a pair (height, width), got {shown(value)}")
+    return (
+        integer(value[0], f"{name}[0]", minimum=minimum, maximum=maximum),
+        integer(value[1], f"{name}[1]", minimum=minimum, maximum=maximum),
+    )
 
 
 def addressable(shape: tuple[int, ...], dtype: DTypeLike, name: str) -> None:
@@ -372,7 +375,7 @@ def output_array(
         raise DTypeError(f"{name} must have dtype {dtype}, got {out.dtype}")
     if out.shape != shape:
         raise ShapeError(f"{name} must have shape {shape}, got {out.shape}")
-    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
+    if not out.flags.carray:  # C-contiguous, aligned and writeable
         raise ValueError(f"{name} must be C-contiguous, aligned and writeable; pass numpy.empty({shape})")
     for array in (*inputs, *in_place):
         if array is None or not np.may_share_memory(out, array):

@@ -1,11 +1,13 @@
 """How a convolution is carried out: checked arrays, where its windows lie, its groups, and which algorithm runs.
 
 The functions of `npcnn.functional.convolution` all make a `Plan` of what they are given, once, and run it with
-`forward` or `backward`; a 1-D convolution becomes a 2-D one with a kernel side of 1.
+`forward` or `backward`; a 1-D convolution becomes a 2-D one with a kernel side of 1.  What follows from the shapes, the
+dtype and the checked options alone is remembered from call to call.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.functional import depthwise, toom_cook, toom_cook_2d
-from npcnn.functional.algorithms import chosen_algorithm
+from npcnn.functional.algorithms import ALGORITHMS, chosen_algorithm
 from npcnn.functional.checks import (
     bias,
     exact_shape,
     float_array,
     group_count,
+    one_of,
     output_array,
     padded_to_vectors,
     pictures,
@@ -26,8 +29,8 @@ from npcnn.functional.checks import (
     shown,
     weights,
 )
-from npcnn.functional.pooling import pool_geometry
-from npcnn.functional.windows import Axis, WindowGeometry, line_geometry, window_geometry
+from npcnn.functional.pooling import PoolOptions, pool_options
+from npcnn.functional.windows import MOST_REMEMBERED, Axis, WindowGeometry, WindowOptions, line_options, window_options
 from npcnn.kernels import convolution as kernels
 
 Array: TypeAlias = NDArray[Any]
@@ -68,15 +71,32 @@ def planned(
     c_in = "C_in / groups" if groups > 1 else "C_in"
     w = weights(w, f"K, {c_in}, C_out" if axis else f"KH, KW, {c_in}, C_out", x.shape, x.dtype, groups)
     if axis:
-        geometry = line_geometry(x.shape[1:3], len(w), axis=axis, **windows)
+        options = line_options(len(w), axis=axis, **windows)
         w = w[:, np.newaxis] if axis == "height" else w[np.newaxis]
     else:
-        geometry = window_geometry(x.shape[1:3], w.shape[:2], **windows)
-    geometry.refuse_too_large(x.shape[1:3], max(x.shape[3], w.shape[3]))
+        options = window_options(w.shape[:2], **windows)
+    pool = None if pooling is None else pool_options(**pooling)
+    algorithm = one_of(algorithm, "algorithm", ALGORITHMS)
+    return Plan(x, w, groups, *_worked_out(x.shape[1:], w.shape, w.dtype, options, pool, groups, algorithm))
+
+
+@functools.lru_cache(maxsize=MOST_REMEMBERED)
+def _worked_out(
+    picture: tuple[int, int, int],
+    w_shape: tuple[int, int, int, int],
+    dtype: np.dtype[Any],
+    windows: WindowOptions,
+    pool: PoolOptions | None,
+    groups: int,
+    algorithm: str,
+) -> tuple[WindowGeometry, str, WindowGeometry | None]:
+    """Return the geometry of a convolution of pictures (H, W, C_in), what runs, and the geometry of its pooling."""
+    geometry = windows.over(picture[:2])
+    geometry.refuse_too_large(picture[:2], max(picture[2], w_shape[3]))
     runs = chosen_algorithm(
-        algorithm, w.shape, stride=geometry.stride, dilation=geometry.dilation, groups=groups, dtype=w.dtype
+        algorithm, w_shape, stride=geometry.stride, dilation=geometry.dilation, groups=groups, dtype=dtype
     )
-    return Plan(x, w, groups, geometry, runs, None if pooling is None else pool_geometry(geometry.output, **pooling))
+    return geometry, runs, None if pool is None else pool.over(geometry.output)
 
 
 def forward(plan: Plan, b: Any, relu: bool, out: Array | None) -> Array:

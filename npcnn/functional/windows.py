@@ -21,6 +21,7 @@ size is rounded up, but no window starts behind the last pixel.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from npcnn.errors import ShapeError
@@ -35,6 +36,10 @@ Axis: TypeAlias = Literal["height", "width"]
 
 # The largest size, stride, dilation and padding: sums and products of two of them stay far from overflowing.
 MOST_PIXELS = 2**31 - 1
+# What follows from checked options and a size of the pictures is worked out once and then looked up, for so many of
+# them.  The options themselves are checked at every call: 1, 1.0 and True are equal, so a dictionary would take a wrong
+# one for a right one that it knows, and telling them apart takes as long as the check.
+MOST_REMEMBERED = 1024
 # The largest padded picture.  A thread's workspace is a small multiple of it, and the sum over 1,024 threads is then
 # still far from overflowing.
 MOST_PADDED_NUMBERS = 2**40
@@ -115,27 +120,7 @@ class WindowOptions(NamedTuple):
         ShapeError
             If the window does not fit the padded picture.
         """
-        pads, outputs = [], []
-        for axis, name in enumerate(("height", "width")):
-            length, size, stride, dilation = picture[axis], self.size[axis], self.stride[axis], self.dilation[axis]
-            span = (size - 1) * dilation + 1
-            pad = _same_padding(length, span, stride) if self.padding == "same" else self.padding[axis]
-            padded = length + sum(pad)
-            count = (padded - span) // stride + 1
-            if self.ceil_mode:
-                last_inside = (length + pad[0] - 1) // stride + 1
-                count = min(-((span - padded) // stride) + 1, last_inside)
-            if count < 1:
-                raise ShapeError(
-                    f"the window spans {span} pixels along the {name} (size {size}, dilation {dilation}) but the "
-                    f"padded picture has only {padded} ({length} + padding {pad}); use padding='same', more padding "
-                    "or a smaller window"
-                )
-            pads.append(pad)
-            outputs.append(count)
-        return WindowGeometry(
-            self.size, self.stride, self.dilation, (pads[0], pads[1]), (outputs[0], outputs[1]), self.ceil_mode
-        )
+        return _windows_over(self, picture[0], picture[1])
 
 
 def window_options(
@@ -236,6 +221,32 @@ def _checked_padding(padding: Any) -> Literal["same"] | tuple[tuple[int, int], t
         return (both, both), (both, both)
     wanted = "'same', 'valid', an integer or ((top, bottom), (left, right))"
     raise ValueError(f"padding must be {wanted}, got {shown(padding)}")
+
+
+@functools.lru_cache(maxsize=MOST_REMEMBERED, typed=True)
+def _windows_over(options: WindowOptions, H: int, W: int) -> WindowGeometry:
+    """Return where windows lie over a picture, as `WindowOptions.over` does."""
+    pads, outputs = [], []
+    for axis, (name, length) in enumerate((("height", H), ("width", W))):
+        size, stride, dilation = options.size[axis], options.stride[axis], options.dilation[axis]
+        span = (size - 1) * dilation + 1
+        pad = _same_padding(length, span, stride) if options.padding == "same" else options.padding[axis]
+        padded = length + sum(pad)
+        count = (padded - span) // stride + 1
+        if options.ceil_mode:
+            last_inside = (length + pad[0] - 1) // stride + 1
+            count = min(-((span - padded) // stride) + 1, last_inside)
+        if count < 1:
+            raise ShapeError(
+                f"the window spans {span} pixels along the {name} (size {size}, dilation {dilation}) but the "
+                f"padded picture has only {padded} ({length} + padding {pad}); use padding='same', more padding "
+                "or a smaller window"
+            )
+        pads.append(pad)
+        outputs.append(count)
+    return WindowGeometry(
+        options.size, options.stride, options.dilation, (pads[0], pads[1]), (outputs[0], outputs[1]), options.ceil_mode
+    )
 
 
 def _same_padding(length: int, span: int, stride: int) -> tuple[int, int]:

@@ -170,27 +170,31 @@ class Layer:
 
         The arrays are the layer's own: changing them, or assigning to a name, changes the layer.
         """
-        return self._named("_params")
+        return NamedArrays(self._named("_params"))
 
     @property
     def grads(self) -> NamedArrays:
         """The gradients of the last `backward`, under the names and with the shapes of `params`."""
-        return self._named("_grads")
+        return NamedArrays(self._named("_grads"))
 
     @property
     def state(self) -> NamedArrays:
         """What is learnt without being trained, by name; see `add_state`.  Assigning writes, as for `params`."""
-        return self._named("_state")
+        return NamedArrays(self._named("_state"))
 
     @property
     def arrays(self) -> dict[str, Array]:
         """`params` and `state` together: what a file of weights and a checkpoint hold."""
         return self.params | self.state
 
-    def _named(self, kind: str) -> NamedArrays:
-        return NamedArrays(
-            {dotted(name, key): array for name, layer in self.walk() for key, array in getattr(layer, kind).items()}
-        )
+    def _named(self, kind: str) -> dict[str, Array]:
+        """Return the arrays of one kind by name, in the order of `walk`, which an optimizer would find slow."""
+        arrays: dict[str, Array] = dict(getattr(self, kind))
+        for name, child in self.children.items():
+            before = f"{name}." if name else ""
+            for key, array in child._named(kind).items():
+                arrays[before + key] = array
+        return arrays
 
     def add_parameter(
         self,

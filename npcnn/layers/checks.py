@@ -24,9 +24,11 @@ def picture_shape(input_shape: Shape, layer: Layer) -> tuple[int, int, int]:
             f"{layer!r} takes pictures of shape (H, W, C), got {tuple(input_shape)} not counting the batch axis; "
             "forward needs (N, H, W, C), output_shape and summary (H, W, C)"
         )
-    H, W, C = (integer(length, f"input_shape[{i}]", minimum=1) for i, length in enumerate(input_shape))
+    H = integer(input_shape[0], "input_shape[0]", minimum=1)
+    W = integer(input_shape[1], "input_shape[1]", minimum=1)
+    C = integer(input_shape[2], "input_shape[2]", minimum=1)
     channels = layer.in_channels
-    if channels not in (None, C):
+    if channels is not None and channels != C:
         hint = "; for pictures (N, C, H, W) pass x.transpose(0, 2, 3, 1)" if channels == H else ""
         raise ShapeError(f"{layer!r} takes {channels} channels, got {C} (shape {tuple(input_shape)}){hint}")
     return H, W, C

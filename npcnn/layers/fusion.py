@@ -85,7 +85,7 @@ class _ConvolutionMaxPooling(Layer):
         if shape is None:
             return self.second.forward(self.first.forward(x, training), training)
         out = (self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32))
-        params, relu = self.convolution.params, self.convolution.activation == "relu"
+        params, relu = self.convolution._params, self.convolution.activation == "relu"
         y, argmax = functional.conv2d_max_pool2d(x, params["w"], params.get("b"), relu=relu, out=out, **self._options)
         if training:
             self._kept = x, argmax, y if relu else None
@@ -100,7 +100,7 @@ class _ConvolutionMaxPooling(Layer):
             dy,
             argmax,
             x,
-            self.convolution.params["w"],
+            self.convolution._params["w"],
             relu_output=relu_output,
             need_dx=need_dx,
             out=self.convolution._gradient_arrays(x.shape, need_dx),
