@@ -139,16 +139,14 @@ class Optimizer:
         for name, param in params.items():
             same_dtype(grads[name], f"the gradient of {name}", param, name)
             exact_shape(grads[name], f"the gradient of {name}", param.shape, f"that of {name}")
-        lr = self.lr
-        if not (math.isfinite(lr) and lr >= 0):
-            raise ValueError(f"lr must be finite and at least 0, got {lr} from {self.schedule!r} at step {self.steps}")
+        rates = self._rates()
         if self.clip_norm is not None:
             clip_by_norm(grads, self.clip_norm)
         if self.clip_value is not None:
             clip_by_value(grads, self.clip_value)
         self.steps += 1
         for name, param in params.items():
-            self._update(name, param, grads[name], lr * self._setting(name, "lr_factor", 1.0))
+            self._update(name, param, grads[name], rates[name] * self._setting(name, "lr_factor", 1.0))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of what the next step depends on besides parameters and gradients.
@@ -188,6 +186,17 @@ class Optimizer:
     def _constants(self) -> dict[str, Any]:
         """Return the arguments of the constructor besides those that all optimizers have, for `repr`."""
         return {}
+
+    def _rates(self) -> dict[str, float]:
+        """Return the learning rate of the next step for every parameter, without its `lr_factor`."""
+        return dict.fromkeys(self._of_parameter, self._rate_of(self.schedule, "lr"))
+
+    def _rate_of(self, schedule: Schedule, name: str) -> float:
+        """Return what a schedule gives for the next step, if that is a learning rate; else raise `ValueError`."""
+        rate = schedule(self.steps)
+        if not (math.isfinite(rate) and rate >= 0):
+            raise ValueError(f"{name} must be finite and at least 0, got {rate} from {schedule!r} at step {self.steps}")
+        return rate
 
     def _setting(self, parameter: str, name: str, default: float) -> float:
         """Return a setting of one parameter: that of its group, else `default`."""
@@ -414,8 +423,15 @@ class SGD(Optimizer):
         weight_decay = self._setting(name, "weight_decay", self.weight_decay)
         direction = grad + weight_decay * param if weight_decay else grad
         if self.momentum:
-            velocity = self.velocity[name]
-            velocity *= self.momentum
-            velocity += direction
-            direction = direction + self.momentum * velocity if self.nesterov else velocity
+            direction = with_momentum(direction, self.velocity[name], self.momentum, self.nesterov)
         param -= lr * direction
+
+
+def with_momentum(gradient: NDArray[Any], velocity: NDArray[Any], momentum: float, nesterov: bool) -> NDArray[Any]:
+    """Change `velocity`, in place, to momentum * velocity + gradient; return where to go.
+
+    That is along the velocity, or with Nesterov's momentum along gradient + momentum * velocity.
+    """
+    velocity *= momentum
+    velocity += gradient
+    return gradient + momentum * velocity if nesterov else velocity
