@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from machine import versions, write_json
-from peers import PEERS
+from peers import TRAINING_PEERS
 
 IMPORTS = {"NumPy": "numpy", "npcnn": "npcnn", "PyTorch": "torch", "TensorFlow": "tensorflow"}
 TIME_IMPORT = """
@@ -37,8 +37,8 @@ else:
 """
 TRAIN = """
 import importlib
-from peers import PEERS, NETWORKS
-step, *_ = importlib.import_module("peers." + PEERS[{peer!r}]).build(128, NETWORKS["separable"])
+from peers import TRAINING_PEERS, NETWORKS
+step, *_ = importlib.import_module("peers." + TRAINING_PEERS[{peer!r}]).build(128, NETWORKS["separable"])
 for _ in range(10):
     step()
 """
@@ -71,7 +71,7 @@ def import_seconds(rounds):
 def main():
     """Measure, print the tables, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=["numpy", "tensorflow", "torch"])
+    parser.add_argument("--peers", nargs="+", choices=TRAINING_PEERS, default=["numpy", "tensorflow", "torch"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args()

@@ -7,7 +7,7 @@ where to look                 what is there
 `npcnn.reference`             the same functions as plain definitions
 `npcnn.layers`                layers and networks, with explicit backward passes
 `npcnn.models`                named networks for CIFAR-10
-`npcnn.optimizers`            Adam, AdamW and SGD; `npcnn.schedules`, `npcnn.clipping`, `npcnn.initializers`
+`npcnn.optimizers`            Adam, AdamW, SGD; `npcnn.muon`, `npcnn.schedules`, `npcnn.clipping`, `npcnn.initializers`
 `npcnn.gradient_check`        are these gradients right?
 `npcnn.train`                 the training loop, logs, checkpoints
 `npcnn.prediction`            what a trained network makes of pictures
@@ -30,6 +30,7 @@ from npcnn import (
     initializers,
     layers,
     models,
+    muon,
     optimizers,
     schedules,
     summary,
@@ -70,6 +71,7 @@ from npcnn.layers import (
     ZeroPad2D,
 )
 from npcnn.models import load
+from npcnn.muon import Muon
 from npcnn.optimizers import SGD, Adam, AdamW
 from npcnn.version import __version__
 
@@ -104,6 +106,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "MaxPool2D",
+    "Muon",
     "ReLU",
     "Rescale",
     "Residual",
@@ -131,6 +134,7 @@ __all__ = [
     "layers",
     "load",
     "models",
+    "muon",
     "optimizers",
     "plot",
     "prediction",

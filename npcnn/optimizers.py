@@ -141,8 +141,7 @@ class Optimizer:
             for name, param in params.items():
                 same_dtype(grads[name], f"the gradient of {name}", param, name)
                 exact_shape(grads[name], f"the gradient of {name}", param.shape, f"that of {name}")
-        lr = self._scheduled(self.schedule, "lr")
-        rates = {name: lr * self._lr_factor(name) for name in params}
+        rates = {name: rate * self._lr_factor(name) for name, rate in self._rates().items()}
         if self.clip_norm is not None:
             clip_by_norm(grads, self.clip_norm)
         if self.clip_value is not None:
@@ -189,6 +188,10 @@ class Optimizer:
     def _constants(self) -> dict[str, Any]:
         """Return the arguments of the constructor besides those that all optimizers have, for `repr`."""
         return {}
+
+    def _rates(self) -> dict[str, float]:
+        """Return the learning rate of the next step for every parameter, without its `lr_factor`."""
+        return dict.fromkeys(self._of_parameter, self._scheduled(self.schedule, "lr"))
 
     def _setting(self, parameter: str, name: str, default: float) -> float:
         """Return a setting of one parameter: that of its group, else `default`."""
@@ -429,8 +432,15 @@ class SGD(Optimizer):
         weight_decay = self._setting(name, "weight_decay", self.weight_decay)
         direction = grad + weight_decay * param if weight_decay else grad
         if self.momentum:
-            velocity = self.velocity[name]
-            velocity *= self.momentum
-            velocity += direction
-            direction = direction + self.momentum * velocity if self.nesterov else velocity
+            direction = with_momentum(direction, self.velocity[name], self.momentum, self.nesterov)
         param -= lr * direction
+
+
+def with_momentum(gradient: NDArray[Any], velocity: NDArray[Any], momentum: float, nesterov: bool) -> NDArray[Any]:
+    """Change `velocity`, in place, to momentum * velocity + gradient; return where to go.
+
+    That is along the velocity, or with Nesterov's momentum along gradient + momentum * velocity.
+    """
+    velocity *= momentum
+    velocity += gradient
+    return gradient + momentum * velocity if nesterov else velocity

@@ -15,6 +15,7 @@ OPTIMIZERS = {
     ),
     "sgd": lambda net: nn.SGD(net, 0.1),
     "momentum": lambda net: nn.SGD(net, 0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "muon": lambda net: nn.Muon(net, nn.schedules.Cosine(0.1, 10), 0.1, normalize=True, weight_decay=0.01),
 }
 each_optimizer = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 

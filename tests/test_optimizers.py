@@ -116,6 +116,7 @@ OPTIMIZERS = {
     "momentum": lambda net, **options: nn.SGD(net, 0.1, momentum=0.9, **options),
     "adam": lambda net, **options: nn.Adam(net, 0.1, **options),
     "adamw": lambda net, **options: nn.AdamW(net, 0.1, **options),
+    "muon": lambda net, **options: nn.Muon(net, 0.1, 0.1, **options),
 }
 each_optimizer = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 

@@ -3,8 +3,9 @@
 A peer is a module with ``build(batch, network) -> (step, forward, versions)``:
 `network` is one of NETWORKS; `step` runs one whole training step (forward, loss,
 backward, Adam) on a fixed batch and returns the loss, `forward` gives the logits,
-`versions` names what was measured.  A module whose library is not installed, or
-that does not have the network, raises ImportError.
+`versions` names what was measured.  What only runs networks, and does not train
+them, has None for `step`.  A module whose library is not installed, or that does
+not have the network, raises ImportError.
 """
 
 # Of the article's networks the second convolution: branches side by side, each a chain of kernels with 64 channels.
@@ -16,7 +17,7 @@ NETWORKS = {
     "resnet20": 20,
 }
 
-PEERS = {
+TRAINING_PEERS = {
     "npcnn": "npcnn_net",
     "numpy": "numpy_net",
     "tensorflow": "tensorflow_net",
@@ -25,6 +26,7 @@ PEERS = {
     "torch-compile": "torch_compile_net",
     "jax": "jax_net",
 }
+PEERS = TRAINING_PEERS | {"onnxruntime": "onnxruntime_net", "openvino": "openvino_net"}
 
 
 def of_the_article(network):

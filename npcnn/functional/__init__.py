@@ -22,6 +22,7 @@ module                        functions
 `losses`                      softmax_cross_entropy, mean_squared_error
 `normalization`               batch_norm, layer_norm
 `updates`                     adam_step
+`orthogonalization`           orthogonalize
 `windows`                     window_geometry: padding and output sizes
 `checks`                      what every function checks before a kernel is called
 ============================  ======================================================================================
@@ -35,6 +36,7 @@ from npcnn.functional import (
     convolution,
     losses,
     normalization,
+    orthogonalization,
     padding,
     pooling,
     resampling,
@@ -46,6 +48,7 @@ from npcnn.functional.activations import *  # noqa: F403
 from npcnn.functional.convolution import *  # noqa: F403
 from npcnn.functional.losses import *  # noqa: F403
 from npcnn.functional.normalization import *  # noqa: F403
+from npcnn.functional.orthogonalization import *  # noqa: F403
 from npcnn.functional.padding import *  # noqa: F403
 from npcnn.functional.pooling import *  # noqa: F403
 from npcnn.functional.resampling import *  # noqa: F403
@@ -58,6 +61,7 @@ __all__ = [
     *convolution.__all__,
     *losses.__all__,
     *normalization.__all__,
+    *orthogonalization.__all__,
     *padding.__all__,
     *pooling.__all__,
     *resampling.__all__,

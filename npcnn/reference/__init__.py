@@ -6,19 +6,20 @@ arguments are the same in both, and the tests compare the fast kernels with
 these functions.  Forward and backward stand side by side, the formula is in
 the docstring and the code uses its letters.
 
-=================  =========================================================
-windows.py         where sliding windows lie: padding and output size
-convolution.py     conv2d, conv1d; im2col, col2im: convolution as a matrix product
-transposed.py      conv2d_transpose
-pooling.py         max_pool2d, avg_pool2d
-resampling.py      upsample2d
-padding.py         zero_pad2d
-activations.py     relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
-losses.py          softmax_cross_entropy, mean_squared_error
-normalization.py   batch_norm, layer_norm
-updates.py         adam_step
-toom_cook.py       the transforms of convolution with fewer multiplications
-=================  =========================================================
+====================  ======================================================
+windows.py            where sliding windows lie: padding and output size
+convolution.py        conv2d, conv1d; im2col, col2im: convolution as a matrix product
+transposed.py         conv2d_transpose
+pooling.py            max_pool2d, avg_pool2d
+resampling.py         upsample2d
+padding.py            zero_pad2d
+activations.py        relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
+losses.py             softmax_cross_entropy, mean_squared_error
+normalization.py      batch_norm, layer_norm
+updates.py            adam_step
+orthogonalization.py  orthogonalize
+toom_cook.py          the transforms of convolution with fewer multiplications
+====================  ======================================================
 
 These functions trust their input, and refuse only an unknown `padding` or
 `axis`.  For what `npcnn.functional` refuses, their result means nothing.  They
@@ -31,6 +32,7 @@ from npcnn.reference import (
     convolution,
     losses,
     normalization,
+    orthogonalization,
     padding,
     pooling,
     resampling,
@@ -41,6 +43,7 @@ from npcnn.reference.activations import *  # noqa: F403
 from npcnn.reference.convolution import *  # noqa: F403
 from npcnn.reference.losses import *  # noqa: F403
 from npcnn.reference.normalization import *  # noqa: F403
+from npcnn.reference.orthogonalization import *  # noqa: F403
 from npcnn.reference.padding import *  # noqa: F403
 from npcnn.reference.pooling import *  # noqa: F403
 from npcnn.reference.resampling import *  # noqa: F403
@@ -52,6 +55,7 @@ __all__ = [
     *convolution.__all__,
     *losses.__all__,
     *normalization.__all__,
+    *orthogonalization.__all__,
     *padding.__all__,
     *pooling.__all__,
     *resampling.__all__,
