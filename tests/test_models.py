@@ -19,6 +19,18 @@ def test_models_by_hand():
     assert parameters == 75 * 64 + 64 + 2 * (320 * 64 + 64) + 1600 * 10 + 10
 
 
+def test_airbench_by_hand():
+    net = nn.models.airbench()
+    taps = {31: 9 * 24 * 64, 15: 9 * (64 * 64 + 64 * 256), 7: 2 * 9 * 256 * 256, 3: 9 * 256 * 256}
+    assert (
+        sum(p.size for name, p in net.params.items() if name.endswith(".w")) == 4 * 3 * 24 + sum(taps.values()) + 2560
+    )
+    products = 31 * 31 * 12 * 24 + sum(size * size * weights for size, weights in taps.items()) + 2560
+    others = 31 * 31 * 24 + 2 * (2 * 15 * 15 * 64 + 2 * 7 * 7 * 256 + 2 * 3 * 3 * 256) + 10  # GELU, normalisation, 1/9
+    assert net.multiplications((32, 32, 3)) == products + others
+    assert round(products / 1e6, 1) == 118.1
+
+
 @pytest.mark.parametrize("model", nn.models.ARTICLE.values())
 def test_models_start_as_the_article_says(model):
     for name, param in model(rng=np.random.default_rng(0)).params.items():

@@ -14,13 +14,13 @@ import npcnn as nn
 from npcnn.datasets import TrainingBatches
 from npcnn.datasets.steps import brightness, mirror, random_crop
 from npcnn.functional import softmax_cross_entropy
-from npcnn.train import Checkpoints, ExponentialMovingAverage, fit
+from npcnn.train import Checkpoints, ExponentialMovingAverage, Lookahead, fit
 
 STEPS = 9
 LOSS = partial(softmax_cross_entropy, label_smoothing=0.1, class_weights=np.array([1, 2, 0.5], np.float32))
 
 
-def training():
+def training(averaging):
     """Return network, optimizer and average as a new process would make them."""
     rng = np.random.default_rng(0)
     net = nn.Sequential(
@@ -40,6 +40,8 @@ def training():
         groups={"*.b": {"weight_decay": 0}, "*.scale": {"weight_decay": 0}, "0_*": {"lr_factor": 0.5}},
         clip_norm=0.5,
     )
+    if averaging == "lookahead":
+        return net, optimizer, Lookahead(net, decay=lambda step: 0.9 * (step / STEPS) ** 3, every=2)
     return net, optimizer, ExponentialMovingAverage(net, decay=0.8)
 
 
@@ -47,7 +49,7 @@ def batches(start):
     """Yield augmented batch after batch from number `start` on; every third has soft labels, drawn from its number."""
     rng = np.random.default_rng(2)
     images, classes = rng.integers(0, 256, (40, 8, 8, 3), np.uint8), rng.integers(0, 3, 40)
-    augment = [random_crop((8, 8), padding=2), mirror(), brightness(20.0)]
+    augment = [random_crop((8, 8), padding=2), mirror(), mirror(alternate=True), brightness(20.0)]
     scale = [lambda images, rng: images.astype(np.float32) / 128 - 1]
     with TrainingBatches(images, classes, batch_size=12, augment=augment, steps=scale, start=start) as drawn:
         for number, (x, labels) in enumerate(drawn, start):
@@ -55,10 +57,10 @@ def batches(start):
             yield x, soft if number % 3 == 0 else labels
 
 
-def train(folder, steps, threads, callbacks=()):
+def train(folder, steps, threads, callbacks=(), averaging="moving average"):
     """Train from the last checkpoint on; return every array that the training has, and where it went on."""
     nn.set_num_threads(threads)
-    net, optimizer, average = training()
+    net, optimizer, average = training(averaging)
     with Checkpoints(folder, net, optimizer, every=2, average=average) as checkpoints:
         at = checkpoints.resume()
         fit(
@@ -76,23 +78,25 @@ def threads_as_before():
     nn.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+@pytest.fixture(scope="module", params=["moving average", "lookahead"])
+def whole(request, tmp_path_factory):
+    """Return which average a training has, and what it ends with if nothing happens to it."""
     before = nn.get_num_threads()
-    arrays, _ = train(tmp_path_factory.mktemp("whole"), STEPS, threads=1)
+    arrays, _ = train(tmp_path_factory.mktemp("whole"), STEPS, threads=1, averaging=request.param)
     nn.set_num_threads(before)
-    return arrays
+    return request.param, arrays
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("end", range(1, STEPS))
 def test_it_goes_on_to_the_bit(tmp_path, whole, end, threads):
-    train(tmp_path, end, threads)
-    arrays, start = train(tmp_path, STEPS, threads % 3 + 1)
+    averaging, expected = whole
+    train(tmp_path, end, threads, averaging=averaging)
+    arrays, start = train(tmp_path, STEPS, threads % 3 + 1, averaging=averaging)
     assert start == end - end % 2
-    assert arrays.keys() == whole.keys()
+    assert arrays.keys() == expected.keys()
     for name, array in arrays.items():
-        np.testing.assert_array_equal(array, whole[name], err_msg=str(name))
+        np.testing.assert_array_equal(array, expected[name], err_msg=str(name))
 
 
 def train_until_killed(folder, steps, threads, end):
@@ -130,7 +134,8 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path, nightly):
 @pytest.mark.parametrize("part", ["net", "optimizer", "average"])
 def test_every_part_of_it_changes_with_the_steps(tmp_path, whole, part):
     # So that the comparison above compares something.
-    begun, _ = train(tmp_path, 1, threads=1)
-    for name, array in whole.items():
+    averaging, arrays = whole
+    begun, _ = train(tmp_path, 1, threads=1, averaging=averaging)
+    for name, array in arrays.items():
         if name[0] == part:
             assert (array != begun[name]).any(), name
