@@ -29,6 +29,12 @@ CONVOLUTIONS = (
     ("7 x 7", 12, 64, 64, (7, 7)),
     ("1 x 1", 12, 64, 64, (1, 1)),
     ("last, 5 x 5", 6, 64, 10, (5, 5)),
+    # Those of airbench94.
+    ("3 x 3, 31 pixels", 31, 24, 64, (3, 3)),
+    ("3 x 3, 15 pixels", 15, 64, 64, (3, 3)),
+    ("3 x 3, 15, to 256", 15, 64, 256, (3, 3)),
+    ("3 x 3, 7, 256", 7, 256, 256, (3, 3)),
+    ("3 x 3, 3, 256", 3, 256, 256, (3, 3)),
 )
 PEAK_ROUNDS = 200_000
 
@@ -98,6 +104,7 @@ def measure_convolutions(machine, options, rng):
     rows = []
     for name, size, c_in, c_out, kernel in CONVOLUTIONS:
         algorithms = ["im2col"] if kernel == (1, 1) else ["im2col", "toom_cook"]
+        algorithms += ["toom_cook_2d"] if kernel == (3, 3) else []
         calls = {"peak": lambda: machine.multiply_add(PEAK_ROUNDS, options.threads)}
         for algorithm in algorithms:
             passes = convolution_calls(options.batch, size, c_in, c_out, kernel, algorithm, rng)
