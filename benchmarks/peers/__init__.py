@@ -9,12 +9,13 @@ not have the network, raises ImportError.
 """
 
 # Of the article's networks the second convolution: branches side by side, each a chain of kernels with 64 channels.
-# Of a residual network the depth.
+# Of a residual network the depth; airbench94 is one of its own.
 NETWORKS = {
     "separable": (((5, 1), (1, 5)),),
     "plain": (((5, 5),),),
     "multichannel": (((1, 1),), ((3, 3),), ((5, 5),), ((7, 7),)),
     "resnet20": 20,
+    "airbench": "airbench",
 }
 
 TRAINING_PEERS = {
@@ -24,13 +25,19 @@ TRAINING_PEERS = {
     "torch": "torch_channels_last_net",
     "torch-nchw": "torch_nchw_net",
     "torch-compile": "torch_compile_net",
+    "torch-bfloat16": "torch_bfloat16_net",
     "jax": "jax_net",
 }
 PEERS = TRAINING_PEERS | {"onnxruntime": "onnxruntime_net", "openvino": "openvino_net"}
 
 
+def picture_size(network):
+    """Return height and width of a network's pictures."""
+    return 24 if isinstance(network, tuple) else 32
+
+
 def of_the_article(network):
-    """Return a network's second convolution; ImportError for a residual network, which not every peer has."""
-    if isinstance(network, int):
+    """Return a network's second convolution; ImportError for another network, which not every peer has."""
+    if not isinstance(network, tuple):
         raise ImportError("this peer has the article's networks only")
     return network

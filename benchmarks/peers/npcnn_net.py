@@ -3,13 +3,13 @@
 import numpy as np
 
 import npcnn as nn
-from peers import NETWORKS
+from peers import NETWORKS, picture_size
 from peers.batch import random_batch
 
 
 def build(batch, network):
     """Return (step, forward, versions)."""
-    x, labels = random_batch(batch, 32 if isinstance(network, int) else 24)
+    x, labels = random_batch(batch, picture_size(network))
     name = next(name for name, known in NETWORKS.items() if known == network)
     net = nn.models.MODELS[name](rng=np.random.default_rng(0))
     optimizer = nn.Adam(net, lr=1e-4)

@@ -5,6 +5,7 @@ import os
 import torch
 from torch import nn
 
+from peers import picture_size
 from peers.batch import random_batch
 
 
@@ -74,27 +75,55 @@ def resnet(depth):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
-def build(batch, network, *, memory_format, compiled):
+def airbench():
+    """Return `npcnn.models.airbench`."""
+
+    def half(before, channels, *pooling):
+        normalisation = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+        normalisation.weight.requires_grad_(False)
+        convolution = nn.Conv2d(before, channels, 3, padding=1, bias=False)
+        return [convolution, *pooling, normalisation, nn.GELU()]
+
+    first = nn.Conv2d(3, 24, 2)
+    first.weight.requires_grad_(False)
+    layers, before = [first, nn.GELU()], 24
+    for channels in (64, 256, 256):
+        layers += [*half(before, channels, nn.MaxPool2d(2)), *half(channels, channels)]
+        before = channels
+    return nn.Sequential(*layers, nn.MaxPool2d(3), nn.Flatten(), nn.Linear(256, 10, bias=False))
+
+
+def built(network):
+    """Return the network."""
+    if network == "airbench":
+        return airbench()
+    return resnet(network) if isinstance(network, int) else article(network)
+
+
+def build(batch, network, *, memory_format, compiled, half_precision=False):
     """Return (step, forward, versions)."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     torch.manual_seed(0)
-    is_residual = isinstance(network, int)
-    pictures, classes = random_batch(batch, 32 if is_residual else 24)
+    pictures, classes = random_batch(batch, picture_size(network))
     x = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()).to(memory_format=memory_format)
     labels = torch.from_numpy(classes)
-    net = (resnet(network) if is_residual else article(network)).to(memory_format=memory_format)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
+    net = built(network).to(memory_format=memory_format)
+    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=1e-4, fused=True)
     model = torch.compile(net) if compiled else net
+
+    def autocast():
+        return torch.autocast("cpu", torch.bfloat16, enabled=half_precision)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss = nn.functional.cross_entropy(model(x), labels)
+        with autocast():
+            loss = nn.functional.cross_entropy(model(x), labels)
         loss.backward()
         optimizer.step()
         return loss.item()
 
     def forward():
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast():
             return model(x)
 
-    return step, forward, f"PyTorch {torch.__version__}"
+    return step, forward, f"PyTorch {torch.__version__}{', bfloat16' if half_precision else ''}"
