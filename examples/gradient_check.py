@@ -56,6 +56,7 @@ def layers(rng: np.random.Generator) -> list[tuple[Any, tuple[int, ...]]]:
         (nn.GlobalAvgPool2D(), pictures),
         (nn.ReLU(), pictures),
         (nn.LeakyReLU(), pictures),
+        (nn.Rescale(0.25), pictures),
         (nn.GELU(), pictures),
         (nn.GELU("tanh"), pictures),
         (nn.SiLU(), pictures),

@@ -198,6 +198,7 @@ LAYERS = {
     "Sigmoid()": (nn.Sigmoid, "sigmoid", 0),
     "Tanh()": (nn.Tanh, "tanh", 0),
     "Softmax()": (nn.Softmax, "softmax", 0),
+    "Rescale(0.25)": (lambda: nn.Rescale(0.25), "rescale", 1),
 }
 each_layer = pytest.mark.parametrize("shown", LAYERS)
 

@@ -75,6 +75,7 @@ LAYERS = {
     "global avg pool": (nn.GlobalAvgPool2D, PICTURE),
     "relu": (nn.ReLU, PICTURE),
     "leaky relu": (nn.LeakyReLU, PICTURE),
+    "rescale": (lambda: nn.Rescale(0.25), PICTURE),
     "gelu": (nn.GELU, PICTURE),
     "silu": (nn.SiLU, PICTURE),
     "sigmoid": (nn.Sigmoid, PICTURE),

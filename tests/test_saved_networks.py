@@ -26,7 +26,14 @@ LAYERS = {
     "layer_norm": (lambda: nn.LayerNorm(2, scale=False), (5, 6, 2)),
     "activations": (
         lambda: nn.Sequential(
-            nn.LeakyReLU(0.2), nn.GELU("tanh"), nn.SiLU(), nn.Sigmoid(), nn.Tanh(), nn.ReLU(), nn.Softmax()
+            nn.LeakyReLU(0.2),
+            nn.GELU("tanh"),
+            nn.SiLU(),
+            nn.Sigmoid(),
+            nn.Tanh(),
+            nn.ReLU(),
+            nn.Rescale(0.5),
+            nn.Softmax(),
         ),
         (5, 6, 2),
     ),
