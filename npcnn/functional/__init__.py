@@ -11,7 +11,7 @@ module                        functions
 `convolution`                 conv2d, conv1d; conv2d_max_pool2d: convolution and pooling in one go, for speed
 `convolution_plan`            what a convolution is given, checked and worked out, and how each algorithm is called
 `transposed`                  conv2d_transpose, the input gradient of conv2d as a function of its own
-`toom_cook`, `toom_cook_2d`   the fast algorithms, along one axis and along both
+`toom_cook`                   the fast algorithm, along one axis and along both
 `algorithms`                  what each algorithm costs, and what algorithm="auto" means
 `tap_by_tap`                  pictures that Toom-Cook must not be given
 `depthwise`                   groups of one channel

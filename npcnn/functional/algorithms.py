@@ -17,8 +17,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from npcnn.functional.checks import shown
-from npcnn.functional.toom_cook import axis
-from npcnn.functional.toom_cook_2d import products_of
+from npcnn.functional.toom_cook import axis, products_of
 from npcnn.reference.toom_cook import OUTPUTS, multiplications
 
 Algorithm: TypeAlias = Literal["auto", "im2col", "toom_cook", "toom_cook_2d", "depthwise"]

@@ -9,7 +9,7 @@ With `groups` the channels are cut into blocks, and a block of the output sees o
 blocks that know nothing of each other.  With as many groups as channels it is called *depthwise*.
 
 Every call works out a plan once (convolution_plan.py): checked arrays, where the windows lie, which algorithm runs.
-With Toom-Cook (toom_cook.py, toom_cook_2d.py) a convolution and the max pooling after it run in one go, forward and
+With Toom-Cook (toom_cook.py) a convolution and the max pooling after it run in one go, forward and
 backward: a convolved picture is pooled while it lies in the cache, and never written to memory, which would take as
 long as much of the multiplying.
 """

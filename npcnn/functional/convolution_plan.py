@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.functional import depthwise, toom_cook, toom_cook_2d
+from npcnn.functional import depthwise
 from npcnn.functional.algorithms import ALGORITHMS, chosen_algorithm
 from npcnn.functional.checks import (
     bias,
@@ -30,6 +30,7 @@ from npcnn.functional.checks import (
     weights,
 )
 from npcnn.functional.pooling import PoolOptions, pool_options
+from npcnn.functional.toom_cook import BothAxes, OneAxis, ToomCook
 from npcnn.functional.windows import MOST_REMEMBERED, Axis, WindowGeometry, WindowOptions, line_options, window_options
 from npcnn.kernels import convolution as kernels
 
@@ -37,7 +38,7 @@ Array: TypeAlias = NDArray[Any]
 Gradients: TypeAlias = tuple[Array | None, Array, Array]
 
 # The algorithms that do a convolution and the max pooling after it in one go.
-TOOM_COOK = {"toom_cook": toom_cook, "toom_cook_2d": toom_cook_2d}
+TOOM_COOK: dict[str, ToomCook] = {"toom_cook": OneAxis(), "toom_cook_2d": BothAxes()}
 
 
 class Plan(NamedTuple):

@@ -1,15 +1,18 @@
-"""Toom-Cook along one axis: the fast algorithm for kernels with 3, 5 or 7 taps along their height or their width.
+"""Toom-Cook, the fast algorithm: along one axis of a kernel, or along both.
 
-Toom-Cook works along the height of a KH x KW kernel when KH is 3, 5 or 7, where it reads and writes whole rows of the
-picture as they lie in memory, else along its width when KW is.  Over the taps across that axis it sums as the
-definition does.  A 1-D convolution has KH or KW = 1.  (`toom_cook_2d` works along both axes of a 3 x 3 kernel.)
+`OneAxis` is for kernels with 3, 5 or 7 taps along their height or their width.  It works along the height of a KH x KW
+kernel when KH is 3, 5 or 7, where it reads and writes whole rows of the picture as they lie in memory, else along its
+width when KW is.  Over the taps across that axis it sums as the definition does.  A 1-D convolution has KH or KW = 1.
 
-The arrays that come here have been checked.
+`BothAxes` is for 3 x 3 kernels, with about a quarter of the multiplications.
+
+What the two have in common, `ToomCook` does.  The arrays that come here have been checked.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from types import ModuleType
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,62 +21,122 @@ from npcnn.functional.checks import padded_to_vectors
 from npcnn.functional.pooling import wrong_argmax
 from npcnn.functional.tap_by_tap import fill_in, fill_in_gradients
 from npcnn.functional.windows import WindowGeometry, each_pixel
-from npcnn.kernels import toom_cook as kernels
-from npcnn.reference.toom_cook import OUTPUTS, POINTS
+from npcnn.kernels import toom_cook, toom_cook_2d
+from npcnn.reference.toom_cook import OUTPUTS, POINTS, POINTS_2D
 
 Array: TypeAlias = NDArray[Any]
 
 
-def conv2d(
-    x: Array,
-    w: Array,
-    b: Array | None,
-    geometry: WindowGeometry,
-    relu: bool,
-    y: Array,
-    pooling: WindowGeometry | None = None,
-    argmax: Array | None = None,
-) -> None:
-    """Write the convolution, after ReLU if asked for, into `y`, or its max pooling into `y` and `argmax`.
+class ToomCook:
+    """A convolution and, if there is one, the max pooling after it in one go, forward and backward."""
 
-    `w` is (KH, KW, C_in, C_out).
-    """
-    along = axis(*w.shape[:2])
-    u = _at_points(_taps_first(w, along))
-    skipped = np.ones(len(x), np.uint8)
-    if u is not None:
-        windows = (pooling or each_pixel(geometry.output)).kernel_windows((len(x), *geometry.output, w.shape[3]))
-        kernels.conv2d(x, u, b, _kernel_taps(w, geometry, along), relu, windows, y, argmax, skipped)
-    fill_in(skipped, x, w, b, geometry, relu, y, pooling, argmax)
+    kernels: ClassVar[ModuleType]
+
+    def at_points(self, w: Array) -> Array | None:
+        """Return the weights at the points, as the kernels lay them out, or None if they are too large."""
+        raise NotImplementedError(f"{type(self).__name__} does not define at_points")
+
+    def as_the_kernels_take_it(self, w: Array) -> Array:
+        """Return a view of weights, or of their gradient, with the axes in the kernels' order."""
+        return w
+
+    def taps(self, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
+        """Return what the kernels are told of the taps."""
+        raise NotImplementedError(f"{type(self).__name__} does not define taps")
+
+    def conv2d(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        geometry: WindowGeometry,
+        relu: bool,
+        y: Array,
+        pooling: WindowGeometry | None = None,
+        argmax: Array | None = None,
+    ) -> None:
+        """Write the convolution, after ReLU if asked for, into `y`, or its max pooling into `y` and `argmax`.
+
+        `w` is (KH, KW, C_in, C_out).
+        """
+        u = self.at_points(w)
+        skipped = np.ones(len(x), np.uint8)
+        if u is not None:
+            windows = _pooling_windows(pooling, x, w, geometry)
+            self.kernels.conv2d(x, u, b, self.taps(x, w, geometry), relu, windows, y, argmax, skipped)
+        fill_in(skipped, x, w, b, geometry, relu, y, pooling, argmax)
+
+    def conv2d_backward(
+        self,
+        dy: Array,
+        x: Array,
+        w: Array,
+        geometry: WindowGeometry,
+        relu_output: Array | None,
+        dx: Array | None,
+        dw: Array,
+        db: Array,
+        pooling: WindowGeometry | None,
+        argmax: Array | None,
+    ) -> None:
+        """Write the gradients of `conv2d` into dw, db and, unless it is None, dx; ValueError for a wrong `argmax`."""
+        u_flipped = None if dx is None else self.at_points(w[::-1, ::-1].swapaxes(2, 3))
+        skipped = np.zeros(len(x), np.uint8)
+        # dw and db do not depend on the weights: where those are too large, only dx is computed tap by tap.
+        at_points = dx if u_flipped is not None else None
+        wrong = self.kernels.conv2d_backward(
+            dy, x, u_flipped, relu_output, self.taps(x, w, geometry), _pooling_windows(pooling, x, w, geometry),
+            argmax, at_points, self.as_the_kernels_take_it(dw), db, skipped,
+        )  # fmt: skip
+        if wrong and pooling is not None and argmax is not None:
+            raise wrong_argmax(argmax, pooling)
+        left = np.flatnonzero(skipped) if at_points is dx else np.arange(len(x))
+        fill_in_gradients(left, skipped[left] != 0, dy, x, w, geometry, relu_output, dx, dw, db, pooling, argmax)
 
 
-def conv2d_backward(
-    dy: Array,
-    x: Array,
-    w: Array,
-    geometry: WindowGeometry,
-    relu_output: Array | None,
-    dx: Array | None,
-    dw: Array,
-    db: Array,
-    pooling: WindowGeometry | None,
-    argmax: Array | None,
-) -> None:
-    """Write the gradients of `conv2d` into dw, db and, unless it is None, dx; ValueError for a wrong `argmax`."""
-    along = axis(*w.shape[:2])
-    u_flipped = None if dx is None else _at_points(_taps_first(w[::-1, ::-1].swapaxes(2, 3), along))
-    skipped = np.zeros(len(x), np.uint8)
-    # dw and db do not depend on the weights: where those are too large, only dx is computed tap by tap.
-    at_points = dx if u_flipped is not None else None
-    windows = (pooling or each_pixel(geometry.output)).kernel_windows((len(x), *geometry.output, w.shape[3]))
-    wrong = kernels.conv2d_backward(
-        dy, x, u_flipped, relu_output, _kernel_taps(w, geometry, along), windows, argmax, at_points,
-        _taps_first(dw, along), db, skipped,
-    )  # fmt: skip
-    if wrong and pooling is not None and argmax is not None:
-        raise wrong_argmax(argmax, pooling)
-    left = np.flatnonzero(skipped) if at_points is dx else np.arange(len(x))
-    fill_in_gradients(left, skipped[left] != 0, dy, x, w, geometry, relu_output, dx, dw, db, pooling, argmax)
+class OneAxis(ToomCook):
+    """Along the height of a kernel or along its width."""
+
+    kernels: ClassVar[ModuleType] = toom_cook
+
+    def at_points(self, w: Array) -> Array | None:
+        """Return (points, cross taps * rows, columns), the columns padded to whole vectors."""
+        taps_first = self.as_the_kernels_take_it(w)
+        taps, _, _, columns = taps_first.shape
+        padded = padded_to_vectors(taps_first.reshape(taps, -1, columns))
+        u = np.empty((taps + OUTPUTS[taps] - 1, *padded.shape[1:]), w.dtype)
+        return u if toom_cook.weights_at_points(padded, u) else None
+
+    def as_the_kernels_take_it(self, w: Array) -> Array:
+        """Return a view with the axis that Toom-Cook works along first."""
+        return w.swapaxes(0, 1) if axis(*w.shape[:2]) == "width" else w
+
+    def taps(self, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
+        """Return the kernels' struct Taps: the taps along the axis, those across it, and the padding before each."""
+        KH, KW = w.shape[:2]
+        along = axis(KH, KW)
+        (top, _), (left, _) = geometry.padding
+        taps, pad, across, cross_pad = (KW, left, KH, top) if along == "width" else (KH, top, KW, left)
+        return {
+            "along_height": along == "height", "along": taps, "pad": pad, "across": across, "cross_pad": cross_pad,
+            "outputs": OUTPUTS[taps],
+        }  # fmt: skip
+
+
+class BothAxes(ToomCook):
+    """Along both axes of a 3 x 3 kernel."""
+
+    kernels: ClassVar[ModuleType] = toom_cook_2d
+
+    def at_points(self, w: Array) -> Array | None:
+        """Return (points, C_in * columns), the columns in panels."""
+        padded = padded_to_vectors(w.reshape(9, *w.shape[2:]))
+        u = np.empty(((len(POINTS_2D) + 1) ** 2, padded[0].size), w.dtype)
+        return u if toom_cook_2d.weights_at_points(padded, u) else None
+
+    def taps(self, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
+        """Return where the windows lie."""
+        return geometry.kernel_windows(x.shape)
 
 
 def axis(KH: int, KW: int) -> Literal["height", "width"] | None:
@@ -81,28 +144,30 @@ def axis(KH: int, KW: int) -> Literal["height", "width"] | None:
     return "height" if KH in POINTS else "width" if KW in POINTS else None
 
 
-def _taps_first(w: Array, along: str | None) -> Array:
-    """Return a view of (KH, KW, rows, columns) with the axis that Toom-Cook works along first."""
-    return w.swapaxes(0, 1) if along == "width" else w
+def products_of(output: tuple[int, int]) -> int:
+    """Return how many products at points, along both axes, give so many lines and columns of outputs.
 
+    Examples
+    --------
+    A tile of 4 x 4 takes 6 x 6 products.  7 is 4 + 3, and a tile of three lines takes 5 points:
 
-def _kernel_taps(w: Array, geometry: WindowGeometry, along: str | None) -> dict[str, int]:
-    """Return the kernels' struct Taps: the taps along the axis, those across it, and the padding before each."""
-    KH, KW = w.shape[:2]
-    (top, _), (left, _) = geometry.padding
-    taps, pad, across, cross_pad = (KW, left, KH, top) if along == "width" else (KH, top, KW, left)
-    return {
-        "along_height": along == "height", "along": taps, "pad": pad, "across": across, "cross_pad": cross_pad,
-        "outputs": OUTPUTS[taps],
-    }  # fmt: skip
-
-
-def _at_points(w: Array) -> Array | None:
-    """Return the weights at the points, (points, cross taps * rows, columns), or None if they are too large.
-
-    The columns are padded to whole vectors.
+    >>> from npcnn.functional.toom_cook import products_of
+    >>> products_of((4, 4)), products_of((7, 7)), 11 * 11
+    (36, 121, 121)
     """
-    taps, _, _, columns = w.shape
-    padded = padded_to_vectors(w.reshape(taps, -1, columns))
-    u = np.empty((taps + OUTPUTS[taps] - 1, *padded.shape[1:]), w.dtype)
-    return u if kernels.weights_at_points(padded, u) else None
+    down, across = map(_points_of, output)
+    return down * across
+
+
+def _points_of(outputs: int) -> int:
+    """Return the points of one axis, cut into tiles of four outputs and then of three, as the kernel cuts it."""
+    threes = -outputs % 4
+    fours = (outputs - 3 * threes) // 4
+    if fours < 0:
+        fours, threes = 0, -(-outputs // 3)
+    return (len(POINTS_2D) + 1) * fours + len(POINTS_2D) * threes
+
+
+def _pooling_windows(pooling: WindowGeometry | None, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
+    """Return the windows of the pooling over the convolution's result; without pooling, each window is one pixel."""
+    return (pooling or each_pixel(geometry.output)).kernel_windows((len(x), *geometry.output, w.shape[3]))

@@ -167,16 +167,24 @@ cdef void convolve_bands(const Tiling* t, Py_ssize_t first, Py_ssize_t last, Py_
         convolve(t, &run, x, u, bias, relu, scratch + threadid() * thread_size, y, 0, carried)
 
 
+cdef void convolve_pictures(const Tiling* t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t together, const Pictures* x,
+                            const float* u, const float* bias, bint relu, float* room, float* y, Py_ssize_t y_first,
+                            uint8_t* carried) noexcept nogil:
+    """The pictures from `first` to before `last` by one thread, so many bands together; see `convolve`."""
+    cdef Py_ssize_t bands = tiles_of(&t.down), at = first * bands
+    cdef Run run
+    while at < last * bands:
+        run = run_of(t, at, min(at + together, last * bands))
+        convolve(t, &run, x, u, bias, relu, room, y, y_first, carried)
+        at += together
+
+
 cdef void convolve_and_pool(const Tiling* t, const Windows* pooling, Py_ssize_t first, Py_ssize_t last,
                             Py_ssize_t together, const Pictures* x, const float* u, const float* bias, bint relu,
                             float* room, float* convolved, float* y, int32_t* argmax, uint8_t* carried) noexcept nogil:
     """The pictures from `first` to before `last` by one thread; `convolved` is a buffer for them before the pooling."""
-    cdef Py_ssize_t bands = tiles_of(&t.down), at = first * bands, n, i, row = pooling.out_width * pooling.channels
-    cdef Run run
-    while at < last * bands:
-        run = run_of(t, at, min(at + together, last * bands))
-        convolve(t, &run, x, u, bias, relu, room, convolved, first, carried)
-        at += together
+    cdef Py_ssize_t n, i, row = pooling.out_width * pooling.channels
+    convolve_pictures(t, first, last, together, x, u, bias, relu, room, convolved, first, carried)
     for n in range(first, last):
         for i in range(pooling.out_height):
             csrc(convolved).max_pool2d_row(convolved + (n - first) * picture_size(pooling), pooling, i,
@@ -397,16 +405,12 @@ cdef void add_weight_gradients(const BackwardPlan* plan, const Run* run, const P
 cdef void take_back_and_convolve(const BackwardPlan* plan, Py_ssize_t first, Py_ssize_t last, const Pictures* dy,
                                  const int32_t* argmax, const float* u, float* room, float* dx) noexcept nogil:
     """dx of the pictures from `first` to before `last` of a pooling's dy, by one thread; `room` has room for them."""
-    cdef Py_ssize_t n, bands = tiles_of(&plan.flipped.down), at = first * bands
+    cdef Py_ssize_t n
     cdef float* unpooled = room + plan.dx_room
     cdef Pictures before = Pictures(unpooled, NULL, first, plan.unpooled_size)
-    cdef Run run
     for n in range(first, last):
         take_back(plan, dy, argmax, n, unpooled + (n - first) * plan.unpooled_size)
-    while at < last * bands:
-        run = run_of(&plan.flipped, at, min(at + plan.together, last * bands))
-        convolve(&plan.flipped, &run, &before, u, NULL, False, room, dx, 0, NULL)
-        at += plan.together
+    convolve_pictures(&plan.flipped, first, last, plan.together, &before, u, NULL, False, room, dx, 0, NULL)
 
 
 def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, const float[:, ::1] u_flipped,
