@@ -94,7 +94,7 @@ def max_pool2d(
     geometry = pool_geometry(x.shape[1:3], size, stride, padding, dilation, ceil_mode)
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y, argmax = pooled_outputs(out, shape, x.dtype, inputs=(x,))
-    kernels.max_pool2d(x, geometry.kernel_windows(x.shape), y, argmax)
+    kernels.max_pool2d(x, geometry.kernel_windows(x.shape[1:]), y, argmax)
     return y, argmax
 
 
@@ -151,7 +151,7 @@ def max_pool2d_backward(
     dy = _checked_gradient(dy, x_shape, geometry)
     argmax = checked_argmax(argmax, dy)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy, argmax))
-    if kernels.max_pool2d_backward(dy, argmax, geometry.kernel_windows(x_shape), dx):
+    if kernels.max_pool2d_backward(dy, argmax, geometry.kernel_windows(x_shape[1:]), dx):
         raise wrong_argmax(argmax, geometry)
     return dx
 
@@ -213,7 +213,7 @@ def avg_pool2d(
     shape = (x.shape[0], *geometry.output, x.shape[3])
     y = output_array(out, "out", shape, x.dtype, inputs=(x,))
     count_include_pad = boolean(count_include_pad, "count_include_pad")
-    kernels.avg_pool2d(x, geometry.kernel_windows(x.shape), count_include_pad, y)
+    kernels.avg_pool2d(x, geometry.kernel_windows(x.shape[1:]), count_include_pad, y)
     return y
 
 
@@ -265,7 +265,7 @@ def avg_pool2d_backward(
     dy = _checked_gradient(dy, x_shape, geometry)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy,))
     count_include_pad = boolean(count_include_pad, "count_include_pad")
-    kernels.avg_pool2d_backward(dy, geometry.kernel_windows(x_shape), count_include_pad, dx)
+    kernels.avg_pool2d_backward(dy, geometry.kernel_windows(x_shape[1:]), count_include_pad, dx)
     return dx
 
 

@@ -126,7 +126,7 @@ def conv2d_transpose(
     b, relu = bias(b, w.swapaxes(2, 3)), boolean(relu, "relu")
     y = output_array(out, "out", shape, x.dtype, inputs=(x, w, b))
     w_transposed = padded_to_vectors(w.swapaxes(2, 3).reshape(-1, C_in, C_out))
-    kernels.conv2d_input_gradient(x, w_transposed, geometry.kernel_windows(y.shape), y)
+    kernels.conv2d_input_gradient(x, w_transposed, geometry.kernel_windows(y.shape[1:]), y)
     if b is not None:
         with np.errstate(over="ignore", invalid="ignore"):
             y += b

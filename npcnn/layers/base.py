@@ -23,6 +23,7 @@ from npcnn.initializers import Initializer
 from npcnn.layers.checks import float_dtype, generator
 from npcnn.layers.description import Call, Unreadable, arguments, describe, is_layer, recorded
 from npcnn.layers.parameters import NamedArrays
+from npcnn.layers.remembered import Remembered
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -94,6 +95,7 @@ class Layer:
         self._state: dict[str, Array] = {}
         self._buffers: dict[str, Array] = {}
         self._kept: Any = None
+        self._remembered = Remembered()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

@@ -1,5 +1,7 @@
 """The steps in which a `Sequential` runs its layers: one by one, but a convolution and its max pooling in one go.
 
+A spatially separable convolution is two steps, so its second half may be the one before the pooling.
+
 None of this shows from outside: the layers, their parameters and the numbers that come out are the same.  Only the
 output between the two is never written to memory; `npcnn.functional.convolution` says why.
 """
@@ -7,45 +9,63 @@ output between the two is never written to memory; `npcnn.functional.convolution
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from npcnn import functional
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.convolution_plan import TOOM_COOK
+from npcnn.functional import convolution_plan
+from npcnn.functional.checks import contiguous
+from npcnn.functional.convolution_plan import TOOM_COOK, Plan
 from npcnn.layers.base import Array, Layer, Shape, snake_case
-from npcnn.layers.convolution import Conv2D
+from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
 from npcnn.layers.pooling import MaxPool2D
 
 
 def steps(layers: Sequence[Layer]) -> list[Layer]:
     """Return the steps that run `layers` one after the other.
 
-    A `Conv2D` that runs on Toom-Cook and a `MaxPool2D` after it are one step, but not their subclasses, which may do
-    something else.
+    A convolution that runs on Toom-Cook and a `MaxPool2D` after it are one step, but not their subclasses, which may
+    do something else.
 
     Examples
     --------
     >>> from npcnn.layers.fusion import steps
     >>> len(steps([nn.Conv2D(3, 64, 5), nn.MaxPool2D(2), nn.Conv2D(64, 10, 5)]))
     2
+    >>> len(steps([nn.SpatiallySeparableConv2D(3, 64, 5), nn.MaxPool2D(2)]))
+    2
     """
     plan: list[Layer] = []
+    before: Layer | None = None
     for i, layer in enumerate(layers):
-        before = layers[i - 1] if i else None
-        plan.append(_InItsPlace(i, layer))
-        if type(layer) is MaxPool2D and type(before) is Conv2D and before.runs_on in TOOM_COOK:
-            plan[-2:] = [_ConvolutionMaxPooling(before, layer, plan[-2:])]
+        for part in parts([layer]):
+            plan.append(_InItsPlace(i, layer, part))
+            if type(part) is MaxPool2D and _can_pool(before):
+                plan[-2:] = [_ConvolutionMaxPooling(before, part, plan[-2:])]
+            before = part
     return plan
 
 
-class _InItsPlace(Layer):
-    """One layer, whose errors say which of the layers it is."""
+def _can_pool(layer: Layer | None) -> TypeGuard[Conv1D | Conv2D]:
+    """Return whether a layer is a convolution whose algorithm can do the max pooling after it in one go."""
+    return isinstance(layer, Conv1D | Conv2D) and type(layer) in (Conv1D, Conv2D) and layer.runs_on in TOOM_COOK
 
-    def __init__(self, number: int, layer: Layer) -> None:
+
+def parts(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return what `steps` looks at: the layers, but the two halves of a `SpatiallySeparableConv2D`."""
+    found: list[Layer] = []
+    for layer in layers:
+        found += layer._halves if type(layer) is SpatiallySeparableConv2D else [layer]
+    return tuple(found)
+
+
+class _InItsPlace(Layer):
+    """One layer or a part of it, whose errors say which of the layers it is."""
+
+    def __init__(self, number: int, layer: Layer, part: Layer) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer = part
         self.place = f"layer {number}, {snake_case(type(layer).__name__)}"
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -70,23 +90,20 @@ class _ConvolutionMaxPooling(Layer):
     Parameters and gradients stay those of the two layers.
     """
 
-    def __init__(self, convolution: Conv2D, pooling: MaxPool2D, in_turn: Sequence[Layer]) -> None:
+    def __init__(self, convolution: Conv1D | Conv2D, pooling: MaxPool2D, in_turn: Sequence[Layer]) -> None:
         super().__init__()
         self.convolution = convolution
+        self.pooling = {"size": pooling.size, **pooling._window}
         self.first, self.second = in_turn
-        self._options: dict[str, Any] = {
-            "convolution": convolution._window,
-            "pooling": {"size": pooling.size, **pooling._window},
-            "algorithm": convolution.algorithm,
-        }
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        shape = self._result_shape(x)
-        if shape is None:
+        w, b = self.convolution._params["w"], self.convolution._params.get("b")
+        plan = self._remembered(self._planned, x, w, b)
+        if plan is None:
             return self.second.forward(self.first.forward(x, training), training)
-        out = (self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32))
-        params, relu = self.convolution._params, self.convolution.activation == "relu"
-        y, argmax = functional.conv2d_max_pool2d(x, params["w"], params.get("b"), relu=relu, out=out, **self._options)
+        relu, shape = self.convolution.activation == "relu", (len(x), *plan.y_shape)
+        y, argmax = self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32)
+        convolution_plan.run(plan, contiguous(x), w.reshape(plan.w_shape), b, relu, y, argmax)
         if training:
             self._kept = x, argmax, y if relu else None
         return y
@@ -96,26 +113,23 @@ class _ConvolutionMaxPooling(Layer):
             between: Any = self.second.backward(dy)
             return self.first.backward(between, need_dx=need_dx)
         x, argmax, relu_output = self._take_kept()
-        dx, _, _ = functional.conv2d_max_pool2d_backward(
-            dy,
-            argmax,
-            x,
-            self.convolution._params["w"],
-            relu_output=relu_output,
-            need_dx=need_dx,
-            out=self.convolution._gradient_arrays(x.shape, need_dx),
-            **self._options,
-        )
+        w, b = self.convolution._params["w"], self.convolution._params.get("b")
+        plan = self._remembered(self._planned, x, w, b)
+        out = self.convolution._gradient_arrays(x.shape, need_dx)
+        x, w_2d = contiguous(x), w.reshape(plan.w_shape)
+        dx, _, _ = convolution_plan.backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape, argmax)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.second.output_shape(self.first.output_shape(input_shape))
 
-    def _result_shape(self, x: Any) -> Shape | None:
-        """Return the shape of the result; None for an `x` that one of the two refuses: called in turn, it says why."""
-        if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype != self.convolution.dtype:
-            return None
+    def _planned(self, x: Any, w: Array, b: Array | None) -> Plan | None:
+        """Return how the two are computed in one go; None where they must be called in turn.
+
+        An `x` that one of them refuses is for that one to refuse; and after `astype` it may not be Toom-Cook that runs.
+        """
         try:
-            return len(x), *self.output_shape(x.shape[1:])
-        except ShapeError:
+            plan = self.convolution._planned(x, w, b, self.pooling)
+        except (ShapeError, DTypeError, TypeError):
             return None
+        return plan if plan.places is not None else None
