@@ -22,6 +22,7 @@ from npcnn.functional.pooling import wrong_argmax
 from npcnn.functional.tap_by_tap import fill_in, fill_in_gradients
 from npcnn.functional.windows import WindowGeometry, each_pixel
 from npcnn.kernels import toom_cook, toom_cook_2d
+from npcnn.kernels.core import vector_columns
 from npcnn.reference.toom_cook import OUTPUTS, POINTS, POINTS_2D
 
 Array: TypeAlias = NDArray[Any]
@@ -128,9 +129,9 @@ class OneAxis(ToomCook):
         """Return (points, cross taps * rows, columns), the columns padded to whole vectors."""
         taps_first = self.as_the_kernels_take_it(w)
         taps, _, _, columns = taps_first.shape
-        padded = padded_to_vectors(taps_first.reshape(taps, -1, columns))
-        u = np.empty((taps + OUTPUTS[taps] - 1, *padded.shape[1:]), w.dtype)
-        return u if toom_cook.weights_at_points(padded, u) else None
+        rows = np.ascontiguousarray(taps_first).reshape(taps, -1, columns)
+        u = np.empty((taps + OUTPUTS[taps] - 1, rows.shape[1], vector_columns(columns, w.itemsize)), w.dtype)
+        return u if toom_cook.weights_at_points(rows, u) else None
 
     def as_the_kernels_take_it(self, w: Array) -> Array:
         """Return a view with the axis that Toom-Cook works along first."""

@@ -21,19 +21,23 @@ sums its products over tiles and pictures before it ever leaves the points:
 A picture is first copied into lines with zeros all around, so that nothing later asks where the border is.  In
 a line the pixels follow one another, and so do the pixels i, i+1, ... that the cross taps of pixel i see: a row
 of the matrix product is simply a longer piece of the line.
+
+Threads share out the pictures of a batch.  Forward, where there are fewer pictures than threads, they share out strips
+of a picture: some of the pixels i of all its lines.  No two strips add to one sum, so the bits stay the same.
 """
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport parallel, prange, threadid
 from libc.stdint cimport int32_t, uint8_t
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, Factor, Sizes, add_parts, csrc, release_workspace, threads, whole_cache_lines, whole_vectors,
-    workspace, zero_run,
+    BATCH_PARTS, FLAT_RUN, Factor, Sizes, add_parts, csrc, release_workspace, threads, threads_for, whole_cache_lines,
+    whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.pooling cimport before_max_pooling
 from npcnn.kernels.windows cimport Windows, any_outside, output_size, picture_size
 
 cdef enum:
     PIXELS = 12                         # pixels of a line that are multiplied at a time
+    STRIP_PIXELS = 3                    # pixels of a line that are worth a thread
     TILES_BYTES = 256 * 1024            # bytes of values at the points that the weight gradient keeps at a time
     TILES_PIXELS = 1024                 # pixels it sums in a register before it adds the sum, rounded, to the others
 
@@ -54,6 +58,11 @@ cdef struct Bordered:
     # A picture copied into lines with zeros around it: how many lines, the numbers in one (whole vectors), those
     # from pixel to pixel, and where the picture's own first line and first pixel are.
     Py_ssize_t lines, line, pixel, first_line, first_pixel
+
+
+cdef struct Strip:
+    # Some of the pixels of every line of a picture: those from `first` to before `last`.
+    Py_ssize_t first, last
 
 
 cdef inline Py_ssize_t points_of(const Taps* taps) noexcept nogil:
@@ -99,45 +108,68 @@ cdef inline Bordered bordered_gradient(const Picture* x, const Picture* y, const
     return b
 
 
-cdef bint copy_inside(const float* x, const float* relu_output, const Picture* picture, const Bordered* b,
-                      float* lines) noexcept nogil:
-    """Copy a picture to its place between the zeros; with `relu_output`, only what the ReLU let through.
+cdef inline Py_ssize_t strips_for(const Picture* y, Py_ssize_t N) noexcept nogil:
+    """Into how many strips each of N pictures is cut, so that every thread has one."""
+    cdef int team = threads()
+    return 1 if N == 0 or N >= team else max(min((team + N - 1) // N, y.pixels // STRIP_PIXELS), 1)
+
+
+cdef inline Strip strip_of(const Picture* y, Py_ssize_t strips, Py_ssize_t number) noexcept nogil:
+    return Strip(number * y.pixels // strips, (number + 1) * y.pixels // strips)
+
+
+cdef inline Strip seen_by(const Strip* strip, const Taps* taps, const Picture* x) noexcept nogil:
+    """The pixels of x that the taps of a strip of y fall on."""
+    return Strip(min(max(strip.first - taps.cross_pad, 0), x.pixels),
+                 max(min(strip.last - 1 + taps.across - taps.cross_pad, x.pixels), 0))
+
+
+cdef inline Strip all_of(const Picture* picture) noexcept nogil:
+    return Strip(0, picture.pixels)
+
+
+cdef bint copy_inside(const float* x, const float* relu_output, const Picture* picture, Strip strip,
+                      const Bordered* b, float* lines) noexcept nogil:
+    """Copy a strip of a picture to its place between the zeros; with `relu_output`, only what the ReLU let through.
 
     It is read row by row, as it lies in memory, whichever way the lines go.  Returns whether the transforms can carry
     its numbers.
     """
     cdef int too_large = 0
-    cdef Py_ssize_t i, at
+    cdef Py_ssize_t i, at, pixels = strip.last - strip.first
     cdef bint rows_are_lines = picture.line_step > picture.pixel_step
-    cdef Py_ssize_t rows = picture.lines if rows_are_lines else picture.pixels
+    cdef Py_ssize_t rows = picture.lines if rows_are_lines else pixels
     cdef Py_ssize_t row_step = picture.line_step if rows_are_lines else picture.pixel_step
     cdef Py_ssize_t to_row = b.line if rows_are_lines else b.pixel
     cdef Py_ssize_t to_pixel = b.pixel if rows_are_lines else b.line
-    lines += b.first_line * b.line + b.first_pixel * b.pixel
+    lines += b.first_line * b.line + (b.first_pixel + strip.first) * b.pixel
     for i in range(rows):
-        at = i * row_step
+        at = strip.first * picture.pixel_step + i * row_step
         csrc(x).toom_cook_copy(x + at, relu_output + at if relu_output != NULL else NULL,
-                               picture.pixels if rows_are_lines else picture.lines, picture.channels,
+                               pixels if rows_are_lines else picture.lines, picture.channels,
                                picture.channels, lines + i * to_row, to_pixel, &too_large)
     return not too_large
 
 
 cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line, Py_ssize_t first_pixel,
                    Py_ssize_t channels, const float* u, Py_ssize_t u_row, const float* bias, const Taps* taps,
-                   const Picture* to, bint relu, float* v, float* m, float* y) noexcept nogil:
-    """y of one picture from its bordered lines, of which the windows start at the given line and pixel.
+                   const Picture* to, Strip strip, bint relu, float* v, float* m, float* y) noexcept nogil:
+    """y of a strip of one picture from its bordered lines, of which the windows start at the given line and pixel.
 
     `v` and `m` are buffers for the values and the products of a tile at the points.
     """
     cdef Py_ssize_t tile, p, i, pixels
     cdef bint one_run = b.pixel == channels        # the cross taps are then one run of the line
     cdef Py_ssize_t depth = taps.across * channels if one_run else channels
+    # The piece of a line that the strip sees: whole vectors of it, from a cache line on.
+    cdef Py_ssize_t begin = (first_pixel + strip.first) * b.pixel // 16 * 16
+    cdef Py_ssize_t count = whole_vectors((first_pixel + strip.last - 1 + taps.across) * b.pixel - begin, sizeof(float))
     for tile in range(tiles_of(to, taps)):
-        csrc(v).toom_cook_input(taps.along, lines + (first_line + tile * taps.outputs) * b.line, b.line, b.line,
-                                v, b.line)
-        i = 0
-        while i < to.pixels:
-            pixels = min(to.pixels - i, PIXELS)
+        csrc(v).toom_cook_input(taps.along, lines + (first_line + tile * taps.outputs) * b.line + begin, b.line, count,
+                                v + begin, b.line)
+        i = strip.first
+        while i < strip.last:
+            pixels = min(strip.last - i, PIXELS)
             for p in range(points_of(taps)):                    # m[p] = sum_s v[p, i + s] @ u[p, s]
                 csrc(m).gemm(Sizes(pixels, u_row, depth, 1 if one_run else taps.across),
                              Factor(v + p * b.line + (first_pixel + i) * b.pixel, b.pixel, 1, b.pixel),
@@ -154,8 +186,8 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
            Windows pooling, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
     """y = x convolved with w, plus b, and then the ReLU if there is one.
 
-    `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded with zeros to whole
-    vectors; `b` may be None.  With `argmax`, y is the result of max pooling that, see pooling.pyx.  Pictures with a
+    `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded to whole vectors; `b` may be
+    None.  With `argmax`, y is the result of max pooling that, see pooling.pyx.  Pictures with a
     number that the transforms cannot carry are not computed, but marked with 1 in `skipped`.
     """
     cdef:
@@ -164,45 +196,63 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
         Picture py = picture_of(&taps, pooling.height, pooling.width, pooling.channels)
         Bordered bx = bordered_input(&px, &py, &taps)
         bint pooled = argmax is not None
-        # The workspace of one thread: the lines of x, a tile at the points, its products, and y before the pooling.
+        # The workspace of one thread: the lines of x, a tile at the points, and its products.
         Py_ssize_t lines_size = whole_cache_lines(bx.lines * bx.line), v_size = whole_cache_lines(points * bx.line)
-        Py_ssize_t m_size = whole_cache_lines(points * PIXELS * u_row)
-        Py_ssize_t thread_size = lines_size + v_size + m_size + pooled * whole_cache_lines(picture_size(&pooling))
-        int team = threads()
+        Py_ssize_t thread_size = lines_size + v_size + whole_cache_lines(points * PIXELS * u_row)
+        # y before the pooling: a thread's own picture, or that of all threads that have a strip of it.
+        Py_ssize_t convolved_size = pooled * whole_cache_lines(picture_size(&pooling))
+        Py_ssize_t strips = strips_for(&py, N), pieces = N * strips, piece
+        int team = threads_for(pieces)
         const float* bias = &b[0] if b is not None else NULL
+        Strip strip
         float* scratch
+        float* convolved
         float* lines
-        float* m
         float* picture
     if N == 0:
         return
-    scratch = <float*>workspace(team * thread_size, sizeof(float))
-    for n in range(team):
-        zero_run(scratch + n * thread_size, lines_size)
-    for n in prange(N, nogil=True, schedule="dynamic", num_threads=team):
+    skipped[:] = False
+    scratch = <float*>workspace(team * (thread_size + convolved_size), sizeof(float))
+    convolved = scratch + team * thread_size
+    with nogil, parallel(num_threads=team):
         lines = scratch + threadid() * thread_size
-        m = lines + lines_size + v_size
-        picture = m + m_size if pooled else &y[n, 0, 0, 0]
-        skipped[n] = not copy_inside(&x[n, 0, 0, 0], NULL, &px, &bx, lines)
-        if skipped[n]:
-            continue
-        convolve(lines, &bx, 0, 0, px.channels, &u[0, 0, 0], u_row, bias, &taps, &py, relu, lines + lines_size, m,
-                 picture)
-        if pooled:
-            for i in range(pooling.out_height):
-                csrc(picture).max_pool2d_row(picture, &pooling, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
+        zero_run(lines, lines_size)
+        for piece in prange(pieces, schedule="dynamic"):
+            n = piece // strips
+            strip = strip_of(&py, strips, piece % strips)
+            if not copy_inside(&x[n, 0, 0, 0], NULL, &px, seen_by(&strip, &taps, &px), &bx, lines):
+                skipped[n] = True       # whichever thread says so
+                continue
+            picture = convolved + (threadid() if strips == 1 else n) * convolved_size if pooled else &y[n, 0, 0, 0]
+            convolve(lines, &bx, 0, 0, px.channels, &u[0, 0, 0], u_row, bias, &taps, &py, strip, relu,
+                     lines + lines_size, lines + lines_size + v_size, picture)
+            if pooled and strips == 1:
+                for i in range(pooling.out_height):
+                    csrc(picture).max_pool2d_row(picture, &pooling, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
+        if pooled and strips > 1:       # a window may reach into another thread's strip: now all are done
+            for piece in prange(N * pooling.out_height, schedule="static"):
+                n = piece // pooling.out_height
+                i = piece % pooling.out_height
+                if not skipped[n]:
+                    csrc(convolved).max_pool2d_row(convolved + n * convolved_size, &pooling, i, &y[n, i, 0, 0],
+                                                   &argmax[n, i, 0, 0])
     release_workspace(scratch)
 
 
 def weights_at_points(const float[:, :, ::1] w, float[:, :, ::1] u):
-    """u[p] = sum_t kernel[p, t] w[t], both in rows of whole vectors.  Returns whether the transforms can carry w."""
-    cdef Py_ssize_t row, row_size = w.shape[2], step = w.shape[1] * row_size
+    """u[p] = sum_t kernel[p, t] w[t], the rows of u in whole vectors.  Returns whether the transforms can carry w.
+
+    Past the last column of a row of u comes what follows in w, but nothing that is past its end: no product with it is
+    ever looked at, and to cut it off would take as long as all the rest.
+    """
+    cdef Py_ssize_t row, rows = w.shape[1], columns = w.shape[2], size = w.shape[0] * rows * columns, u_row = u.shape[2]
     cdef int too_large = 0
-    csrc(&w[0, 0, 0]).toom_cook_look(&w[0, 0, 0], w.shape[0] * step, &too_large)
+    csrc(&w[0, 0, 0]).toom_cook_look(&w[0, 0, 0], size, &too_large)
     if too_large:
         return False
-    for row in prange(w.shape[1], nogil=True, schedule="static", num_threads=threads()):
-        csrc(&w[0, row, 0]).toom_cook_weights(w.shape[0], &w[0, row, 0], step, row_size, &u[0, row, 0], step)
+    for row in prange(rows, nogil=True, schedule="static", num_threads=threads_for(size // FLAT_RUN)):
+        csrc(&w[0, row, 0]).toom_cook_weights(w.shape[0], &w[0, row, 0], rows * columns,
+                                              min(u_row, (rows - row) * columns), &u[0, row, 0], rows * u_row)
     return True
 
 
@@ -250,9 +300,9 @@ cdef bint copy_gradient(const BackwardPlan* plan, const float* dy, const float* 
     result.
     """
     if not plan.pooled:
-        return copy_inside(dy, relu_output, &plan.y, &plan.dy_lines, lines)
+        return copy_inside(dy, relu_output, &plan.y, all_of(&plan.y), &plan.dy_lines, lines)
     before_max_pooling(&plan.pooling, dy, relu_output, argmax, unpooled)
-    return copy_inside(unpooled, NULL, &plan.y, &plan.dy_lines, lines)
+    return copy_inside(unpooled, NULL, &plan.y, all_of(&plan.y), &plan.dy_lines, lines)
 
 
 cdef void weight_gradient(const BackwardPlan* plan, const float* x_lines, const float* dy_lines, float* v, float* g,
@@ -290,7 +340,7 @@ cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const floa
     cdef float* dy_lines = x_lines + plan.x_size
     cdef float* v = dy_lines + plan.dy_size
     cdef float* g = v + plan.v_size
-    if not (copy_inside(x, NULL, &plan.x, &plan.x_lines, x_lines)
+    if not (copy_inside(x, NULL, &plan.x, all_of(&plan.x), &plan.x_lines, x_lines)
             and copy_gradient(plan, dy, relu_output, argmax, g + plan.g_size, dy_lines)):
         return False
     csrc(du).add_rows(dy_lines, bdy.lines * bdy.line // bdy.pixel, bdy.pixel, bdy.pixel,
@@ -298,7 +348,7 @@ cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const floa
     weight_gradient(plan, x_lines, dy_lines, v, g, accumulate, du)
     if dx != NULL:
         convolve(dy_lines, bdy, bdy.first_line - plan.flipped.pad, bdy.first_pixel - plan.flipped.cross_pad,
-                 plan.y.channels, u_flipped, plan.u_row, NULL, &plan.flipped, &plan.x, False, g, v, dx)
+                 plan.y.channels, u_flipped, plan.u_row, NULL, &plan.flipped, &plan.x, all_of(&plan.x), False, g, v, dx)
     return True
 
 
