@@ -61,6 +61,10 @@ class ToomCook:
         """Return the weights at the points, as the kernels lay them out, or None if they are too large."""
         raise NotImplementedError(f"{type(self).__name__} does not define at_points")
 
+    def weights(self, w: Array) -> Array | None:
+        """Return the weights as the kernel of the forward pass takes them, or None if they are too large."""
+        return self.at_points(w)
+
     def as_the_kernels_take_it(self, w: Array) -> Array:
         """Return a view of weights, or of their gradient, with the axes in the kernels' order."""
         return w
@@ -85,10 +89,12 @@ class ToomCook:
 
         `w` is (KH, KW, C_in, C_out).
         """
-        u = self.at_points(w)
-        skipped = np.ones(len(x), np.uint8)
-        if u is not None:
-            self.kernels.conv2d(x, u, b, places.taps, relu, places.pooling_windows, y, argmax, skipped)
+        skipped = np.zeros(len(x), np.uint8)
+        factor = self.weights(w)
+        if factor is None:
+            skipped[:] = True
+        else:
+            self.kernels.conv2d(x, factor, b, places.taps, relu, places.pooling_windows, y, argmax, skipped)
         fill_in(skipped, x, w, b, places.geometry, relu, y, places.pooling, argmax)
 
     def conv2d_backward(
@@ -127,11 +133,15 @@ class OneAxis(ToomCook):
 
     def at_points(self, w: Array) -> Array | None:
         """Return (points, cross taps * rows, columns), the columns padded to whole vectors."""
+        w = self.weights(w)
+        taps, rows, columns = w.shape
+        u = np.empty((taps + OUTPUTS[taps] - 1, rows, vector_columns(columns, w.itemsize)), w.dtype)
+        return u if toom_cook.weights_at_points(w, u) else None
+
+    def weights(self, w: Array) -> Array:
+        """Return (taps, cross taps * rows, columns); the kernel takes them to the points itself."""
         taps_first = self.as_the_kernels_take_it(w)
-        taps, _, _, columns = taps_first.shape
-        rows = np.ascontiguousarray(taps_first).reshape(taps, -1, columns)
-        u = np.empty((taps + OUTPUTS[taps] - 1, rows.shape[1], vector_columns(columns, w.itemsize)), w.dtype)
-        return u if toom_cook.weights_at_points(rows, u) else None
+        return np.ascontiguousarray(taps_first).reshape(len(taps_first), -1, w.shape[3])
 
     def as_the_kernels_take_it(self, w: Array) -> Array:
         """Return a view with the axis that Toom-Cook works along first."""

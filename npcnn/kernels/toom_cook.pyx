@@ -182,50 +182,86 @@ cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line,
             i += pixels
 
 
-def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::1] b, Taps taps, bint relu,
+cdef bint rows_at_points(const float* w, Py_ssize_t taps, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t first,
+                         Py_ssize_t last, float* u, Py_ssize_t u_row) noexcept nogil:
+    """u[p] = sum_t kernel[p, t] w[t] of the rows from `first` to before `last`, those of u in whole vectors.
+
+    Returns whether the transforms can carry these weights.  Past the last column of a row of u comes what follows in w,
+    but nothing that is past its end: no product with it is ever looked at, and to cut it off would take as long as all
+    the rest.
+    """
+    cdef Py_ssize_t t, row
+    cdef int too_large = 0
+    for t in range(taps):
+        csrc(w).toom_cook_look(w + (t * rows + first) * columns, (last - first) * columns, &too_large)
+    if not too_large:
+        for row in range(first, last):
+            csrc(w).toom_cook_weights(taps, w + row * columns, rows * columns, min(u_row, (rows - row) * columns),
+                                      u + row * u_row, rows * u_row)
+    return not too_large
+
+
+def weights_at_points(const float[:, :, ::1] w, float[:, :, ::1] u):
+    """u[p] = sum_t kernel[p, t] w[t], the rows of u in whole vectors.  Returns whether the transforms can carry w."""
+    cdef Py_ssize_t taps = w.shape[0], rows = w.shape[1], columns = w.shape[2], part
+    cdef int team = threads_for(taps * rows * columns // FLAT_RUN), too_large = 0
+    for part in prange(team, nogil=True, schedule="static", num_threads=team):
+        too_large += not rows_at_points(&w[0, 0, 0], taps, rows, columns, part * rows // team,
+                                        (part + 1) * rows // team, &u[0, 0, 0], u.shape[2])
+    return not too_large
+
+
+def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] w, const float[::1] b, Taps taps, bint relu,
            Windows pooling, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
     """y = x convolved with w, plus b, and then the ReLU if there is one.
 
-    `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded to whole vectors; `b` may be
-    None.  With `argmax`, y is the result of max pooling that, see pooling.pyx.  Pictures with a
-    number that the transforms cannot carry are not computed, but marked with 1 in `skipped`.
+    `w` is (taps, cross taps * Cin, Cout); `b` may be None.  With `argmax`, y is the result of max pooling that, see
+    pooling.pyx.  Pictures with a number that the transforms cannot carry, and all of them if w has one, are not
+    computed, but marked with 1 in `skipped`.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n, i
+        Py_ssize_t N = x.shape[0], rows = w.shape[1], u_row = whole_vectors(w.shape[2], sizeof(float)), n, i, part
         Picture px = picture_of(&taps, x.shape[1], x.shape[2], x.shape[3])
         Picture py = picture_of(&taps, pooling.height, pooling.width, pooling.channels)
         Bordered bx = bordered_input(&px, &py, &taps)
         bint pooled = argmax is not None
-        # The workspace of one thread: the lines of x, a tile at the points, and its products.
+        # The workspace: the weights at the points; for each thread the lines of x, a tile at the points, and its
+        # products; and y before the pooling, a thread's own picture or that of all threads that have a strip of it.
+        Py_ssize_t points = points_of(&taps), u_size = whole_cache_lines(points * rows * u_row)
         Py_ssize_t lines_size = whole_cache_lines(bx.lines * bx.line), v_size = whole_cache_lines(points * bx.line)
         Py_ssize_t thread_size = lines_size + v_size + whole_cache_lines(points * PIXELS * u_row)
-        # y before the pooling: a thread's own picture, or that of all threads that have a strip of it.
         Py_ssize_t convolved_size = pooled * whole_cache_lines(picture_size(&pooling))
         Py_ssize_t strips = strips_for(&py, N), pieces = N * strips, piece
-        int team = threads_for(pieces)
+        int team = threads_for(max(pieces, taps.along * rows * w.shape[2] // FLAT_RUN))
         const float* bias = &b[0] if b is not None else NULL
+        bint w_carried = True
+        bint* carried = &w_carried
         Strip strip
-        float* scratch
+        float* u
         float* convolved
-        float* lines
+        float* lines = NULL
         float* picture
     if N == 0:
         return
     skipped[:] = False
-    scratch = <float*>workspace(team * (thread_size + convolved_size), sizeof(float))
-    convolved = scratch + team * thread_size
+    u = <float*>workspace(u_size + team * (thread_size + convolved_size), sizeof(float))
+    convolved = u + u_size + team * thread_size
     with nogil, parallel(num_threads=team):
-        lines = scratch + threadid() * thread_size
+        lines = u + u_size + threadid() * thread_size
         zero_run(lines, lines_size)
+        for part in prange(team, schedule="static"):
+            if not rows_at_points(&w[0, 0, 0], taps.along, rows, w.shape[2], part * rows // team,
+                                  (part + 1) * rows // team, u, u_row):
+                carried[0] = False      # whichever thread says so; the same of `skipped`
         for piece in prange(pieces, schedule="dynamic"):
             n = piece // strips
             strip = strip_of(&py, strips, piece % strips)
-            if not copy_inside(&x[n, 0, 0, 0], NULL, &px, seen_by(&strip, &taps, &px), &bx, lines):
-                skipped[n] = True       # whichever thread says so
+            if not (carried[0] and copy_inside(&x[n, 0, 0, 0], NULL, &px, seen_by(&strip, &taps, &px), &bx, lines)):
+                skipped[n] = True
                 continue
             picture = convolved + (threadid() if strips == 1 else n) * convolved_size if pooled else &y[n, 0, 0, 0]
-            convolve(lines, &bx, 0, 0, px.channels, &u[0, 0, 0], u_row, bias, &taps, &py, strip, relu,
-                     lines + lines_size, lines + lines_size + v_size, picture)
+            convolve(lines, &bx, 0, 0, px.channels, u, u_row, bias, &taps, &py, strip, relu, lines + lines_size,
+                     lines + lines_size + v_size, picture)
             if pooled and strips == 1:
                 for i in range(pooling.out_height):
                     csrc(picture).max_pool2d_row(picture, &pooling, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
@@ -236,24 +272,7 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
                 if not skipped[n]:
                     csrc(convolved).max_pool2d_row(convolved + n * convolved_size, &pooling, i, &y[n, i, 0, 0],
                                                    &argmax[n, i, 0, 0])
-    release_workspace(scratch)
-
-
-def weights_at_points(const float[:, :, ::1] w, float[:, :, ::1] u):
-    """u[p] = sum_t kernel[p, t] w[t], the rows of u in whole vectors.  Returns whether the transforms can carry w.
-
-    Past the last column of a row of u comes what follows in w, but nothing that is past its end: no product with it is
-    ever looked at, and to cut it off would take as long as all the rest.
-    """
-    cdef Py_ssize_t row, rows = w.shape[1], columns = w.shape[2], size = w.shape[0] * rows * columns, u_row = u.shape[2]
-    cdef int too_large = 0
-    csrc(&w[0, 0, 0]).toom_cook_look(&w[0, 0, 0], size, &too_large)
-    if too_large:
-        return False
-    for row in prange(rows, nogil=True, schedule="static", num_threads=threads_for(size // FLAT_RUN)):
-        csrc(&w[0, row, 0]).toom_cook_weights(w.shape[0], &w[0, row, 0], rows * columns,
-                                              min(u_row, (rows - row) * columns), &u[0, row, 0], rows * u_row)
-    return True
+    release_workspace(u)
 
 
 cdef struct BackwardPlan:
