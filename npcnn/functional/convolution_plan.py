@@ -31,7 +31,7 @@ from npcnn.functional.checks import (
     weights,
 )
 from npcnn.functional.pooling import PoolOptions, pool_options
-from npcnn.functional.toom_cook import BothAxes, OneAxis, Places, ToomCook
+from npcnn.functional.toom_cook import BothAxes, KeptWeights, OneAxis, Places, ToomCook
 from npcnn.functional.windows import MOST_REMEMBERED, Axis, WindowGeometry, WindowOptions, line_options, window_options
 from npcnn.kernels import convolution as kernels
 
@@ -114,10 +114,22 @@ def forward(plan: Plan, x: Array, w: Array, b: Any, relu: bool, out: Array | Non
     return y
 
 
-def run(plan: Plan, x: Array, w: Array, b: Array | None, relu: bool, y: Array, argmax: Array | None = None) -> None:
-    """Write the result into y and, where Toom-Cook pools it, `argmax`: arrays that fit the plan, as was checked."""
+def run(
+    plan: Plan,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    relu: bool,
+    y: Array,
+    argmax: Array | None = None,
+    kept: KeptWeights | None = None,
+) -> None:
+    """Write the result into y and, where Toom-Cook pools it, `argmax`: arrays that fit the plan, as was checked.
+
+    `kept` is for Toom-Cook, where a convolution is likely to be called again with the same weights.
+    """
     if plan.places is not None:
-        TOOM_COOK[plan.algorithm].conv2d(x, w, b, plan.places, relu, y, argmax)
+        TOOM_COOK[plan.algorithm].conv2d(x, w, b, plan.places, relu, y, argmax, kept)
     elif plan.algorithm == "depthwise":
         depthwise.conv2d(x, w, b, plan.geometry, relu, y)
     else:

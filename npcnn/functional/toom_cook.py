@@ -21,8 +21,7 @@ from npcnn.functional.checks import padded_to_vectors
 from npcnn.functional.pooling import wrong_argmax
 from npcnn.functional.tap_by_tap import fill_in, fill_in_gradients
 from npcnn.functional.windows import WindowGeometry, each_pixel
-from npcnn.kernels import toom_cook, toom_cook_2d
-from npcnn.kernels.core import vector_columns
+from npcnn.kernels import core, toom_cook, toom_cook_2d
 from npcnn.reference.toom_cook import OUTPUTS, POINTS, POINTS_2D
 
 Array: TypeAlias = NDArray[Any]
@@ -61,10 +60,6 @@ class ToomCook:
         """Return the weights at the points, as the kernels lay them out, or None if they are too large."""
         raise NotImplementedError(f"{type(self).__name__} does not define at_points")
 
-    def weights(self, w: Array) -> Array | None:
-        """Return the weights as the kernel of the forward pass takes them, or None if they are too large."""
-        return self.at_points(w)
-
     def as_the_kernels_take_it(self, w: Array) -> Array:
         """Return a view of weights, or of their gradient, with the axes in the kernels' order."""
         return w
@@ -84,17 +79,18 @@ class ToomCook:
         relu: bool,
         y: Array,
         argmax: Array | None = None,
+        kept: KeptWeights | None = None,
     ) -> None:
         """Write the convolution, after ReLU if asked for, into `y`, or its max pooling into `y` and `argmax`.
 
-        `w` is (KH, KW, C_in, C_out).
+        `w` is (KH, KW, C_in, C_out); `kept` may know it at the points.
         """
+        u = self.at_points(w) if kept is None else kept.at_points(w, self)
         skipped = np.zeros(len(x), np.uint8)
-        factor = self.weights(w)
-        if factor is None:
+        if u is None:
             skipped[:] = True
         else:
-            self.kernels.conv2d(x, factor, b, places.taps, relu, places.pooling_windows, y, argmax, skipped)
+            self.kernels.conv2d(x, u, b, places.taps, relu, places.pooling_windows, y, argmax, skipped)
         fill_in(skipped, x, w, b, places.geometry, relu, y, places.pooling, argmax)
 
     def conv2d_backward(
@@ -126,6 +122,24 @@ class ToomCook:
         )
 
 
+class KeptWeights:
+    """The weights of one convolution at the points, kept for the next call, which mostly has the same.
+
+    To see whether it has takes a fraction of the time: the weights are compared bit by bit with those of the last call.
+    An instruction set has its own layout of them.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[str, Array, Array | None] | None = None
+
+    def at_points(self, w: Array, algorithm: ToomCook) -> Array | None:
+        """Return ``algorithm.at_points(w)``."""
+        isa, last = core.isa(), self._last  # all of `last` at once: another thread may put others there
+        if last is None or last[0] != isa or not core.same_bits(last[1], w):
+            last = self._last = isa, w.copy(), algorithm.at_points(w)
+        return last[2]
+
+
 class OneAxis(ToomCook):
     """Along the height of a kernel or along its width."""
 
@@ -133,15 +147,11 @@ class OneAxis(ToomCook):
 
     def at_points(self, w: Array) -> Array | None:
         """Return (points, cross taps * rows, columns), the columns padded to whole vectors."""
-        w = self.weights(w)
-        taps, rows, columns = w.shape
-        u = np.empty((taps + OUTPUTS[taps] - 1, rows, vector_columns(columns, w.itemsize)), w.dtype)
-        return u if toom_cook.weights_at_points(w, u) else None
-
-    def weights(self, w: Array) -> Array:
-        """Return (taps, cross taps * rows, columns); the kernel takes them to the points itself."""
         taps_first = self.as_the_kernels_take_it(w)
-        return np.ascontiguousarray(taps_first).reshape(len(taps_first), -1, w.shape[3])
+        taps, _, _, columns = taps_first.shape
+        rows = np.ascontiguousarray(taps_first).reshape(taps, -1, columns)
+        u = np.empty((taps + OUTPUTS[taps] - 1, rows.shape[1], core.vector_columns(columns, w.itemsize)), w.dtype)
+        return u if toom_cook.weights_at_points(rows, u) else None
 
     def as_the_kernels_take_it(self, w: Array) -> Array:
         """Return a view with the axis that Toom-Cook works along first."""

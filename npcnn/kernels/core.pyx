@@ -1,5 +1,6 @@
 """The state of the C core: which instruction set, how many threads, aligned memory."""
 from libc.stdlib cimport free
+from libc.string cimport memcmp
 from libc.stdint cimport SIZE_MAX
 
 cdef extern from "dispatch.h" nogil:
@@ -104,6 +105,16 @@ def use_isa(name):
 def vector_columns(Py_ssize_t columns, Py_ssize_t itemsize):
     """`columns` rounded up to whole vectors: how wide a matrix of weights must be."""
     return whole_vectors(columns, itemsize)
+
+
+def same_bits(const float[:, :, :, ::1] a, const float[:, :, :, ::1] b):
+    """Whether two arrays have the same shape and the same bits."""
+    cdef Py_ssize_t axis, count = 1
+    for axis in range(4):
+        if a.shape[axis] != b.shape[axis]:
+            return False
+        count *= a.shape[axis]
+    return count == 0 or memcmp(&a[0, 0, 0, 0], &b[0, 0, 0, 0], count * sizeof(float)) == 0
 
 
 def num_threads():

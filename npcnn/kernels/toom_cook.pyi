@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 def conv2d(
     x: NDArray[Any],
-    w: NDArray[Any],
+    u: NDArray[Any],
     b: NDArray[Any] | None,
     taps: dict[str, int],
     relu: bool,

@@ -23,7 +23,8 @@ a line the pixels follow one another, and so do the pixels i, i+1, ... that the 
 of the matrix product is simply a longer piece of the line.
 
 Threads share out the pictures of a batch.  Forward, where there are fewer pictures than threads, they share out strips
-of a picture: some of the pixels i of all its lines.  No two strips add to one sum, so the bits stay the same.
+of a picture: some of the pixels i of all its lines, and the windows of the pooling over these.  No two strips add to
+one sum, so the bits stay the same.
 """
 from cython.parallel cimport parallel, prange, threadid
 from libc.stdint cimport int32_t, uint8_t
@@ -33,11 +34,11 @@ from npcnn.kernels.core cimport (
     whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.pooling cimport before_max_pooling
-from npcnn.kernels.windows cimport Windows, any_outside, output_size, picture_size
+from npcnn.kernels.windows cimport Axis, Windows, any_outside, height_of, output_size, picture_size, position, width_of
 
 cdef enum:
     PIXELS = 12                         # pixels of a line that are multiplied at a time
-    STRIP_PIXELS = 3                    # pixels of a line that are worth a thread
+    STRIP_PIXELS = 6                    # with fewer, the multiplications wait for one another: not worth a thread
     TILES_BYTES = 256 * 1024            # bytes of values at the points that the weight gradient keeps at a time
     TILES_PIXELS = 1024                 # pixels it sums in a register before it adds the sum, rounded, to the others
 
@@ -61,8 +62,10 @@ cdef struct Bordered:
 
 
 cdef struct Strip:
-    # Some of the pixels of every line of a picture: those from `first` to before `last`.
-    Py_ssize_t first, last
+    # A part of the result: the windows of the pooling from this row and column on.  They lie on the pixels from `first`
+    # to before `last` of every line of the convolution, and `pooling` takes these pixels for a picture.
+    Py_ssize_t row, column, first, last
+    Windows pooling
 
 
 cdef inline Py_ssize_t points_of(const Taps* taps) noexcept nogil:
@@ -108,68 +111,78 @@ cdef inline Bordered bordered_gradient(const Picture* x, const Picture* y, const
     return b
 
 
-cdef inline Py_ssize_t strips_for(const Picture* y, Py_ssize_t N) noexcept nogil:
+cdef inline Axis across(const Taps* taps, const Windows* pooling) noexcept nogil:
+    """The windows of the pooling along a line."""
+    return width_of(pooling) if taps.along_height else height_of(pooling)
+
+
+cdef inline Py_ssize_t strips_for(const Axis* windows, Py_ssize_t N) noexcept nogil:
     """Into how many strips each of N pictures is cut, so that every thread has one."""
-    cdef int team = threads()
-    return 1 if N == 0 or N >= team else max(min((team + N - 1) // N, y.pixels // STRIP_PIXELS), 1)
+    cdef Py_ssize_t for_all = (threads() + N - 1) // max(N, 1)
+    return max(min(for_all, windows.length // STRIP_PIXELS, windows.windows), 1)
 
 
-cdef inline Strip strip_of(const Picture* y, Py_ssize_t strips, Py_ssize_t number) noexcept nogil:
-    return Strip(number * y.pixels // strips, (number + 1) * y.pixels // strips)
+cdef inline Strip strip_of(const Taps* taps, const Windows* pooling, Py_ssize_t strips,
+                           Py_ssize_t number) noexcept nogil:
+    cdef Axis axis = across(taps, pooling)
+    cdef Strip strip
+    cdef Py_ssize_t begin = number * axis.windows // strips, end = (number + 1) * axis.windows // strips
+    strip.pooling = pooling[0]
+    strip.first = max(position(&axis, begin, 0), 0)
+    strip.last = min(position(&axis, end - 1, axis.taps - 1) + 1, axis.length)
+    if taps.along_height:
+        strip.pooling.width = strip.last - strip.first
+        strip.pooling.pad_left = strip.first - position(&axis, begin, 0)
+        strip.pooling.out_width, strip.row, strip.column = end - begin, 0, begin
+    else:
+        strip.pooling.height = strip.last - strip.first
+        strip.pooling.pad_top = strip.first - position(&axis, begin, 0)
+        strip.pooling.out_height, strip.row, strip.column = end - begin, begin, 0
+    return strip
 
 
-cdef inline Strip seen_by(const Strip* strip, const Taps* taps, const Picture* x) noexcept nogil:
-    """The pixels of x that the taps of a strip of y fall on."""
-    return Strip(min(max(strip.first - taps.cross_pad, 0), x.pixels),
-                 max(min(strip.last - 1 + taps.across - taps.cross_pad, x.pixels), 0))
+cdef bint copy_inside(const float* x, const float* relu_output, const Picture* picture, Py_ssize_t first,
+                      Py_ssize_t last, const Bordered* b, float* lines) noexcept nogil:
+    """Copy the pixels from `first` to before `last` of every line of a picture to their place between the zeros.
 
-
-cdef inline Strip all_of(const Picture* picture) noexcept nogil:
-    return Strip(0, picture.pixels)
-
-
-cdef bint copy_inside(const float* x, const float* relu_output, const Picture* picture, Strip strip,
-                      const Bordered* b, float* lines) noexcept nogil:
-    """Copy a strip of a picture to its place between the zeros; with `relu_output`, only what the ReLU let through.
-
-    It is read row by row, as it lies in memory, whichever way the lines go.  Returns whether the transforms can carry
-    its numbers.
+    With `relu_output`, only what the ReLU let through.  The picture is read row by row, as it lies in memory, whichever
+    way the lines go.  Returns whether the transforms can carry its numbers.
     """
     cdef int too_large = 0
-    cdef Py_ssize_t i, at, pixels = strip.last - strip.first
+    cdef Py_ssize_t i, at
     cdef bint rows_are_lines = picture.line_step > picture.pixel_step
-    cdef Py_ssize_t rows = picture.lines if rows_are_lines else pixels
+    cdef Py_ssize_t rows = picture.lines if rows_are_lines else last - first
     cdef Py_ssize_t row_step = picture.line_step if rows_are_lines else picture.pixel_step
     cdef Py_ssize_t to_row = b.line if rows_are_lines else b.pixel
     cdef Py_ssize_t to_pixel = b.pixel if rows_are_lines else b.line
-    lines += b.first_line * b.line + (b.first_pixel + strip.first) * b.pixel
+    lines += b.first_line * b.line + (b.first_pixel + first) * b.pixel
     for i in range(rows):
-        at = strip.first * picture.pixel_step + i * row_step
+        at = first * picture.pixel_step + i * row_step
         csrc(x).toom_cook_copy(x + at, relu_output + at if relu_output != NULL else NULL,
-                               pixels if rows_are_lines else picture.lines, picture.channels,
+                               last - first if rows_are_lines else picture.lines, picture.channels,
                                picture.channels, lines + i * to_row, to_pixel, &too_large)
     return not too_large
 
 
 cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line, Py_ssize_t first_pixel,
                    Py_ssize_t channels, const float* u, Py_ssize_t u_row, const float* bias, const Taps* taps,
-                   const Picture* to, Strip strip, bint relu, float* v, float* m, float* y) noexcept nogil:
-    """y of a strip of one picture from its bordered lines, of which the windows start at the given line and pixel.
+                   const Picture* to, bint relu, float* v, float* m, float* y) noexcept nogil:
+    """y of one picture from its bordered lines, of which the windows start at the given line and pixel.
 
     `v` and `m` are buffers for the values and the products of a tile at the points.
     """
     cdef Py_ssize_t tile, p, i, pixels
     cdef bint one_run = b.pixel == channels        # the cross taps are then one run of the line
     cdef Py_ssize_t depth = taps.across * channels if one_run else channels
-    # The piece of a line that the strip sees: whole vectors of it, from a cache line on.
-    cdef Py_ssize_t begin = (first_pixel + strip.first) * b.pixel // 16 * 16
-    cdef Py_ssize_t count = whole_vectors((first_pixel + strip.last - 1 + taps.across) * b.pixel - begin, sizeof(float))
+    # The run of a line that the windows see, from a cache line on: its end is then within the last vector of the line.
+    cdef Py_ssize_t begin = first_pixel * b.pixel // 16 * 16
+    cdef Py_ssize_t run = whole_vectors((first_pixel + to.pixels + taps.across - 1) * b.pixel - begin, sizeof(float))
     for tile in range(tiles_of(to, taps)):
-        csrc(v).toom_cook_input(taps.along, lines + (first_line + tile * taps.outputs) * b.line + begin, b.line, count,
+        csrc(v).toom_cook_input(taps.along, lines + (first_line + tile * taps.outputs) * b.line + begin, b.line, run,
                                 v + begin, b.line)
-        i = strip.first
-        while i < strip.last:
-            pixels = min(strip.last - i, PIXELS)
+        i = 0
+        while i < to.pixels:
+            pixels = min(to.pixels - i, PIXELS)
             for p in range(points_of(taps)):                    # m[p] = sum_s v[p, i + s] @ u[p, s]
                 csrc(m).gemm(Sizes(pixels, u_row, depth, 1 if one_run else taps.across),
                              Factor(v + p * b.line + (first_pixel + i) * b.pixel, b.pixel, 1, b.pixel),
@@ -180,6 +193,74 @@ cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line,
                                      to.line_step, to.pixel_step,
                                      min(to.lines - tile * taps.outputs, taps.outputs), bias, relu)
             i += pixels
+
+
+cdef bint result_of_strip(const float* x, const Picture* px, const Picture* py, const Bordered* bx, const Taps* taps,
+                          const Strip* strip, const float* u, Py_ssize_t u_row, const float* bias, bint relu,
+                          float* lines, float* v, float* m, float* convolved, float* y, int32_t* argmax,
+                          Py_ssize_t y_row) noexcept nogil:
+    """Convolve what a strip sees of one picture and, with `argmax`, pool it; y and argmax begin with the strip.
+
+    `convolved` is a buffer for what is pooled, and `y_row` the numbers in a row of y.  Returns False, having written
+    nothing, if the transforms cannot carry what the strip sees of x.
+    """
+    cdef Py_ssize_t i
+    cdef Picture to = picture_of(taps, strip.pooling.height, strip.pooling.width, strip.pooling.channels)
+    if not copy_inside(x, NULL, px, min(max(strip.first - taps.cross_pad, 0), px.pixels),
+                       max(min(strip.last - 1 + taps.across - taps.cross_pad, px.pixels), 0), bx, lines):
+        return False
+    if argmax == NULL:
+        convolved = y
+        to.line_step, to.pixel_step = py.line_step, py.pixel_step
+    convolve(lines, bx, 0, strip.first, px.channels, u, u_row, bias, taps, &to, relu, v, m, convolved)
+    if argmax != NULL:
+        for i in range(strip.pooling.out_height):
+            csrc(x).max_pool2d_row(convolved, &strip.pooling, i, y + i * y_row, argmax + i * y_row)
+    return True
+
+
+def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::1] b, Taps taps, bint relu,
+           Windows pooling, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
+    """y = x convolved with w, plus b, and then the ReLU if there is one.
+
+    `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded to whole vectors; `b` may be
+    None.  With `argmax`, y is the result of max pooling that, see pooling.pyx.  Pictures with a number that the
+    transforms cannot carry are not computed, but marked with 1 in `skipped`.
+    """
+    cdef:
+        Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n
+        Picture px = picture_of(&taps, x.shape[1], x.shape[2], x.shape[3])
+        Picture py = picture_of(&taps, pooling.height, pooling.width, pooling.channels)
+        Bordered bx = bordered_input(&px, &py, &taps)
+        bint pooled = argmax is not None
+        # The workspace of one thread: the lines of x, a tile at the points, its products, and y before the pooling.
+        Py_ssize_t lines_size = whole_cache_lines(bx.lines * bx.line), v_size = whole_cache_lines(points * bx.line)
+        Py_ssize_t m_size = whole_cache_lines(points * PIXELS * u_row)
+        Py_ssize_t thread_size = lines_size + v_size + m_size + pooled * whole_cache_lines(picture_size(&pooling))
+        Axis windows = across(&taps, &pooling)
+        Py_ssize_t strips = strips_for(&windows, N), pieces = N * strips, piece
+        int team = threads_for(pieces)
+        const float* bias = &b[0] if b is not None else NULL
+        Strip strip
+        float* scratch
+        float* lines = NULL
+    if N == 0:
+        return
+    skipped[:] = False
+    scratch = <float*>workspace(team * thread_size, sizeof(float))
+    with nogil, parallel(num_threads=team):
+        lines = scratch + threadid() * thread_size
+        zero_run(lines, lines_size)
+        for piece in prange(pieces, schedule="dynamic"):
+            n = piece // strips
+            strip = strip_of(&taps, &pooling, strips, piece % strips)
+            if not result_of_strip(&x[n, 0, 0, 0], &px, &py, &bx, &taps, &strip, &u[0, 0, 0], u_row, bias, relu,
+                                   lines, lines + lines_size, lines + lines_size + v_size,
+                                   lines + lines_size + v_size + m_size, &y[n, strip.row, strip.column, 0],
+                                   &argmax[n, strip.row, strip.column, 0] if pooled else NULL,
+                                   y.shape[2] * y.shape[3]):
+                skipped[n] = True       # whichever thread says so
+    release_workspace(scratch)
 
 
 cdef bint rows_at_points(const float* w, Py_ssize_t taps, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t first,
@@ -209,70 +290,6 @@ def weights_at_points(const float[:, :, ::1] w, float[:, :, ::1] u):
         too_large += not rows_at_points(&w[0, 0, 0], taps, rows, columns, part * rows // team,
                                         (part + 1) * rows // team, &u[0, 0, 0], u.shape[2])
     return not too_large
-
-
-def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] w, const float[::1] b, Taps taps, bint relu,
-           Windows pooling, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
-    """y = x convolved with w, plus b, and then the ReLU if there is one.
-
-    `w` is (taps, cross taps * Cin, Cout); `b` may be None.  With `argmax`, y is the result of max pooling that, see
-    pooling.pyx.  Pictures with a number that the transforms cannot carry, and all of them if w has one, are not
-    computed, but marked with 1 in `skipped`.
-    """
-    cdef:
-        Py_ssize_t N = x.shape[0], rows = w.shape[1], u_row = whole_vectors(w.shape[2], sizeof(float)), n, i, part
-        Picture px = picture_of(&taps, x.shape[1], x.shape[2], x.shape[3])
-        Picture py = picture_of(&taps, pooling.height, pooling.width, pooling.channels)
-        Bordered bx = bordered_input(&px, &py, &taps)
-        bint pooled = argmax is not None
-        # The workspace: the weights at the points; for each thread the lines of x, a tile at the points, and its
-        # products; and y before the pooling, a thread's own picture or that of all threads that have a strip of it.
-        Py_ssize_t points = points_of(&taps), u_size = whole_cache_lines(points * rows * u_row)
-        Py_ssize_t lines_size = whole_cache_lines(bx.lines * bx.line), v_size = whole_cache_lines(points * bx.line)
-        Py_ssize_t thread_size = lines_size + v_size + whole_cache_lines(points * PIXELS * u_row)
-        Py_ssize_t convolved_size = pooled * whole_cache_lines(picture_size(&pooling))
-        Py_ssize_t strips = strips_for(&py, N), pieces = N * strips, piece
-        int team = threads_for(max(pieces, taps.along * rows * w.shape[2] // FLAT_RUN))
-        const float* bias = &b[0] if b is not None else NULL
-        bint w_carried = True
-        bint* carried = &w_carried
-        Strip strip
-        float* u
-        float* convolved
-        float* lines = NULL
-        float* picture
-    if N == 0:
-        return
-    skipped[:] = False
-    u = <float*>workspace(u_size + team * (thread_size + convolved_size), sizeof(float))
-    convolved = u + u_size + team * thread_size
-    with nogil, parallel(num_threads=team):
-        lines = u + u_size + threadid() * thread_size
-        zero_run(lines, lines_size)
-        for part in prange(team, schedule="static"):
-            if not rows_at_points(&w[0, 0, 0], taps.along, rows, w.shape[2], part * rows // team,
-                                  (part + 1) * rows // team, u, u_row):
-                carried[0] = False      # whichever thread says so; the same of `skipped`
-        for piece in prange(pieces, schedule="dynamic"):
-            n = piece // strips
-            strip = strip_of(&py, strips, piece % strips)
-            if not (carried[0] and copy_inside(&x[n, 0, 0, 0], NULL, &px, seen_by(&strip, &taps, &px), &bx, lines)):
-                skipped[n] = True
-                continue
-            picture = convolved + (threadid() if strips == 1 else n) * convolved_size if pooled else &y[n, 0, 0, 0]
-            convolve(lines, &bx, 0, 0, px.channels, u, u_row, bias, &taps, &py, strip, relu, lines + lines_size,
-                     lines + lines_size + v_size, picture)
-            if pooled and strips == 1:
-                for i in range(pooling.out_height):
-                    csrc(picture).max_pool2d_row(picture, &pooling, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
-        if pooled and strips > 1:       # a window may reach into another thread's strip: now all are done
-            for piece in prange(N * pooling.out_height, schedule="static"):
-                n = piece // pooling.out_height
-                i = piece % pooling.out_height
-                if not skipped[n]:
-                    csrc(convolved).max_pool2d_row(convolved + n * convolved_size, &pooling, i, &y[n, i, 0, 0],
-                                                   &argmax[n, i, 0, 0])
-    release_workspace(u)
 
 
 cdef struct BackwardPlan:
@@ -319,9 +336,9 @@ cdef bint copy_gradient(const BackwardPlan* plan, const float* dy, const float* 
     result.
     """
     if not plan.pooled:
-        return copy_inside(dy, relu_output, &plan.y, all_of(&plan.y), &plan.dy_lines, lines)
+        return copy_inside(dy, relu_output, &plan.y, 0, plan.y.pixels, &plan.dy_lines, lines)
     before_max_pooling(&plan.pooling, dy, relu_output, argmax, unpooled)
-    return copy_inside(unpooled, NULL, &plan.y, all_of(&plan.y), &plan.dy_lines, lines)
+    return copy_inside(unpooled, NULL, &plan.y, 0, plan.y.pixels, &plan.dy_lines, lines)
 
 
 cdef void weight_gradient(const BackwardPlan* plan, const float* x_lines, const float* dy_lines, float* v, float* g,
@@ -359,7 +376,7 @@ cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const floa
     cdef float* dy_lines = x_lines + plan.x_size
     cdef float* v = dy_lines + plan.dy_size
     cdef float* g = v + plan.v_size
-    if not (copy_inside(x, NULL, &plan.x, all_of(&plan.x), &plan.x_lines, x_lines)
+    if not (copy_inside(x, NULL, &plan.x, 0, plan.x.pixels, &plan.x_lines, x_lines)
             and copy_gradient(plan, dy, relu_output, argmax, g + plan.g_size, dy_lines)):
         return False
     csrc(du).add_rows(dy_lines, bdy.lines * bdy.line // bdy.pixel, bdy.pixel, bdy.pixel,
@@ -367,7 +384,7 @@ cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const floa
     weight_gradient(plan, x_lines, dy_lines, v, g, accumulate, du)
     if dx != NULL:
         convolve(dy_lines, bdy, bdy.first_line - plan.flipped.pad, bdy.first_pixel - plan.flipped.cross_pad,
-                 plan.y.channels, u_flipped, plan.u_row, NULL, &plan.flipped, &plan.x, all_of(&plan.x), False, g, v, dx)
+                 plan.y.channels, u_flipped, plan.u_row, NULL, &plan.flipped, &plan.x, False, g, v, dx)
     return True
 
 

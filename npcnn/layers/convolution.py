@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from npcnn.functional.algorithms import Algorithm, chosen_algorithm, spent_multiplications
 from npcnn.functional.checks import bias, contiguous, integer, pair, same_dtype
 from npcnn.functional.convolution_plan import Plan, backward, planned, run
+from npcnn.functional.toom_cook import KeptWeights
 from npcnn.functional.windows import (
     Axis,
     IntOrPair,
@@ -67,6 +68,7 @@ class _Convolution(Layer):
         self.algorithm = algorithm
         self._windows = windows
         self._window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        self._kept_weights = KeptWeights()  # while it is trained, they are others every time
         self._weights_2d = (*windows.size, self.in_channels // self.groups, self.out_channels)
         self._set_dtype(float_dtype(dtype))
         rng = generator(rng)
@@ -90,7 +92,7 @@ class _Convolution(Layer):
         w, b, relu = self._params["w"], self._params.get("b"), self.activation == "relu"
         plan = self._remembered(self._planned, x, w, b)
         y = self._buffer("y", (len(x), *plan.y_shape), self.dtype)
-        run(plan, contiguous(x), w.reshape(plan.w_shape), b, relu, y)
+        run(plan, contiguous(x), w.reshape(plan.w_shape), b, relu, y, kept=None if training else self._kept_weights)
         if training:
             self._kept = x, y if relu else None
         return y

@@ -103,7 +103,8 @@ class _ConvolutionMaxPooling(Layer):
             return self.second.forward(self.first.forward(x, training), training)
         relu, shape = self.convolution.activation == "relu", (len(x), *plan.y_shape)
         y, argmax = self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32)
-        convolution_plan.run(plan, contiguous(x), w.reshape(plan.w_shape), b, relu, y, argmax)
+        kept = None if training else self.convolution._kept_weights
+        convolution_plan.run(plan, contiguous(x), w.reshape(plan.w_shape), b, relu, y, argmax, kept)
         if training:
             self._kept = x, argmax, y if relu else None
         return y
