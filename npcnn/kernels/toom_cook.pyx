@@ -22,9 +22,7 @@ A picture is first copied into lines with zeros all around, so that nothing late
 a line the pixels follow one another, and so do the pixels i, i+1, ... that the cross taps of pixel i see: a row
 of the matrix product is simply a longer piece of the line.
 
-Threads share out the pictures of a batch.  Forward, where there are fewer pictures than threads, they share out strips
-of a picture: some of the pixels i of all its lines, and the windows of the pooling over these.  No two strips add to
-one sum, so the bits stay the same.
+Threads share out the pictures of a batch, and forward, where there are too few, pieces of them (strips.pxd).
 """
 from cython.parallel cimport parallel, prange, threadid
 from libc.stdint cimport int32_t, uint8_t
@@ -34,11 +32,11 @@ from npcnn.kernels.core cimport (
     whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.pooling cimport before_max_pooling
-from npcnn.kernels.windows cimport Axis, Windows, any_outside, height_of, output_size, picture_size, position, width_of
+from npcnn.kernels.strips cimport Cut, Piece, cut_of, piece_of, pieces_of
+from npcnn.kernels.windows cimport Windows, any_outside, output_size, picture_size
 
 cdef enum:
     PIXELS = 12                         # pixels of a line that are multiplied at a time
-    STRIP_PIXELS = 6                    # with fewer, the multiplications wait for one another: not worth a thread
     TILES_BYTES = 256 * 1024            # bytes of values at the points that the weight gradient keeps at a time
     TILES_PIXELS = 1024                 # pixels it sums in a register before it adds the sum, rounded, to the others
 
@@ -59,13 +57,6 @@ cdef struct Bordered:
     # A picture copied into lines with zeros around it: how many lines, the numbers in one (whole vectors), those
     # from pixel to pixel, and where the picture's own first line and first pixel are.
     Py_ssize_t lines, line, pixel, first_line, first_pixel
-
-
-cdef struct Strip:
-    # A part of the result: the windows of the pooling from this row and column on.  They lie on the pixels from `first`
-    # to before `last` of every line of the convolution, and `pooling` takes these pixels for a picture.
-    Py_ssize_t row, column, first, last
-    Windows pooling
 
 
 cdef inline Py_ssize_t points_of(const Taps* taps) noexcept nogil:
@@ -111,36 +102,6 @@ cdef inline Bordered bordered_gradient(const Picture* x, const Picture* y, const
     return b
 
 
-cdef inline Axis across(const Taps* taps, const Windows* pooling) noexcept nogil:
-    """The windows of the pooling along a line."""
-    return width_of(pooling) if taps.along_height else height_of(pooling)
-
-
-cdef inline Py_ssize_t strips_for(const Axis* windows, Py_ssize_t N) noexcept nogil:
-    """Into how many strips each of N pictures is cut, so that every thread has one."""
-    cdef Py_ssize_t for_all = (threads() + N - 1) // max(N, 1)
-    return max(min(for_all, windows.length // STRIP_PIXELS, windows.windows), 1)
-
-
-cdef inline Strip strip_of(const Taps* taps, const Windows* pooling, Py_ssize_t strips,
-                           Py_ssize_t number) noexcept nogil:
-    cdef Axis axis = across(taps, pooling)
-    cdef Strip strip
-    cdef Py_ssize_t begin = number * axis.windows // strips, end = (number + 1) * axis.windows // strips
-    strip.pooling = pooling[0]
-    strip.first = max(position(&axis, begin, 0), 0)
-    strip.last = min(position(&axis, end - 1, axis.taps - 1) + 1, axis.length)
-    if taps.along_height:
-        strip.pooling.width = strip.last - strip.first
-        strip.pooling.pad_left = strip.first - position(&axis, begin, 0)
-        strip.pooling.out_width, strip.row, strip.column = end - begin, 0, begin
-    else:
-        strip.pooling.height = strip.last - strip.first
-        strip.pooling.pad_top = strip.first - position(&axis, begin, 0)
-        strip.pooling.out_height, strip.row, strip.column = end - begin, begin, 0
-    return strip
-
-
 cdef bint copy_inside(const float* x, const float* relu_output, const Picture* picture, Py_ssize_t first,
                       Py_ssize_t last, const Bordered* b, float* lines) noexcept nogil:
     """Copy the pixels from `first` to before `last` of every line of a picture to their place between the zeros.
@@ -166,8 +127,9 @@ cdef bint copy_inside(const float* x, const float* relu_output, const Picture* p
 
 cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line, Py_ssize_t first_pixel,
                    Py_ssize_t channels, const float* u, Py_ssize_t u_row, const float* bias, const Taps* taps,
-                   const Picture* to, bint relu, float* v, float* m, float* y) noexcept nogil:
-    """y of one picture from its bordered lines, of which the windows start at the given line and pixel.
+                   const Picture* to, Py_ssize_t first_tile, Py_ssize_t last_tile, bint relu, float* v, float* m,
+                   float* y) noexcept nogil:
+    """y of some tiles of a picture from its bordered lines, of which the windows start at the given line and pixel.
 
     `v` and `m` are buffers for the values and the products of a tile at the points.
     """
@@ -177,7 +139,7 @@ cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line,
     # The run of a line that the windows see, from a cache line on: its end is then within the last vector of the line.
     cdef Py_ssize_t begin = first_pixel * b.pixel // 16 * 16
     cdef Py_ssize_t run = whole_vectors((first_pixel + to.pixels + taps.across - 1) * b.pixel - begin, sizeof(float))
-    for tile in range(tiles_of(to, taps)):
+    for tile in range(first_tile, last_tile):
         csrc(v).toom_cook_input(taps.along, lines + (first_line + tile * taps.outputs) * b.line + begin, b.line, run,
                                 v + begin, b.line)
         i = 0
@@ -195,28 +157,82 @@ cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line,
             i += pixels
 
 
-cdef bint result_of_strip(const float* x, const Picture* px, const Picture* py, const Bordered* bx, const Taps* taps,
-                          const Strip* strip, const float* u, Py_ssize_t u_row, const float* bias, bint relu,
-                          float* lines, float* v, float* m, float* convolved, float* y, int32_t* argmax,
-                          Py_ssize_t y_row) noexcept nogil:
-    """Convolve what a strip sees of one picture and, with `argmax`, pool it; y and argmax begin with the strip.
+cdef struct ForwardPlan:
+    # One forward pass: the kernel, the pictures, the lines they are copied to, the pooling if there is one, and how a
+    # picture is cut.  It is small and in one piece, because the other threads have to fetch it.
+    Taps taps
+    Picture x, y
+    Bordered lines
+    Windows pooling
+    Cut cut
+    bint pooled, relu
+    # The numbers in a picture of x, in one of y and in a row of y, and the columns of one row of u.
+    Py_ssize_t x_picture, y_picture, y_row, u_row
+    # The sizes of a thread's buffers, in this order: the lines of x, a tile at the points, its products, and y before
+    # the pooling.
+    Py_ssize_t lines_size, v_size, m_size, room_size
+    const float* x_numbers
+    const float* u
+    const float* bias
+    float* y_numbers
+    float* rooms
+    int32_t* argmax
+    uint8_t* skipped
 
-    `convolved` is a buffer for what is pooled, and `y_row` the numbers in a row of y.  Returns False, having written
-    nothing, if the transforms cannot carry what the strip sees of x.
-    """
-    cdef Py_ssize_t i
-    cdef Picture to = picture_of(taps, strip.pooling.height, strip.pooling.width, strip.pooling.channels)
-    if not copy_inside(x, NULL, px, min(max(strip.first - taps.cross_pad, 0), px.pixels),
-                       max(min(strip.last - 1 + taps.across - taps.cross_pad, px.pixels), 0), bx, lines):
-        return False
-    if argmax == NULL:
-        convolved = y
-        to.line_step, to.pixel_step = py.line_step, py.pixel_step
-    convolve(lines, bx, 0, strip.first, px.channels, u, u_row, bias, taps, &to, relu, v, m, convolved)
-    if argmax != NULL:
-        for i in range(strip.pooling.out_height):
-            csrc(x).max_pool2d_row(convolved, &strip.pooling, i, y + i * y_row, argmax + i * y_row)
-    return True
+
+cdef ForwardPlan forward_plan(const Taps* taps, const Windows* pooling, bint pooled, Py_ssize_t N, Py_ssize_t H,
+                              Py_ssize_t W, Py_ssize_t C, Py_ssize_t u_row) noexcept nogil:
+    """All of the plan but the pointers."""
+    cdef ForwardPlan plan
+    cdef Py_ssize_t points = points_of(taps)
+    plan.taps, plan.pooling, plan.pooled = taps[0], pooling[0], pooled
+    plan.x = picture_of(taps, H, W, C)
+    plan.y = picture_of(taps, pooling.height, pooling.width, pooling.channels)
+    plan.lines = bordered_input(&plan.x, &plan.y, taps)
+    plan.cut = cut_of(taps.along_height, pooling, pooled, tiles_of(&plan.y, taps), N)
+    plan.x_picture, plan.y_picture = H * W * C, output_size(pooling)
+    plan.y_row, plan.u_row = pooling.out_width * pooling.channels, u_row
+    plan.lines_size = whole_cache_lines(plan.lines.lines * plan.lines.line)
+    plan.v_size = whole_cache_lines(points * plan.lines.line)
+    plan.m_size = whole_cache_lines(points * PIXELS * u_row)
+    plan.room_size = plan.lines_size + plan.v_size + plan.m_size + pooled * whole_cache_lines(picture_size(pooling))
+    return plan
+
+
+cdef void compute_piece(const ForwardPlan* plan, Py_ssize_t number, float* room) noexcept nogil:
+    """Convolve what one piece sees of its picture and pool it, unless the transforms cannot carry what it sees."""
+    cdef const Taps* taps = &plan.taps
+    cdef Py_ssize_t i, n = number // pieces_of(&plan.cut)
+    cdef Piece piece = piece_of(taps.along_height, &plan.pooling, &plan.cut, number % pieces_of(&plan.cut))
+    cdef Py_ssize_t at = n * plan.y_picture + piece.row * plan.y_row + piece.column * plan.pooling.channels
+    cdef Py_ssize_t first = min(max(piece.first - taps.cross_pad, 0), plan.x.pixels)
+    cdef Py_ssize_t last = max(min(piece.last - 1 + taps.across - taps.cross_pad, plan.x.pixels), 0)
+    cdef Picture to = picture_of(taps, piece.pooling.height, piece.pooling.width, piece.pooling.channels)
+    cdef float* v = room + plan.lines_size
+    cdef float* m = v + plan.v_size
+    cdef float* unpooled = m + plan.m_size
+    cdef float* y = unpooled if plan.pooled else plan.y_numbers + at
+    if not plan.pooled:
+        to.line_step, to.pixel_step = plan.y.line_step, plan.y.pixel_step
+    if not copy_inside(plan.x_numbers + n * plan.x_picture, NULL, &plan.x, first, last, &plan.lines, room):
+        plan.skipped[n] = True          # several threads may say so
+        return
+    convolve(room, &plan.lines, 0, piece.first, plan.x.channels, plan.u, plan.u_row, plan.bias, taps, &to,
+             piece.first_tile, piece.last_tile, plan.relu, v, m, y)
+    if plan.pooled:
+        for i in range(piece.pooling.out_height):
+            csrc(y).max_pool2d_row(y, &piece.pooling, i, plan.y_numbers + at + i * plan.y_row,
+                                   plan.argmax + at + i * plan.y_row)
+
+
+cdef void compute_pieces(const ForwardPlan* plan, Py_ssize_t pieces, int team) noexcept nogil:
+    cdef Py_ssize_t number
+    cdef float* room = NULL
+    with parallel(num_threads=team):
+        room = plan.rooms + threadid() * plan.room_size
+        zero_run(room, plan.lines_size)
+        for number in prange(pieces, schedule="dynamic"):
+            compute_piece(plan, number, room)
 
 
 def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::1] b, Taps taps, bint relu,
@@ -225,42 +241,23 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
 
     `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded to whole vectors; `b` may be
     None.  With `argmax`, y is the result of max pooling that, see pooling.pyx.  Pictures with a number that the
-    transforms cannot carry are not computed, but marked with 1 in `skipped`.
+    transforms cannot carry are not computed, but marked with 1 in `skipped`, which comes in with zeros.
     """
-    cdef:
-        Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n
-        Picture px = picture_of(&taps, x.shape[1], x.shape[2], x.shape[3])
-        Picture py = picture_of(&taps, pooling.height, pooling.width, pooling.channels)
-        Bordered bx = bordered_input(&px, &py, &taps)
-        bint pooled = argmax is not None
-        # The workspace of one thread: the lines of x, a tile at the points, its products, and y before the pooling.
-        Py_ssize_t lines_size = whole_cache_lines(bx.lines * bx.line), v_size = whole_cache_lines(points * bx.line)
-        Py_ssize_t m_size = whole_cache_lines(points * PIXELS * u_row)
-        Py_ssize_t thread_size = lines_size + v_size + m_size + pooled * whole_cache_lines(picture_size(&pooling))
-        Axis windows = across(&taps, &pooling)
-        Py_ssize_t strips = strips_for(&windows, N), pieces = N * strips, piece
-        int team = threads_for(pieces)
-        const float* bias = &b[0] if b is not None else NULL
-        Strip strip
-        float* scratch
-        float* lines = NULL
+    cdef Py_ssize_t N = x.shape[0]
+    cdef ForwardPlan plan = forward_plan(&taps, &pooling, argmax is not None, N, x.shape[1], x.shape[2], x.shape[3],
+                                         u.shape[2])
+    cdef Py_ssize_t pieces = N * pieces_of(&plan.cut)
+    cdef int team = threads_for(pieces)
     if N == 0:
         return
-    skipped[:] = False
-    scratch = <float*>workspace(team * thread_size, sizeof(float))
-    with nogil, parallel(num_threads=team):
-        lines = scratch + threadid() * thread_size
-        zero_run(lines, lines_size)
-        for piece in prange(pieces, schedule="dynamic"):
-            n = piece // strips
-            strip = strip_of(&taps, &pooling, strips, piece % strips)
-            if not result_of_strip(&x[n, 0, 0, 0], &px, &py, &bx, &taps, &strip, &u[0, 0, 0], u_row, bias, relu,
-                                   lines, lines + lines_size, lines + lines_size + v_size,
-                                   lines + lines_size + v_size + m_size, &y[n, strip.row, strip.column, 0],
-                                   &argmax[n, strip.row, strip.column, 0] if pooled else NULL,
-                                   y.shape[2] * y.shape[3]):
-                skipped[n] = True       # whichever thread says so
-    release_workspace(scratch)
+    plan.relu, plan.bias = relu, &b[0] if b is not None else NULL
+    plan.x_numbers, plan.u, plan.y_numbers = &x[0, 0, 0, 0], &u[0, 0, 0], &y[0, 0, 0, 0]
+    plan.argmax = &argmax[0, 0, 0, 0] if argmax is not None else NULL
+    plan.skipped = &skipped[0]
+    plan.rooms = <float*>workspace(team * plan.room_size, sizeof(float))
+    with nogil:
+        compute_pieces(&plan, pieces, team)
+    release_workspace(plan.rooms)
 
 
 cdef bint rows_at_points(const float* w, Py_ssize_t taps, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t first,
@@ -384,7 +381,8 @@ cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const floa
     weight_gradient(plan, x_lines, dy_lines, v, g, accumulate, du)
     if dx != NULL:
         convolve(dy_lines, bdy, bdy.first_line - plan.flipped.pad, bdy.first_pixel - plan.flipped.cross_pad,
-                 plan.y.channels, u_flipped, plan.u_row, NULL, &plan.flipped, &plan.x, False, g, v, dx)
+                 plan.y.channels, u_flipped, plan.u_row, NULL, &plan.flipped, &plan.x,
+                 0, tiles_of(&plan.x, &plan.flipped), False, g, v, dx)
     return True
 
 

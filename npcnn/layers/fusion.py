@@ -56,7 +56,10 @@ def parts(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return what `steps` looks at: the layers, but the two halves of a `SpatiallySeparableConv2D`."""
     found: list[Layer] = []
     for layer in layers:
-        found += layer._halves if type(layer) is SpatiallySeparableConv2D else [layer]
+        if type(layer) is SpatiallySeparableConv2D:
+            found.extend(layer._halves)
+        else:
+            found.append(layer)
     return tuple(found)
 
 

@@ -38,16 +38,13 @@ class Remembered:
 
     def __call__(self, function: Callable[..., Any], *arrays: Any) -> Any:
         """Return ``function(*arrays)``; each of `arrays` may also be None."""
-        alike = [_shape_and_dtype(array) for array in arrays]
+        # What is no array is like nothing else, so that it is looked at every time.
+        alike = [
+            (array.shape, array.dtype) if isinstance(array, np.ndarray) else None if array is None else object()
+            for array in arrays
+        ]
         like_last, result = self._last  # both at once: another thread may put others there
         if alike != like_last:
             result = function(*arrays)
             self._last = alike, result
         return result
-
-
-def _shape_and_dtype(array: Any) -> Any:
-    """Return what two arrays must have in common; what is no array is like nothing, and so is looked at every time."""
-    if isinstance(array, np.ndarray):
-        return array.shape, array.dtype
-    return None if array is None else object()
