@@ -1,7 +1,8 @@
-"""The steps in which a `Sequential` runs its layers: one by one, but a convolution and its max pooling in one go.
+"""The steps in which a `Sequential` runs its layers: one by one, but some pairs in one go.
 
-None of this shows from outside: the layers, their parameters and the numbers that come out are the same.  Only the
-output between the two is never written to memory; `npcnn.functional.convolution` says why.
+These are a convolution and the max pooling after it, and a batch normalisation and the GELU after it.  None of this
+shows from outside: the layers, their parameters and the numbers that come out are the same.  Only the output between
+the two is never written to memory; `npcnn.functional.convolution` says why.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import numpy as np
 from npcnn import functional
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.convolution_plan import TOOM_COOK
+from npcnn.layers.activations import GELU
 from npcnn.layers.base import Array, Layer, Shape, snake_case
 from npcnn.layers.convolution import Conv2D
+from npcnn.layers.normalization import BatchNorm
 from npcnn.layers.pooling import MaxPool2D
 
 
 def steps(layers: Sequence[Layer]) -> list[Layer]:
     """Return the steps that run `layers` one after the other.
 
-    A `Conv2D` that runs on Toom-Cook and a `MaxPool2D` after it are one step, but not their subclasses, which may do
-    something else.
+    A `Conv2D` that runs on Toom-Cook and a `MaxPool2D` after it are one step, and so are a `BatchNorm` and an exact
+    `GELU` after it; but not their subclasses, which may do something else.
 
     Examples
     --------
@@ -37,15 +40,21 @@ def steps(layers: Sequence[Layer]) -> list[Layer]:
         plan.append(_InItsPlace(i, layer))
         if type(layer) is MaxPool2D and type(before) is Conv2D and before.runs_on in TOOM_COOK:
             plan[-2:] = [_ConvolutionMaxPooling(before, layer, plan[-2:])]
+        elif type(layer) is GELU and type(before) is BatchNorm and _is_exact_and_alone(layer, before):
+            plan[-2:] = [_InItsPlace(i - 1, before, _BatchNormGELU(before))]
     return plan
 
 
-class _InItsPlace(Layer):
-    """One layer, whose errors say which of the layers it is."""
+def _is_exact_and_alone(gelu: GELU, before: BatchNorm) -> bool:
+    return gelu.approximate == "none" and before.activation is None
 
-    def __init__(self, number: int, layer: Layer) -> None:
+
+class _InItsPlace(Layer):
+    """One layer, or what runs it, whose errors say which of the layers it is."""
+
+    def __init__(self, number: int, layer: Layer, runs: Layer | None = None) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer = runs or layer
         self.place = f"layer {number}, {snake_case(type(layer).__name__)}"
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -119,3 +128,23 @@ class _ConvolutionMaxPooling(Layer):
             return len(x), *self.output_shape(x.shape[1:])
         except ShapeError:
             return None
+
+
+class _BatchNormGELU(Layer):
+    """A batch normalisation and the GELU after it in one pass over memory.
+
+    The backward pass needs what went into the normalisation, and computes from it once more what went into the GELU.
+    """
+
+    def __init__(self, normalisation: BatchNorm) -> None:
+        super().__init__()
+        self.normalisation = normalisation
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        return self.normalisation._normalized(x, training, "gelu")
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        return self.normalisation._taken_back(dy, "gelu")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.normalisation.output_shape(input_shape)
