@@ -166,8 +166,8 @@ def test_a_result_somebody_holds_is_never_overwritten(make, shape, rng):
     ]
     copies = [np.array(result) for result in held]
     layer.forward(rng.standard_normal((2, *shape)), training=True)
-    for result, copy in zip(held, copies, strict=True):
-        np.testing.assert_array_equal(np.array(result), copy)
+    for result, copied in zip(held, copies, strict=True):
+        np.testing.assert_array_equal(np.array(result), copied)
 
 
 def test_a_result_nobody_holds_is_used_again(rng):
