@@ -7,7 +7,7 @@ from cython.parallel cimport prange
 
 from npcnn.kernels.core cimport Factor, Sizes, csrc, real, threads
 
-# Rows and columns of the result in a block: a multiple of what gemm.inc.c computes at a time, for every instruction set.
+# Rows and columns of the result in a block: a multiple of what gemm.inc.c takes at a time, for every instruction set.
 cdef enum:
     ROWS = 48
     COLUMNS = 64
