@@ -201,6 +201,51 @@ def test_wrong_input_is_named(call, error, message):
     assert_refused(call, error, message)
 
 
+@pytest.mark.parametrize("axis", ["height", "width"])
+@pytest.mark.parametrize("activation", ["relu", None])
+def test_a_separable_pair_is_its_two_halves_the_second_with_its_pooling(axis, activation, rng):
+    def layers():
+        one = np.random.default_rng(0)
+        return (
+            nn.SpatiallySeparableConv2D(4, 8, 5, activation=activation, algorithm="toom_cook", rng=one),
+            nn.MaxPool2D(2, padding="same"),
+            nn.Conv1D(8, 6, 3, axis=axis, padding="valid", activation=activation, algorithm="toom_cook", rng=one),
+            nn.MaxPool2D((1, 2)),
+        )
+
+    x = rng.standard_normal((5, 13, 11, 4)).astype(np.float32)
+    net, alone = nn.Sequential(*layers()), layers()
+    assert len(steps(net.layers)) == 3
+    y = x
+    for layer in alone:
+        y = layer.forward(y, training=True)
+    np.testing.assert_array_equal(net.forward(x, training=True), y)
+    dx = dy = rng.standard_normal(y.shape).astype(np.float32)
+    for layer in reversed(alone):
+        dx = layer.backward(dx)
+    np.testing.assert_array_equal(net.backward(dy), dx)
+    expected = nn.Sequential(*alone).grads
+    for name, gradient in net.grads.items():
+        np.testing.assert_array_equal(gradient, expected[name])
+
+
+def test_another_half_of_a_separable_pair_takes_part(rng):
+    net = nn.Sequential(nn.SpatiallySeparableConv2D(2, 3, 3, activation="relu", rng=rng), nn.MaxPool2D(2))
+    x = rng.standard_normal((2, 6, 6, 2)).astype(np.float32)
+    net(x)
+    pair = net.layers[0]
+    pair.children["horizontal"] = nn.Conv1D(3, 5, 3, axis="width", rng=rng)
+    np.testing.assert_array_equal(net(x), nn.MaxPool2D(2)(pair(x)))
+
+
+def test_a_separable_pair_says_which_layer_refuses():
+    net = nn.Sequential(nn.ReLU(), nn.SpatiallySeparableConv2D(2, 3, 3), nn.MaxPool2D(2))
+    with pytest.raises(nn.ShapeError, match=r"layer 1, spatially_separable_conv2d: .*takes 2 channels, got 4"):
+        net(np.zeros((2, 6, 6, 4), np.float32))
+    with pytest.raises(nn.ShapeError, match="layer 2, max_pool2d: "):
+        net(np.zeros((2, 1, 6, 2), np.float32))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_batch_norm_and_gelu_are_one_step(dtype, rng):
     def layers():
