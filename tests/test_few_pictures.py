@@ -1,5 +1,7 @@
 """Fewer pictures than threads: these share out parts of a picture, and the bits stay those of one thread."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from cases import NOT_CARRIED
@@ -71,6 +73,19 @@ def test_a_number_that_toom_cook_cannot_carry_in_one_part(place, value, rng):
     w = rng.standard_normal((5, 5, 3, 17)).astype(np.float32)
     assert_the_same_on_more_threads(lambda: functional.conv2d_max_pool2d(x, w, pooling={"size": 2}))
     assert_the_same_on_more_threads(lambda: [functional.conv2d(x, w, relu=True)])
+
+
+def test_a_second_picture_of_the_same_size_needs_no_new_array(rng):
+    net, x = nn.models.cifar_separable(rng=rng), rng.standard_normal((1, 24, 24, 3)).astype(np.float32)
+    for _ in range(2):
+        net.forward(x)
+    tracemalloc.start()
+    try:
+        net.forward(x)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5000  # the smallest array between two layers has 6 x 6 x 64 numbers
 
 
 @pytest.mark.parametrize("make", [lambda: nn.Conv2D(3, 10, 5), lambda: nn.Conv2D(3, 10, 3, algorithm="toom_cook_2d")])

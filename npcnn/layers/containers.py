@@ -176,7 +176,7 @@ class Concat(Layer):
         ]
         if not need_dx:
             return None
-        dx = self._buffer("dx", gradients[0].shape, gradients[0].dtype)
+        dx = self._dx_array(gradients[0].shape, gradients[0].dtype)
         np.copyto(dx, gradients[0])
         for gradient in gradients[1:]:
             dx += gradient

@@ -1,15 +1,14 @@
-"""The steps in which a `Sequential` runs its layers: one by one, but a convolution and its max pooling in one go.
+"""The steps in which a `Sequential` runs its layers: one by one, but some pairs in one go.
 
-A spatially separable convolution is two steps, so its second half may be the one before the pooling.
-
-None of this shows from outside: the layers, their parameters and the numbers that come out are the same.  Only the
-output between the two is never written to memory; `npcnn.functional.convolution` says why.
+These are a convolution and the max pooling after it, and a batch normalisation and the GELU after it.  None of this
+shows from outside: the layers, their parameters and the numbers that come out are the same.  Only the output between
+the two is never written to memory; `npcnn.functional.convolution` says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -17,58 +16,68 @@ from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import convolution_plan
 from npcnn.functional.checks import contiguous
 from npcnn.functional.convolution_plan import TOOM_COOK, Plan
+from npcnn.layers.activations import GELU
 from npcnn.layers.base import Array, Layer, Shape, snake_case
 from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
+from npcnn.layers.normalization import BatchNorm
 from npcnn.layers.pooling import MaxPool2D
 
 
 def steps(layers: Sequence[Layer]) -> list[Layer]:
     """Return the steps that run `layers` one after the other.
 
-    A convolution that runs on Toom-Cook and a `MaxPool2D` after it are one step, but not their subclasses, which may
-    do something else.
+    A `Conv2D` or `Conv1D` that runs on Toom-Cook and a `MaxPool2D` after it are one step, and so are a `BatchNorm` and
+    an exact `GELU` after it; but not their subclasses, which may do something else.  A `SpatiallySeparableConv2D` is
+    the two convolutions in it.
 
     Examples
     --------
     >>> from npcnn.layers.fusion import steps
     >>> len(steps([nn.Conv2D(3, 64, 5), nn.MaxPool2D(2), nn.Conv2D(64, 10, 5)]))
     2
-    >>> len(steps([nn.SpatiallySeparableConv2D(3, 64, 5), nn.MaxPool2D(2)]))
-    2
     """
     plan: list[Layer] = []
     before: Layer | None = None
-    for i, layer in enumerate(layers):
-        for part in parts([layer]):
-            plan.append(_InItsPlace(i, layer, part))
-            if type(part) is MaxPool2D and _can_pool(before):
-                plan[-2:] = [_ConvolutionMaxPooling(before, part, plan[-2:])]
-            before = part
+    for i, whole in enumerate(layers):
+        for layer in parts([whole]):
+            plan.append(_InItsPlace(i, whole, layer))
+            if type(layer) is MaxPool2D and isinstance(before, Conv1D | Conv2D) and _pools_too(before):
+                plan[-2:] = [_ConvolutionMaxPooling(before, layer, plan[-2:])]
+            elif type(layer) is GELU and type(before) is BatchNorm and _is_exact_and_alone(layer, before):
+                plan[-2:] = [_InItsPlace(i - 1, before, _BatchNormGELU(before))]
+            before = layer
     return plan
 
 
-def _can_pool(layer: Layer | None) -> TypeGuard[Conv1D | Conv2D]:
-    """Return whether a layer is a convolution whose algorithm can do the max pooling after it in one go."""
-    return isinstance(layer, Conv1D | Conv2D) and type(layer) in (Conv1D, Conv2D) and layer.runs_on in TOOM_COOK
-
-
 def parts(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return what `steps` looks at: the layers, but the two halves of a `SpatiallySeparableConv2D`."""
+    """Return `layers` with the two convolutions of a `SpatiallySeparableConv2D` in its place.
+
+    Examples
+    --------
+    >>> from npcnn.layers.fusion import parts
+    >>> parts([nn.ReLU(), nn.SpatiallySeparableConv2D(1, 1, 3)])[1:]
+    (Conv1D(1, 1, 3, axis='height', activation='relu'), Conv1D(1, 1, 3, axis='width'))
+    """
     found: list[Layer] = []
     for layer in layers:
-        if type(layer) is SpatiallySeparableConv2D:
-            found.extend(layer._halves)
-        else:
-            found.append(layer)
+        found += layer.children.values() if type(layer) is SpatiallySeparableConv2D else [layer]
     return tuple(found)
 
 
-class _InItsPlace(Layer):
-    """One layer or a part of it, whose errors say which of the layers it is."""
+def _pools_too(convolution: Conv1D | Conv2D) -> bool:
+    return type(convolution) in (Conv1D, Conv2D) and convolution.runs_on in TOOM_COOK
 
-    def __init__(self, number: int, layer: Layer, part: Layer) -> None:
+
+def _is_exact_and_alone(gelu: GELU, before: BatchNorm) -> bool:
+    return gelu.approximate == "none" and before.activation is None
+
+
+class _InItsPlace(Layer):
+    """One layer, or what runs it, whose errors say which of the layers it is."""
+
+    def __init__(self, number: int, layer: Layer, runs: Layer) -> None:
         super().__init__()
-        self.layer = part
+        self.layer = runs
         self.place = f"layer {number}, {snake_case(type(layer).__name__)}"
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -137,3 +146,23 @@ class _ConvolutionMaxPooling(Layer):
         except (ShapeError, DTypeError, TypeError):
             return None
         return plan if plan.places is not None else None
+
+
+class _BatchNormGELU(Layer):
+    """A batch normalisation and the GELU after it in one pass over memory.
+
+    The backward pass needs what went into the normalisation, and computes from it once more what went into the GELU.
+    """
+
+    def __init__(self, normalisation: BatchNorm) -> None:
+        super().__init__()
+        self.normalisation = normalisation
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        return self.normalisation._normalized(x, training, "gelu")
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        return self.normalisation._taken_back(dy, "gelu")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.normalisation.output_shape(input_shape)
