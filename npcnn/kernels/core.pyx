@@ -21,20 +21,8 @@ cdef extern from *:
     #else
     #define KEEPS_WORKSPACE 1
     #endif
-
-    /* Large pages where the system has them: the workspace of a Toom-Cook convolution is read and written in many
-     * places far from each other, each on a page of its own.  A large workspace begins with a page, and takes it. */
-    #define LARGE_PAGE ((size_t)2 << 20)
-    #ifdef __linux__
-    #include <sys/mman.h>
-    static void want_large_pages(void *block, size_t size) { (void)madvise(block, size, MADV_HUGEPAGE); }
-    #else
-    static void want_large_pages(void *block, size_t size) { (void)block; (void)size; }
-    #endif
     """
     const bint KEEPS_WORKSPACE
-    const size_t LARGE_PAGE
-    void want_large_pages(void* block, size_t size) nogil
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void** buffer, size_t alignment, size_t size)
@@ -68,17 +56,11 @@ cdef void* workspace(size_t count, size_t itemsize) except NULL:
     """
     global spare, spare_size
     cdef void* buffer = spare
-    cdef size_t size
-    cdef bint is_large
     if count > (SIZE_MAX - 2 * HEADER) // itemsize:
         raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
     if buffer == NULL or spare_size < count * itemsize:
-        size = HEADER + count * itemsize
-        is_large = size >= LARGE_PAGE
-        if posix_memalign(&buffer, LARGE_PAGE if is_large else HEADER, size):
+        if posix_memalign(&buffer, HEADER, HEADER + count * itemsize):
             raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
-        if is_large:
-            want_large_pages(buffer, size)
         (<size_t*>buffer)[0] = count * itemsize
     else:
         spare = NULL
