@@ -17,7 +17,8 @@ from numpy.typing import DTypeLike, NDArray
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import WindowGeometry
-from npcnn.functional.checks import addressable, integer, shown
+from npcnn.functional.checks import integer, shown
+from npcnn.functional.outputs import addressable
 from npcnn.initializers import Initializer
 from npcnn.layers.buffers import GradientMemory, kept_array, shared_gradient_memory
 from npcnn.layers.checks import float_dtype, generator
@@ -425,7 +426,7 @@ class Layer:
         return self._gradient_memory.array(shape, dtype)
 
     def _gradient_arrays(self, x: Array, need_dx: bool) -> tuple[Array | None, Array, Array]:
-        """Return the arrays that a layer with weights and a bias writes (dx, dw, db) into, the last two those of `grads`.
+        """Return where a layer with weights writes (dx, dw, db): the last two are those of `grads`.
 
         Without a bias there is an array for db all the same.
         """
