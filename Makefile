@@ -63,6 +63,7 @@ lint: $(VENV)/built
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint npcnn/kernels
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32
 
 # The only step that needs the network.  The build tools go in first, so that every later build is done offline.
 $(VENV)/installed: pyproject.toml
