@@ -33,6 +33,8 @@ CSRC = "csrc"
 # -ffp-contract=fast lets a*b+c become one fused instruction.  The other two only say that nobody reads errno
 # or floating-point traps after a kernel; results and NaNs stay what IEEE 754 says.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+# GCC for Windows aligns the stack to 16 bytes, and moves longer vectors there as if it were aligned to their length.
+MINGW = ["-Wa,-muse-unaligned-vector-move"]
 # Anything a sanitizer finds ends the program, so that no test can pass with a report in its output.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
 VARIANTS = {
@@ -117,7 +119,7 @@ class BuildWithVariants(build_ext):
         self.need_compiler()
         to_compile, to_link = self.openmp_flags()
         sanitizers = SANITIZERS if os.environ.get("NPCNN_SANITIZE", "0") != "0" else []
-        self.flags = self.spelt(FLAGS + to_compile + sanitizers) + self.mended_alignment()
+        self.flags = self.spelt(FLAGS + to_compile + sanitizers) + self.flags_of_mingw()
         for ext in self.extensions:
             ext.extra_compile_args += self.flags
             ext.extra_link_args += to_link + sanitizers + self.stripped()
@@ -193,11 +195,10 @@ class BuildWithVariants(build_ext):
         """Return the program that compiles."""
         return self.compiler.cc if self.compiler.compiler_type == "msvc" else self.compiler.compiler_so[0]
 
-    def mended_alignment(self):
-        """Return what keeps GCC for Windows, which aligns the stack to 16 bytes, from moving longer vectors aligned."""
-        mended = ["-Wa,-muse-unaligned-vector-move"]
-        takes = self.compiler.compiler_type == "mingw32" and self.builds("int main(void) { return 0; }\n", mended)
-        return mended if takes else []
+    def flags_of_mingw(self):
+        """Return what GCC for Windows needs besides; Clang for it does not, and refuses the flag."""
+        is_mingw = self.compiler.compiler_type == "mingw32"
+        return MINGW if is_mingw and self.builds("int main(void) { return 0; }\n", MINGW) else []
 
     def stripped(self):
         """Return what leaves names for debuggers out of a module that is installed: they are three quarters of it."""
