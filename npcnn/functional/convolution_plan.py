@@ -20,13 +20,13 @@ from npcnn.functional.checks import (
     bias,
     exact_shape,
     float_array,
+    gradient_outputs,
     group_count,
     one_of,
     output_array,
     padded_to_vectors,
     pictures,
     same_dtype,
-    shown,
     weights,
 )
 from npcnn.functional.pooling import PoolOptions, pool_options
@@ -122,13 +122,8 @@ def backward(
     """Return dx, or None if it is not needed, dw and db; with `argmax`, `dy` is the gradient after the pooling."""
     x, w, groups, geometry, runs, pooling = plan
     dy, relu_output = like_result(dy, "dy", plan), like_result(relu_output, "relu_output", plan)
-    given = (None, None, None) if out is None else out
-    if not isinstance(given, tuple) or len(given) != 3:
-        raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {shown(out)}")
     read = (dy, x, w, relu_output, argmax)
-    dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=read) if need_dx else None
-    dw = output_array(given[1], "out[1] (dw)", dw_shape, w.dtype, inputs=(*read, dx))
-    db = output_array(given[2], "out[2] (db)", w.shape[3:], w.dtype, inputs=(*read, dx, dw))
+    dx, dw, db = gradient_outputs(out, x, dw_shape, w.shape[3], need_dx=need_dx, inputs=read)
     if runs in TOOM_COOK:
         TOOM_COOK[runs].conv2d_backward(dy, x, w, geometry, relu_output, dx, dw.reshape(w.shape), db, pooling, argmax)
     elif runs == "depthwise":

@@ -110,7 +110,7 @@ class _Convolution(Layer):
 
     def _gradient_arrays(self, x_shape: Shape, need_dx: bool) -> tuple[Array | None, Array, Array]:
         """Return the arrays that a backward pass writes (dx, dw, db) into; dw and db are those of `grads`."""
-        dx = self._buffer("dx", x_shape, self.dtype) if need_dx else None
+        dx = self._dx_array(x_shape, self.dtype) if need_dx else None
         unused_db = np.empty(self.out_channels, self.dtype)
         return dx, self._grads["w"], self._grads.get("b", unused_db)
 

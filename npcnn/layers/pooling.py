@@ -92,7 +92,7 @@ class MaxPool2D(_Pooling):
         """Return dy, each at the pixel that was the largest."""
         dy = float_array(dy, "dy", "N, OH, OW, C")
         argmax, x_shape = self._take_kept()
-        out = self._buffer("dx", x_shape, dy.dtype)
+        out = self._dx_array(x_shape, dy.dtype)
         return functional.max_pool2d_backward(dy, argmax, x_shape, size=self.size, out=out, **self._window)
 
 
@@ -140,7 +140,7 @@ class AvgPool2D(_Pooling):
         """Return dy, shared out over each window."""
         dy = float_array(dy, "dy", "N, OH, OW, C")
         x_shape = self._take_kept()
-        out = self._buffer("dx", x_shape, dy.dtype)
+        out = self._dx_array(x_shape, dy.dtype)
         return functional.avg_pool2d_backward(dy, x_shape, size=self.size, out=out, **self._window)
 
 
@@ -172,7 +172,7 @@ class GlobalAvgPool2D(Layer):
         """Return dy / (H * W) at every pixel."""
         dy = float_array(dy, "dy", "N, C")
         x_shape = self._take_kept()
-        out = self._buffer("dx", x_shape, dy.dtype)
+        out = self._dx_array(x_shape, dy.dtype)
         return functional.avg_pool2d_backward(dy[:, np.newaxis, np.newaxis], x_shape, size=x_shape[1:3], out=out)
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
