@@ -73,7 +73,7 @@ lint: $(VENV)/built
 $(VENV)/installed: pyproject.toml
 	@echo "npcnn: setting up $(VENV) (once; this downloads NumPy and the tools, and compiles the kernels)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" "cython>=3.1"
+	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77.0.1" "cython>=3.1"
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
 	@echo "npcnn: use $(BIN)/python from here on, or activate it: . $(BIN)/activate"
 	touch $@

@@ -26,7 +26,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CompileError, LinkError, PlatformError
+from setuptools.errors import CompileError, LinkError
 from setuptools.modified import newer_group
 
 CSRC = "csrc"
@@ -113,7 +113,6 @@ class BuildWithVariants(build_ext):
 
     def build_extensions(self):
         """Settle compiler and flags once, then build."""
-        self.need_python()
         if self.compiler.compiler_type == "msvc":
             self.take_clang_cl()
         self.need_compiler()
@@ -132,7 +131,8 @@ class BuildWithVariants(build_ext):
             built = self.get_ext_fullpath(ext.name)
             if self.force or newer_group([*ext.sources, *ext.depends], built, "newer"):
                 ext.extra_objects = self.compile_core()
-                ext.libraries = ["m"] if os.name == "posix" else []  # exp, tanh and erfc of activations.inc.c
+                if self.compiler.compiler_type == "unix":  # elsewhere these are in C's one library
+                    ext.libraries = ["m"]  # exp, tanh and erfc of activations.inc.c
         super().build_extension(ext)
 
     def get_libraries(self, ext):
@@ -168,13 +168,6 @@ class BuildWithVariants(build_ext):
             include_dirs=[CSRC],
             extra_postargs=self.flags + flags,
         )
-
-    def need_python(self):
-        """Raise PlatformError, with what to do, for a Python or an order that npcnn cannot be built for."""
-        if sysconfig.get_config_var("Py_GIL_DISABLED"):
-            raise PlatformError(FREE_THREADED_HINT.format(version=sysconfig.get_python_version()))
-        if os.environ.get("ARCHFLAGS", "").count("-arch") > 1:
-            raise PlatformError(ONE_ARCHITECTURE_HINT.format(flags=os.environ["ARCHFLAGS"]))
 
     def take_clang_cl(self):
         """Compile with clang-cl in the place of Microsoft's cl, or raise CompileError with what to install."""
@@ -261,6 +254,10 @@ def page_of_an_index(repository):
     )
 
 
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    sys.exit("error: " + FREE_THREADED_HINT.format(version=sysconfig.get_python_version()))
+if os.environ.get("ARCHFLAGS", "").count("-arch") > 1:
+    sys.exit("error: " + ONE_ARCHITECTURE_HINT.format(flags=os.environ["ARCHFLAGS"]))
 if sys.platform == "darwin" and not os.environ.get("ARCHFLAGS"):
     # Python from python.org holds two architectures, and would compile everything for both at once.
     os.environ["ARCHFLAGS"] = f"-arch {platform.machine()}"

@@ -7,11 +7,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 compiler=${CC:-x86_64-w64-mingw32-gcc-posix}
-wine=${WINE:-$(command -v wine64 || command -v wine || echo wine64)}
+wine=${WINE:-wine}
 python=${PYTHON:-python3}
 for tool in "$compiler" "$wine"; do
     command -v "$tool" > /dev/null || {
-        echo "run_on_windows.sh needs $tool; on Debian: apt-get install gcc-mingw-w64-x86-64-posix wine64" >&2
+        echo "run_on_windows.sh needs $tool; on Debian: apt-get install gcc-mingw-w64-x86-64-posix wine wine64" >&2
         exit 1
     }
 done
