@@ -21,17 +21,17 @@ import numpy as np
 import npcnn as nn
 from npcnn.datasets import TrainingBatches, evaluation_batches
 from npcnn.datasets.pipeline import INPUTS
-from npcnn.train.command_line import above_zero, at_least, command, exit_status, parse_run
+from npcnn.train.command_line import above_zero, at_least, command, exit_status, parse_run, results_folder
 
 COMMAND = "python examples/train_cifar.py"
 # What decides every bit of the weights: it cannot change when a run goes on.
-FIXED = ("net", "algorithm", "pipeline", "batch_size", "lr", "seed")
+FIXED = ("net", "algorithm", "pipeline", "batch_size", "lr", "seed", "parts")
 # What has to be given to repeat a run.
-REPEAT = ("net", "algorithm", "data", "data_dir", "pipeline", "steps", "batch_size", "lr", "seed")
+REPEAT = ("net", "algorithm", "data", "data_dir", "pipeline", "steps", "batch_size", "lr", "seed", "parts")
 
 
 def parse_arguments(arguments):
-    """Return the options; argparse prints one line and exits with 2 when they are wrong."""
+    """Return the options, and how batches are cut; argparse prints one line and exits with 2 when they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--net", choices=nn.models.MODELS, default="separable", help="the network; default: %(default)s")
@@ -47,7 +47,6 @@ def parse_arguments(arguments):
     add("--seed", type=at_least(0), default=0, help="of weights, order and distortions; default: %(default)s")
     add("--display-step", type=at_least(1), default=200, help="steps between lines; default: %(default)s")
     add("--checkpoint-every", type=at_least(1), default=500, help="steps between checkpoints; default: %(default)s")
-    add("--threads", type=at_least(1), help="default: all cores")
     add("--out", type=Path, help="empty or new folder for the results; default: runs/NAME, numbered")
     add("--tensorboard", action="store_true", help="also write event files for TensorBoard, to tensorboard/")
     add("--resume", type=Path, metavar="FOLDER", help="folder of a run to go on with, under its settings")
@@ -56,9 +55,7 @@ def parse_arguments(arguments):
 
 def train(arguments):
     """Load the data, build the network, train it, report; return the exit status."""
-    options = parse_arguments(arguments)
-    if options.threads:
-        nn.set_num_threads(options.threads)
+    options, cut = parse_arguments(arguments)
 
     data = nn.datasets.load(options.data, options.data_dir).with_steps(INPUTS)
     H, W, C = data.input_shape
@@ -70,18 +67,18 @@ def train(arguments):
     )
     optimizer = nn.Adam(net, lr=options.lr)
     training_batches = partial(
-        TrainingBatches, data, batch_size=options.batch_size, pipeline=options.pipeline, seed=options.seed,
+        TrainingBatches, data, batch_size=options.batch_size, pipeline=options.pipeline, seed=options.seed, cut=cut,
     )  # fmt: skip
     training_batches().close()  # a wrong option is found here, before a folder is made
     test_batches = partial(evaluation_batches, data)
     epoch = max(len(data.train_images) // options.batch_size, 1)
 
     name = f"{options.net}-{data.name.lower()}-{options.pipeline}-seed{options.seed}"
-    options.out = options.out or nn.train.numbered_folder(Path("runs", name))
+    options.out = results_folder(options, name, cut.ranks)
     settings = {name: value for name, value in vars(options).items() if name != "resume"}
     with nn.train.Run(
         options.out, net, optimizer, data, settings=settings, fixed=FIXED,
-        resume=options.resume is not None, checkpoint_every=options.checkpoint_every,
+        resume=options.resume is not None, checkpoint_every=options.checkpoint_every, cut=cut,
     ) as run:  # fmt: skip
         shape = " x ".join(map(str, data.picture_shape))
         counts = f"{len(data.train_images)} training and {len(data.test_images)} test pictures"
@@ -100,6 +97,8 @@ def train(arguments):
         if result is None:
             print(f"ended by SIGTERM after {run.step} steps; {to_go_on}")
             return 128 + signal.SIGTERM
+        if cut.ranks.number:
+            return 0  # what is left to do, rank 0 does
         nn.report.write(
             run.folder, net, data, test_batches,
             title=f"{options.net} network on {data.name}, seed {options.seed}",

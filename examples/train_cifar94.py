@@ -21,11 +21,11 @@ import numpy as np
 import npcnn as nn
 from npcnn.datasets import TrainingBatches, evaluation_batches
 from npcnn.datasets.steps import mirror, random_crop, standardise
-from npcnn.train.command_line import above_zero, at_least, command, exit_status, parse_run
+from npcnn.train.command_line import above_zero, at_least, command, exit_status, parse_run, results_folder
 
 COMMAND = "python examples/train_cifar94.py"
 # What decides every bit of the weights: it cannot change when a run goes on.
-FIXED = ("epochs", "batch_size", "seed")
+FIXED = ("epochs", "batch_size", "seed", "parts")
 # What has to be given to repeat a run.
 REPEAT = ("data_dir", *FIXED)
 
@@ -39,7 +39,7 @@ SURE = 0.7
 
 
 def parse_arguments(arguments):
-    """Return the options; argparse prints one line and exits with 2 when they are wrong."""
+    """Return the options, and how batches are cut; argparse prints one line and exits with 2 when they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--data-dir", type=Path, help="folder of the CIFAR-10 binary files; default: $NPCNN_DATA, or downloaded")
@@ -48,7 +48,6 @@ def parse_arguments(arguments):
     add("--batch-size", type=at_least(2), default=1024, help=text)
     add("--seed", type=at_least(0), default=0, help="of weights, order and distortions; default: %(default)s")
     add("--evaluate-every", type=at_least(1), metavar="STEPS", help="on all test pictures; default: at the end")
-    add("--threads", type=at_least(1), help="default: all cores")
     add("--out", type=Path, help="empty or new folder for the results; default: runs/NAME, numbered")
     add("--resume", type=Path, metavar="FOLDER", help="folder of a run to go on with, under its settings")
     return parse_run(parser, arguments, FIXED)
@@ -56,17 +55,16 @@ def parse_arguments(arguments):
 
 def train(arguments):
     """Load the data, build the network, train it, report; return the exit status."""
-    options = parse_arguments(arguments)
-    if options.threads:
-        nn.set_num_threads(options.threads)
+    options, cut = parse_arguments(arguments)
 
     # Pictures: in training shifted by up to two pixels, and mirrored in every other epoch.
     data = nn.datasets.load("auto", options.data_dir)
     data = data.with_steps([standardise(255 * np.array(MEAN), 255 * np.array(DEVIATION))])
     augment = [random_crop(32, padding=2), mirror(alternate=True)]
     training_batches = partial(
-        TrainingBatches, data, batch_size=options.batch_size, augment=augment, drop_last=True, seed=options.seed
-    )
+        TrainingBatches, data, batch_size=options.batch_size, augment=augment, drop_last=True, seed=options.seed,
+        cut=cut,
+    )  # fmt: skip
     training_batches().close()  # a wrong option is found here, before a folder is made
     test_batches = partial(evaluation_batches, data)
     epoch = len(data.train_images) // options.batch_size
@@ -103,11 +101,11 @@ def train(arguments):
     views = nn.evaluation.Views(net, sure=SURE)
 
     name = f"airbench-{data.name.lower()}-seed{options.seed}"
-    options.out = options.out or nn.train.numbered_folder(Path("runs", name))
+    options.out = results_folder(options, name, cut.ranks)
     settings = {name: value for name, value in vars(options).items() if name != "resume"}
     with nn.train.Run(
         options.out, net, optimizer, data, settings=settings, fixed=FIXED, average=lookahead,
-        resume=options.resume is not None, checkpoint_every=epoch,
+        resume=options.resume is not None, checkpoint_every=epoch, cut=cut,
     ) as run:  # fmt: skip
         print(f"data: {data.name}, {len(data.train_images)} training and {len(data.test_images)} test pictures")
         print(f"network: airbench; results go to {run.folder}\n\n{net.summary(data.input_shape)}\n")
@@ -123,6 +121,8 @@ def train(arguments):
         if result is None:
             print(f"ended by SIGTERM after {run.step} steps; {to_go_on}")
             return 128 + signal.SIGTERM
+        if cut.ranks.number:
+            return 0  # what is left to do, rank 0 does
         with lookahead.applied():
             nn.report.write(
                 run.folder, net, data, test_batches, views=views,

@@ -20,7 +20,7 @@ from npcnn.errors import ShapeError
 from npcnn.functional.checks import integer, shown
 from npcnn.functional.windows import IntOrPair, Padding, window_geometry
 from npcnn.layers import Layer
-from npcnn.layers.base import snake_case
+from npcnn.layers.names import snake_case
 from npcnn.metrics import read_metrics
 
 Axes = Any  # matplotlib.axes.Axes; matplotlib is imported when something is drawn

@@ -4,8 +4,9 @@
 `DISTORTED_INPUTS` first cuts out any part, mirrors, and changes brightness and contrast.
 
 Every batch of a training is a function of (seed, number of the batch) alone.  The order of an epoch is a
-permutation drawn from (seed, epoch), the distortions of a batch are drawn from (seed, batch): so the thread may run
-ahead as it likes, and a training that was interrupted goes on with the batch it would have had.
+permutation drawn from (seed, epoch), the distortions of a batch are drawn from (seed, batch), or those of each of its
+parts from (seed, batch, part): so the thread may run ahead as it likes, and a training that was interrupted goes on
+with the batch it would have had.
 
 Source: TensorFlow's tutorial ``models/tutorials/image/cifar10/cifar10_input.py``.
 """
@@ -40,6 +41,7 @@ from npcnn.datasets.steps import (
     standardise,
 )
 from npcnn.errors import DTypeError, ShapeError
+from npcnn.functional.batch_parts import WHOLE, Cut
 from npcnn.functional.checks import boolean, integer, shown
 
 CROP = 24
@@ -188,6 +190,9 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         Number of the first batch: a training that goes on after k steps starts at k.
     ahead : int
         How many batches to prepare ahead.
+    cut : Cut
+        How a batch is cut into parts, by default not at all; see `npcnn.functional.batch_parts`.  Each part has a
+        generator of its own, and where other ranks have parts of the batch, this one's are all that is read and given.
 
     Attributes
     ----------
@@ -226,6 +231,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         seed: int = 0,
         start: int = 0,
         ahead: int = 4,
+        cut: Cut = WHOLE,
     ) -> None:
         if pipeline is not None and pipeline not in tuple(PIPELINES):
             raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {shown(pipeline)}")
@@ -238,6 +244,7 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         self._only = _chosen(only, len(self._images))
         if self._batch_size > (count := len(self._only)):
             raise ValueError(f"batch_size must be at most {count}, the pictures there are, got {batch_size}")
+        self._cut, self._places = cut, cut.places(self._batch_size)
         self._of_epoch = count - count % self._batch_size if boolean(drop_last, "drop_last") else count
         self._seed = integer(seed, "seed", minimum=0)
         self.wait_seconds = 0.0
@@ -253,15 +260,20 @@ class TrainingBatches(Iterator[tuple[Floats, Labels]]):
         weakref.finalize(self, self._ready.close)
 
     def batch(self, number: int) -> tuple[Floats, Labels]:
-        """Return batch `number` of the training, from 0; it depends on nothing but that and the seed."""
-        first = number * self._batch_size
-        places = np.arange(first, first + self._batch_size)
+        """Return batch `number` of the training, from 0; it depends on nothing but that, the seed, and the parts."""
+        parts = [self._part(number, part, places) for part, places in zip(self._cut.own, self._places, strict=True)]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([x for x, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+    def _part(self, number: int, part: int, of_batch: range) -> tuple[Floats, Labels]:
+        places = number * self._batch_size + np.array(of_batch)
         epochs, offsets = np.divmod(places, self._of_epoch)
-        index = np.empty(self._batch_size, np.int64)
+        index = np.empty(len(places), np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             index[here] = self._only[_permutation(self._seed, int(epoch), len(self._only))[offsets[here]]]
-        rng = np.random.default_rng([self._seed, 1, number])
+        rng = np.random.default_rng([self._seed, 1, number, *([] if self._cut.is_whole else [part])])
         x = apply(self._steps, self._images[index], rng, Origin(index, epochs, self._seed))
         return x, self._labels[index]
 

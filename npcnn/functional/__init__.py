@@ -25,6 +25,7 @@ module                        functions
 `updates`                     adam_step
 `orthogonalization`           orthogonalize
 `windows`                     window_geometry: padding and output sizes
+`batch_parts`                 how a training's sums over the batch are formed, in one process and in many
 `checks`                      what every function checks before a kernel is called
 `outputs`                     the arrays that results are written into
 ============================  ======================================================================================

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
+from npcnn.functional.batch_parts import WHOLE, Cut
 from npcnn.functional.checks import exact_shape, float_array, number, one_of, same_dtype
 from npcnn.functional.outputs import output_array
 from npcnn.kernels import normalization as kernels
@@ -59,6 +60,30 @@ def batch_statistics(x: Array) -> tuple[Doubles, Doubles]:
         # The sample was not like the rest, and most of the digits of the variance were lost in the difference.
         mean, variance = _moments_around(mean.astype(x.dtype), rows)
     return mean, np.maximum(variance, 0)
+
+
+def merged_statistics(one: Doubles, other: Doubles) -> Doubles:
+    """Return mean and variance of two halves together, each a row, from those of either.
+
+    Around the common mean, the halves lie half of their distance apart.  Whichever comes first, the bits are the same.
+
+    Parameters
+    ----------
+    one, other : ndarray, shape (2, C), float64
+        Of as many pixels each.
+
+    References
+    ----------
+    Chan, Golub & LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979.
+
+    Examples
+    --------
+    >>> from npcnn.functional.normalization import merged_statistics
+    >>> merged_statistics(np.array([[2.0], [1.0]]), np.array([[6.0], [1.0]])).ravel()
+    array([4., 5.])
+    """
+    mean, variance = (one + other) / 2
+    return np.stack([mean, variance + ((one[0] - other[0]) / 2) ** 2])
 
 
 def channel_sums(rows: Array) -> Doubles:
@@ -165,6 +190,7 @@ def batch_norm_backward(
     eps: float = 1e-3,
     activation: Activation | None = None,
     out: Array | None = None,
+    cut: Cut = WHOLE,
 ) -> tuple[Array, Array, Array]:
     """Gradients of batch normalisation by the statistics of the batch itself, which depend on x too.
 
@@ -182,6 +208,9 @@ def batch_norm_backward(
         What `batch_statistics` returned for `x`.
     out : ndarray, optional
         Array to write dx into.
+    cut : Cut
+        How the batch is cut, by default not at all; see `npcnn.functional.batch_parts`.  With other ranks, `dy`, `x`
+        and dx are of this one's pictures, the rest is of all.
 
     Returns
     -------
@@ -208,13 +237,19 @@ def batch_norm_backward(
     scale, shift = _per_channel(scale, "scale", x), _per_channel(shift, "shift", x)
     applied = _applied(activation)
     dx = output_array(out, "out", x.shape, x.dtype, inputs=(dy, x, scale, shift))
-    rows, dy_rows, dx_rows = (array.reshape(-1, x.shape[-1]) for array in (x, dy, dx))
     centre, factor, offset = _table(x, mean, deviation, scale, shift)
-    parts = np.empty((kernels.PARTS, 2, x.shape[-1]))
-    kernels.batch_norm_sums(dy_rows, rows, np.array([centre, factor, offset], x.dtype), applied, parts, dx_rows)
-    dshift, products = parts.sum(0)
+    table = np.array([centre, factor, offset], x.dtype)
+
+    def sums(pictures: slice) -> Doubles:
+        parts = np.empty((kernels.PARTS, 2, x.shape[-1]))
+        of_dy, of_x, of_dx = _rows((dy, x, dx), pictures)
+        kernels.batch_norm_sums(of_dy, of_x, table, applied, parts, of_dx)
+        return np.asarray(parts.sum(0))
+
+    dshift, products = cut.total(sums, len(x))
+    rows, dy_rows, dx_rows = _rows((x, dy, dx), slice(None))
     # The sums are around the mean as it was rounded to the dtype of x.
-    n, lost = max(len(rows), 1), mean - centre
+    n, lost = max(len(rows) * cut.ranks.count, 1), mean - centre
     dscale = (products - lost * dshift) / deviation
     slope = dscale / (n * deviation)
     table = np.array([centre, factor, offset, dshift / n - lost * slope, slope], x.dtype)
@@ -316,6 +351,11 @@ def _rows_of_channels(value: Any, name: str) -> Array:
     if x.ndim < 2 or x.shape[-1] == 0:
         raise ShapeError(f"{name} must have shape (..., channels), rank 2 or more and a channel, got {x.shape}")
     return x
+
+
+def _rows(arrays: tuple[Array, ...], pictures: slice) -> list[Array]:
+    """Return the pixels of some pictures as rows, for each of the arrays."""
+    return [array[pictures].reshape(-1, array.shape[-1]) for array in arrays]
 
 
 def _per_channel(value: Any, name: str, x: Array) -> Array | None:

@@ -6,7 +6,6 @@ import copy
 import functools
 import inspect
 import json
-import re
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -23,6 +22,7 @@ from npcnn.initializers import Initializer
 from npcnn.layers.buffers import GradientMemory, kept_array, shared_gradient_memory
 from npcnn.layers.checks import float_dtype, generator
 from npcnn.layers.description import Call, Unreadable, arguments, describe, is_layer, recorded
+from npcnn.layers.names import dotted
 from npcnn.layers.parameters import NamedArrays
 from npcnn.layers.remembered import Remembered
 
@@ -55,6 +55,10 @@ class Layer:
         Lengths of the last axis of input and output, where the layer fixes them.
     classes : tuple of str or None
         What the outputs of a network stand for, where that is known; its file holds it.
+    sums_by_parts : bool
+        Whether what it sums over the batch in training, and what it draws for it, is by parts, as
+        `npcnn.functional.batch_parts` has it.  A layer that has arrays or an `rng` of its own says so in its class;
+        those that do not cannot be trained on a batch in parts.
     picture_shape, input_steps : tuple of int, list of dict; or None
         Height, width and channels of the pictures it was trained on, and how they become its input, as
         `npcnn.datasets.steps.describe` says it; its file holds both.
@@ -81,6 +85,7 @@ class Layer:
 
     children_share_input = False
     kind = "other"
+    sums_by_parts = False
     in_channels: int | None = None
     out_channels: int | None = None
     dtype: np.dtype[Any]
@@ -109,6 +114,9 @@ class Layer:
         # A class with a forward of its own may compute something else, so it does not inherit the kind.
         if "forward" in vars(cls) and "kind" not in vars(cls):
             cls.kind = "other"
+        # Nor that it sums by parts, if it may sum something else.
+        if {"forward", "backward"} & vars(cls).keys() and "sums_by_parts" not in vars(cls):
+            cls.sums_by_parts = False
 
     def __repr__(self) -> str:
         """Return the constructor call: its arguments as far as they are known, defaults and dtypes left out."""
@@ -466,31 +474,3 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
         init(self, *given, **named)
 
     return method
-
-
-def dotted(*names: str) -> str:
-    """Return the name of something inside a layer: the names on the way to it, without "", joined by dots.
-
-    Examples
-    --------
-    >>> from npcnn.layers.base import dotted
-    >>> dotted("2_concat", "0_conv2d"), dotted("", "w")
-    ('2_concat.0_conv2d', 'w')
-    """
-    return ".".join(filter(None, names))
-
-
-def snake_case(name: str) -> str:
-    """Return a class name as part of a parameter's name.
-
-    Examples
-    --------
-    >>> from npcnn.layers.base import snake_case
-    >>> snake_case("SpatiallySeparableConv2D"), snake_case("MaxPool2D"), snake_case("LeakyReLU")
-    ('spatially_separable_conv2d', 'max_pool2d', 'leaky_relu')
-    """
-    if name.isupper() or name in ("ReLU", "SiLU"):
-        return name.lower()
-    if name == "LeakyReLU":
-        return "leaky_relu"
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.replace("2D", "2d").replace("1D", "1d")).lower()

@@ -9,8 +9,9 @@ import numpy as np
 from npcnn.errors import ShapeError
 from npcnn.functional.checks import shown
 from npcnn.layers import fusion
-from npcnn.layers.base import Array, Layer, Shape, snake_case
+from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import batch_shape
+from npcnn.layers.names import snake_case
 from npcnn.summary import table
 
 

@@ -25,12 +25,14 @@ from npcnn.functional.windows import (
 from npcnn.initializers import Initializer, constant, truncated_normal
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import activation_name, batch_shape, float_dtype, generator, picture_shape
+from npcnn.layers.gradients import gradients_by_parts, part_of
 
 
 class _Convolution(Layer):
     """What 1-D and 2-D convolution share: everything but how the shape of the weights is given."""
 
     kind = "convolution"
+    sums_by_parts = True
     in_channels: int
     out_channels: int
 
@@ -110,10 +112,13 @@ class _Convolution(Layer):
         x, relu_output = self._take_kept()
         w = self._params["w"]
         plan = self._remembered(self._planned, x, w, self._params.get("b"))
-        out = self._gradient_arrays(x, need_dx)
         x, w_2d = contiguous(x), w.reshape(plan.w_shape)
-        dx, _, _ = backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape)
-        return dx
+
+        def of(pictures: slice | None, out: Any) -> None:
+            of_dy, of_x, of_relu = (part_of(array, pictures) for array in (dy, x, relu_output))
+            backward(plan, of_dy, of_x, w_2d, need_dx, of_relu, out, w.shape)
+
+        return gradients_by_parts(self, dy, x, need_dx, of)
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
         """Return where the kernel lies over a picture."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -12,6 +14,7 @@ from npcnn.functional.windows import WindowGeometry, window_geometry
 from npcnn.initializers import Initializer, constant, glorot_uniform
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import float_dtype, generator
+from npcnn.layers.gradients import gradients_by_parts, part_of
 
 
 class Dense(Layer):
@@ -35,6 +38,7 @@ class Dense(Layer):
     """
 
     kind = "dense"
+    sums_by_parts = True
 
     def __init__(
         self,
@@ -81,8 +85,13 @@ class Dense(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dw = x^T @ dy and db = sum of dy; return dx = dy @ w^T."""
         x = self._take_kept()
-        out = self._gradient_arrays(x, need_dx)
-        return functional.linear_backward(dy, x, self._params["w"], need_dx=need_dx, out=out)[0]
+        w = self._params["w"]
+
+        def of(pictures: slice | None, out: Any) -> None:
+            of_dy, of_x = part_of(dy, pictures), part_of(x, pictures)
+            functional.linear_backward(of_dy, of_x, w, need_dx=need_dx, out=out)
+
+        return gradients_by_parts(self, dy, x, need_dx, of)
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
         """Return the window of a 1 x 1 convolution of a one-pixel picture, which is what the layer computes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from npcnn.functional import batch_parts
 from npcnn.functional.checks import exact_shape, float_array, number, same_dtype
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import generator
@@ -12,7 +13,8 @@ from npcnn.layers.checks import generator
 class Dropout(Layer):
     """In training, zero each number with probability `rate` and scale the others by 1 / (1 - rate).
 
-    Outside training it does nothing.
+    Outside training it does nothing.  For a batch in parts, `npcnn.functional.batch_parts`, one number is drawn from
+    `rng`, and the mask of each part from that number and the number of the part.
 
     Parameters
     ----------
@@ -32,6 +34,7 @@ class Dropout(Layer):
     """
 
     kind = "dropout"
+    sums_by_parts = True
 
     def __init__(self, rate: float, *, rng: np.random.Generator | None = None) -> None:
         super().__init__()
@@ -47,10 +50,20 @@ class Dropout(Layer):
         x = float_array(x, "x", None)
         if not training:
             return x
-        keep = self.rng.random(x.shape, dtype=np.float32) >= self.rate
+        keep = self._drawn(x.shape) >= self.rate
         self._kept = keep.astype(x.dtype) / x.dtype.type(1 - self.rate)
         y: Array = x * self._kept
         return y
+
+    def _drawn(self, shape: Shape) -> Array:
+        cut = batch_parts.current()
+        if cut.is_whole:
+            return self.rng.random(shape, dtype=np.float32)
+        seed = int(self.rng.integers(2**63))
+        drawn = np.empty(shape, np.float32)
+        for part, pictures in zip(cut.own, cut.pictures(len(drawn)), strict=True):
+            np.random.default_rng([seed, part]).random(dtype=np.float32, out=drawn[pictures])
+        return drawn
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return `dy` where the forward pass kept the number, scaled as it was there, else 0."""

@@ -17,8 +17,10 @@ from npcnn.functional import convolution_plan
 from npcnn.functional.checks import contiguous
 from npcnn.functional.convolution_plan import TOOM_COOK, Plan
 from npcnn.layers.activations import GELU
-from npcnn.layers.base import Array, Layer, Shape, snake_case
+from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
+from npcnn.layers.gradients import gradients_by_parts, part_of
+from npcnn.layers.names import snake_case
 from npcnn.layers.normalization import BatchNorm
 from npcnn.layers.pooling import MaxPool2D
 
@@ -128,10 +130,13 @@ class _ConvolutionMaxPooling(Layer):
         x, argmax, relu_output = self._take_kept()
         w, b = self.convolution._params["w"], self.convolution._params.get("b")
         plan = self._remembered(self._planned, x, w, b)
-        out = self.convolution._gradient_arrays(x, need_dx)
         x, w_2d = contiguous(x), w.reshape(plan.w_shape)
-        dx, _, _ = convolution_plan.backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape, argmax)
-        return dx
+
+        def of(pictures: slice | None, out: Any) -> None:
+            of_dy, of_x, of_relu, taps = (part_of(array, pictures) for array in (dy, x, relu_output, argmax))
+            convolution_plan.backward(plan, of_dy, of_x, w_2d, need_dx, of_relu, out, w.shape, taps)
+
+        return gradients_by_parts(self.convolution, dy, x, need_dx, of)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.second.output_shape(self.first.output_shape(input_shape))

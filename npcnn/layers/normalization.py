@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn import functional
+from npcnn.functional import batch_parts
 from npcnn.functional.checks import boolean, integer, number, same_dtype
-from npcnn.functional.normalization import Activation
+from npcnn.functional.normalization import Activation, merged_statistics
 from npcnn.initializers import constant
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import activation_name, batch_shape, float_dtype
@@ -88,6 +89,7 @@ class BatchNorm(_Normalization):
     """
 
     kind = "batch_norm"
+    sums_by_parts = True
 
     def __init__(
         self,
@@ -118,7 +120,9 @@ class BatchNorm(_Normalization):
         """Do what `forward` does, with another activation."""
         self._checked(x)
         if training:
-            mean, variance = functional.batch_statistics(x)
+            mean, variance = batch_parts.current().total(
+                lambda pictures: np.stack(functional.batch_statistics(x[pictures])), len(x), merged_statistics
+            )
             for name, batch in (("mean", mean), ("variance", variance)):
                 running = self._state[name]
                 running[...] = self.momentum * running + (1 - self.momentum) * batch
@@ -149,6 +153,7 @@ class BatchNorm(_Normalization):
             eps=self.eps,
             activation=activation,
             out=self._dx_array(x.shape, x.dtype),
+            cut=batch_parts.current(),
         )
         self._set_gradients(dscale, dshift)
         return dx
@@ -186,6 +191,7 @@ class LayerNorm(_Normalization):
     """
 
     kind = "layer_norm"
+    sums_by_parts = True
 
     def __init__(
         self, channels: int, *, eps: float = 1e-3, scale: bool = True, shift: bool = True, dtype: DTypeLike = np.float32
@@ -201,8 +207,20 @@ class LayerNorm(_Normalization):
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients of scale and shift; return dx."""
-        dx, dscale, dshift = functional.layer_norm_backward(
-            dy, self._take_kept(), self._params.get("scale"), eps=self.eps
-        )
-        self._set_gradients(dscale, dshift)
+        x, scale = self._take_kept(), self._params.get("scale")
+        cut = batch_parts.current()
+        if cut.is_whole or np.shape(dy) != x.shape:  # which is refused there
+            dx, dscale, dshift = functional.layer_norm_backward(dy, x, scale, eps=self.eps)
+            self._set_gradients(dscale, dshift)
+            return dx
+        dx = np.empty_like(x)
+
+        def of_part(pictures: slice) -> tuple[Array, ...]:
+            dx[pictures], dscale, dshift = functional.layer_norm_backward(
+                dy[pictures], x[pictures], scale, eps=self.eps
+            )
+            gradients = {"scale": dscale, "shift": dshift}
+            return tuple(gradients[name] for name in self._grads)
+
+        cut.add_up(of_part, len(x), into=tuple(self._grads.values()))
         return dx

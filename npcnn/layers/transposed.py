@@ -14,6 +14,7 @@ from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
 from npcnn.initializers import Initializer, constant, truncated_normal
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import activation_name, batch_shape, float_dtype, generator, picture_shape
+from npcnn.layers.gradients import gradients_by_parts, part_of
 
 
 class Conv2DTranspose(Layer):
@@ -61,6 +62,7 @@ class Conv2DTranspose(Layer):
     """
 
     kind = "conv_transpose"
+    sums_by_parts = True
     in_channels: int
     out_channels: int
 
@@ -114,11 +116,14 @@ class Conv2DTranspose(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients of w and b; return dx, or None where it is not needed."""
         x, relu_output = self._take_kept()
-        out = self._gradient_arrays(x, need_dx)
-        dx, _, _ = functional.conv2d_transpose_backward(
-            dy, x, self._params["w"], need_dx=need_dx, relu_output=relu_output, out=out, **self._window
-        )
-        return dx
+
+        def of(pictures: slice | None, out: Any) -> None:
+            of_dy, of_x, of_relu = (part_of(array, pictures) for array in (dy, x, relu_output))
+            functional.conv2d_transpose_backward(
+                of_dy, of_x, self._params["w"], need_dx=need_dx, relu_output=of_relu, out=out, **self._window
+            )
+
+        return gradients_by_parts(self, dy, x, need_dx, of)
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
         """Return where the kernel lies over the output: that of the convolution that leads from there back to x."""

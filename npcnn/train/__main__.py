@@ -24,22 +24,31 @@ from typing import Any
 
 import numpy as np
 
-from npcnn import config, datasets, models, optimizers, report, schedules
+from npcnn import datasets, models, optimizers, report, schedules
 from npcnn.datasets import Dataset, TrainingBatches, evaluation_batches, steps
 from npcnn.functional import softmax_cross_entropy
+from npcnn.functional.batch_parts import Cut
 from npcnn.layers import Layer
 from npcnn.muon import Muon
 from npcnn.schedules import Schedule
 from npcnn.train.averages import ExponentialMovingAverage
-from npcnn.train.command_line import above_zero, at_least, command, exit_status, number_from, parse_run
+from npcnn.train.command_line import (
+    above_zero,
+    at_least,
+    command,
+    exit_status,
+    number_from,
+    parse_run,
+    results_folder,
+)
 from npcnn.train.logs import TensorBoard
-from npcnn.train.run import Run, numbered_folder
+from npcnn.train.run import Run
 
 COMMAND = "python -m npcnn.train"
 # What decides every bit of the weights: it cannot change when a run goes on.
 FIXED = (
     "net", "data", "size", "standardise", "augment", "epochs", "batch_size", "optimizer", "lr", "schedule", "warmup",
-    "weight_decay", "label_smoothing", "clip_norm", "ema", "seed",
+    "weight_decay", "label_smoothing", "clip_norm", "ema", "seed", "parts",
 )  # fmt: skip
 # What has to be given to repeat a run.
 REPEAT = (*FIXED, "data_dir")
@@ -61,8 +70,8 @@ AUGMENTATIONS: dict[str, Callable[..., steps.Step]] = {
 }
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options; argparse prints one line and exits with 2 when they are wrong."""
+def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, Cut]:
+    """Return the options, and how batches are cut; argparse prints one line and exits with 2 when they are wrong."""
     parser = argparse.ArgumentParser(
         prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -95,7 +104,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     group("--seed", type=at_least(0), default=0, help="of weights, order and augmentation; default: %(default)s")
 
     group = parser.add_argument_group("run").add_argument
-    group("--threads", type=at_least(1), help="default: all cores")
     group("--display-step", type=at_least(1), default=200, help="steps between lines; default: %(default)s")
     group("--checkpoint-every", type=at_least(1), default=500, help="steps between checkpoints; default: %(default)s")
     group("--out", type=Path, help="empty or new folder for the results; default: runs/NAME, numbered")
@@ -176,9 +184,7 @@ def make_optimizer(net: Layer, options: argparse.Namespace, steps_of_epoch: int)
 
 def train(arguments: Sequence[str] | None) -> int:
     """Load the data, build the network, train it, report; return the exit status."""
-    options = parse_arguments(arguments)
-    if options.threads:
-        config.set_num_threads(options.threads)
+    options, cut = parse_arguments(arguments)
     data = load_data(options)
     H, W, C = data.input_shape
     net = models.MODELS[options.net](
@@ -194,6 +200,7 @@ def train(arguments: Sequence[str] | None) -> int:
         batch_size=options.batch_size,
         augment=augmentation(options.augment, data.picture_shape),
         seed=options.seed,
+        cut=cut,
     )
     # A wrong option is found here, before a folder is made.
     training_batches().close()
@@ -201,7 +208,7 @@ def train(arguments: Sequence[str] | None) -> int:
     test_batches = functools.partial(evaluation_batches, data)
 
     name = f"{options.net}-{data.name.lower().replace(' ', '-')}-seed{options.seed}"
-    options.out = options.out or numbered_folder(Path("runs", name))
+    options.out = results_folder(options, name, cut.ranks)
     settings = {name: value for name, value in vars(options).items() if name != "resume"}
     with Run(
         options.out,
@@ -213,6 +220,7 @@ def train(arguments: Sequence[str] | None) -> int:
         resume=options.resume is not None,
         checkpoint_every=options.checkpoint_every,
         average=average,
+        cut=cut,
     ) as run:
         counts = f"{len(data.train_images)} training and {len(data.test_images)} test pictures"
         print(f"data: {data.name}, {counts} of {' x '.join(map(str, data.picture_shape))}, {len(data.classes)} classes")
@@ -232,6 +240,8 @@ def train(arguments: Sequence[str] | None) -> int:
         if result is None:
             print(f"ended by SIGTERM after {run.step} steps; {to_go_on}")
             return 128 + signal.SIGTERM
+        if cut.ranks.number:
+            return 0  # what is left to do, rank 0 does
         with contextlib.nullcontext() if average is None else average.applied():
             report.write(
                 run.folder,

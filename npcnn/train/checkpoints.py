@@ -170,7 +170,7 @@ class Checkpoints:
         if self.average is not None:
             self.average.check_not_applied("saved")
         step, seconds = integer(step, "step", minimum=0), number(seconds, "seconds", minimum=0)
-        tensors = weights.to_bytes(self._tensors())
+        tensors = weights.to_bytes(tensors_of(self.net, self.optimizer, self.average))
         file = _file(step, "safetensors")
         content = {
             "format": FORMAT,
@@ -230,12 +230,6 @@ class Checkpoints:
     ) -> None:
         self.close()
 
-    def _tensors(self) -> dict[str, NDArray[Any]]:
-        parts = {"net": arrays_of(self.net), "optimizer": self.optimizer.state()}
-        if self.average is not None:
-            parts["average"] = self.average.state()
-        return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-
     def _load(self, step: int) -> Resumed:
         path = self.folder / _file(step, "json")
         content = _read_json(path)
@@ -251,22 +245,19 @@ class Checkpoints:
         stored = _read_tensors(self.folder / _file(step, "safetensors"), content["tensors"])
         # Everything that can be wrong is found before the network or the optimizer is changed.
         before = generator_states(self.net)
-        tensors = {name: array.copy() for name, array in self._tensors().items()}
+        tensors = {name: array.copy() for name, array in tensors_of(self.net, self.optimizer, self.average).items()}
         try:
             set_generator_states(self.net, content["generators"])
             if generator_states(self.net) != content["generators"]:  # NumPy truncates 1.5 to 1
                 raise ValueError("its numbers must be integers")
             weights.assign(tensors, stored, f"{path} does not fit this network and optimizer")
-            self.optimizer.load_state(_named_below(tensors, "optimizer."))
+            put_back(tensors, self.net, self.optimizer, self.average)
         except WeightsError as error:
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, OverflowError) as error:  # NumPy's, for an impossible state
             set_generator_states(self.net, before)
             raise CheckpointError(f"{path} is damaged: generators holds no state of a generator ({error})") from error
-        weights.assign(arrays_of(self.net), _named_below(tensors, "net."), f"{path} does not fit this network")
-        if self.average is not None:
-            self.average.load_state(_named_below(tensors, "average."))
         now = config.current()
         other = [
             f"{name} {content['config'][name]}, now {now[name]}"
@@ -300,6 +291,30 @@ class Checkpoints:
             ours = _step(path, "safetensors") is not None and path.name not in whole
             if ours or weights.TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
+
+
+def tensors_of(net: Layer, optimizer: Optimizer, average: Average | None = None) -> dict[str, NDArray[Any]]:
+    """Return all arrays that a checkpoint holds, under the names that they have there."""
+    parts = {"net": arrays_of(net), "optimizer": optimizer.state()}
+    if average is not None:
+        parts["average"] = average.state()
+    return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+
+def put_back(
+    tensors: dict[str, NDArray[Any]], net: Layer, optimizer: Optimizer, average: Average | None = None
+) -> None:
+    """Give network, optimizer and average the arrays that `tensors_of` gave for others like them.
+
+    Raises
+    ------
+    WeightsError, ValueError
+        If they do not fit; the optimizer, which looks closest, is asked first.
+    """
+    optimizer.load_state(_named_below(tensors, "optimizer."))
+    weights.assign(arrays_of(net), _named_below(tensors, "net."), "the arrays do not fit this network")
+    if average is not None:
+        average.load_state(_named_below(tensors, "average."))
 
 
 def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:

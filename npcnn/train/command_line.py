@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import math
 import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from npcnn import config, parallel
 from npcnn.errors import to_install
+from npcnn.functional.batch_parts import Cut, Ranks
 from npcnn.schedules import positive
 from npcnn.train.loop import NonFiniteError
-from npcnn.train.run import read_settings
+from npcnn.train.run import numbered_folder, read_settings
 
 # What the user gives may be wrong in these ways; anything else is a fault of the program and shows its traceback.
 USER_ERRORS = (ValueError, OSError, ImportError, NonFiniteError)
@@ -56,8 +61,10 @@ def number_from(minimum: float) -> Callable[[str], float]:
 
 def parse_run(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None, fixed: Iterable[str]
-) -> argparse.Namespace:
+) -> tuple[argparse.Namespace, Cut]:
     """Parse the options of a run, --resume among them: with it, those that are not given are the run's own.
+
+    What all runs have is added to them: --parts, --ranks and --threads.  The ranks are joined, and the threads set.
 
     Parameters
     ----------
@@ -68,20 +75,71 @@ def parse_run(
     fixed : iterable of str
         The options that cannot change when a run goes on.
 
+    Returns
+    -------
+    options : argparse.Namespace
+        The settings of the run, and `resume`.
+    cut : Cut
+        How its batches are cut, and the ranks that share them.
+
     Raises
     ------
     ValueError, OSError
-        If the folder has no readable settings, or an option was given that cannot change.
+        If the folder has no readable settings, or an option was given that cannot change; or if a batch cannot be cut
+        into these parts, or dealt out to these ranks.
+    ModuleNotFoundError
+        If mpi4py is needed and not installed.
     """
-    options = parser.parse_args(arguments)
+    _add_ranks(parser)
+    # All ranks are given the same options, so what is wrong with them is said once.
+    with contextlib.nullcontext() if parallel.is_first() else contextlib.redirect_stderr(io.StringIO()):
+        options = parser.parse_args(arguments)
+    ranks = parallel.join(options.ranks)
+    if options.resume is not None:
+        options = _as_saved(parser, arguments, options, fixed, ranks)
+    del options.ranks
+    if options.parts is None:
+        options.parts = 1 if ranks is parallel.ALONE else parallel.PARTS
+    cut = Cut(options.parts, ranks)
+    cut.places(options.batch_size)  # says what does not fit
+    if options.threads:
+        config.set_num_threads(options.threads)
+    elif isinstance(ranks, parallel.MPIRanks):
+        config.set_num_threads(ranks.threads)
+    return options, cut
+
+
+def results_folder(options: argparse.Namespace, name: str, ranks: Ranks) -> Path:
+    """Return the folder of --out, or else a new one of this name in runs/, which rank 0 makes."""
+    if options.out is not None:
+        return Path(options.out)
+    return Path(ranks.share(numbered_folder(Path("runs", name)) if ranks.number == 0 else None))
+
+
+def _add_ranks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("processes").add_argument
+    text = f"parts of a batch, a power of two, which ranks share; default: 1, or {parallel.PARTS} with mpiexec"
+    group("--parts", type=at_least(1), help=text)
+    text = "whether this is one of the ranks of mpiexec; auto: if mpiexec started it; default: %(default)s"
+    group("--ranks", choices=("auto", "mpi", "one"), default="auto", help=text)
+    group("--threads", type=at_least(1), help="default: all cores, with mpiexec dealt out to the ranks of a machine")
+
+
+def _as_saved(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    options: argparse.Namespace,
+    fixed: Iterable[str],
+    ranks: Ranks,
+) -> argparse.Namespace:
+    """Return the options of the run in a folder, with what may change as it was given."""
     folder = options.resume
-    if folder is None:
-        return options
     if options.out is not None:
         raise ValueError(f"--out {options.out} and --resume exclude each other: the results go to {folder}")
-    saved = read_settings(folder)
+    # Rank 0 has the folder; a run from before there were parts had one.
+    saved = {"parts": 1} | (ranks.share(read_settings(folder) if ranks.number == 0 else None))
     try:
-        saved = {name: saved[name] for name in vars(options) if name != "resume"} | {"out": str(folder)}
+        saved = {name: saved[name] for name in vars(options) if name not in ("resume", "ranks")} | {"out": str(folder)}
     except KeyError as error:
         raise ValueError(f"{folder / 'settings.json'} is damaged (it has no {error}); start a new run") from error
     parser.set_defaults(**saved)
@@ -114,12 +172,17 @@ def exit_status(
         return status
     except BrokenPipeError:  # of `... | head -1`, for example
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        parallel.failed(f"{program}: nobody reads its output any more", READER_GONE)
         return READER_GONE
     except USER_ERRORS as error:
         missing = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(("PIL", "matplotlib"))
         install = f"; install what pictures need: {to_install('plot')}" if missing else ""
-        print(f"{program}: error: {' '.join(str(error).split())}{install}", file=sys.stderr)
+        message = f"{program}: error: {' '.join(str(error).split())}{install}"
+        parallel.failed(message, 2)
+        print(message, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\n{program}: interrupted", file=sys.stderr)
+        message = f"{program}: interrupted"
+        parallel.failed(message, 130)
+        print(f"\n{message}", file=sys.stderr)
         return 130

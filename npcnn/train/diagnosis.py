@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from npcnn.functional import softmax_cross_entropy
 from npcnn.layers import Layer
-from npcnn.layers.base import dotted
+from npcnn.layers.names import dotted
 
 Array = NDArray[Any]
 

@@ -8,6 +8,7 @@ bars, logs, checkpoints, evaluation - is a callback that is handed each `StepRes
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,8 +22,10 @@ from numpy.typing import NDArray
 from npcnn import weights
 from npcnn.clipping import gradient_length
 from npcnn.evaluation import checked_batch
-from npcnn.functional import softmax_cross_entropy
+from npcnn.functional import batch_parts, softmax_cross_entropy
+from npcnn.functional.batch_parts import WHOLE, Cut
 from npcnn.functional.checks import exact_shape, integer, number, shown
+from npcnn.layers import Layer
 from npcnn.train.diagnosis import first_not_finite
 from npcnn.train.generators import generator_states, set_generator_states
 
@@ -124,6 +127,7 @@ def fit(
     start: int = 0,
     seconds: float = 0.0,
     save_batch: str | Path | None = None,
+    cut: Cut = WHOLE,
 ) -> int:
     """Train a network, by default a classifier with softmax cross-entropy.
 
@@ -148,6 +152,10 @@ def fit(
         Steps done before this call, and the time they took, for a training that is resumed.
     save_batch : str or Path, optional
         Safetensors file for the batch that makes the loss or a gradient NaN or infinite.
+    cut : Cut
+        How each batch is cut into parts, which other ranks may share; by default not at all.  `batches` are to be cut
+        like this too.  The loss is then the mean of those of the parts, which must be what the loss of a batch is.  The
+        training ends as soon as a callback of any rank wants it to.
 
     Returns
     -------
@@ -160,7 +168,9 @@ def fit(
         If the loss or a gradient is NaN or infinite; it says in which layer that began.
     TypeError, ValueError
         If `steps` or `start` is not an integer of at least 0, `net` is no network, `batches` is no iterator of
-        pairs, a batch is empty, `optimizer` was made for another network, or `loss` is no such function.
+        pairs, a batch is empty, `optimizer` was made for another network, or `loss` is no such function; with a
+        batch in parts also if a layer does not sum by parts, the loss is no mean over the pictures, or the ranks do not
+        begin with the same weights.
 
     Examples
     --------
@@ -178,6 +188,7 @@ def fit(
     start, steps = integer(start, "start", minimum=0), integer(steps, "steps", minimum=0)
     _check_parts(net, batches, optimizer)
     _check_loss(loss)
+    _check_cut(cut, net)
     callbacks = tuple(callbacks)
     begin = last = time.perf_counter() - number(seconds, "seconds", minimum=0)
     if seconds:
@@ -190,22 +201,29 @@ def fit(
         if not len(labels):
             raise ValueError(f"the batch of step {step} must hold at least one picture, got none")
         states = generator_states(net)
-        outputs = net.forward(x, training=True)
-        value, gradient = _value_and_gradient(loss, outputs, labels)
-        accuracy = _accuracy(loss, outputs, labels)
-        gradient_norm = math.nan
-        if math.isfinite(value):
-            net.backward(gradient, need_dx=False)
-            gradient_norm = gradient_length(net.grads)
+        with batch_parts.used(cut):
+            outputs = net.forward(x, training=True)
+            if step == start + 1:
+                _check_mean(cut, loss, outputs, labels)
+            value, accuracy, gradient = _by_parts(cut, loss, outputs, labels)
+            gradient_norm = math.nan
+            if math.isfinite(value):
+                net.backward(gradient, need_dx=False)
+                cut.complete()
+                gradient_norm = gradient_length(net.grads)
         if not math.isfinite(gradient_norm):
             set_generator_states(net, states)
-            where = first_not_finite(net, x, labels, loss)
-            raise _not_finite(where, step, value, x, labels, save_batch)
+            # All pictures in one place: the same bits again, without the others.
+            x, labels = (np.concatenate(shares) for shares in zip(*cut.ranks.gather((x, labels)), strict=True))
+            with batch_parts.used(Cut(cut.parts)):
+                where = first_not_finite(net, x, labels, loss)
+            raise _not_finite(where, step, value, x, labels, save_batch if cut.ranks.number == 0 else None)
         optimizer.step()
-        now = time.perf_counter()
-        speed, last = len(labels) / max(now - last, 1e-9), now
-        result = StepResult(step, value, accuracy, len(labels), now - begin, gradient_norm, speed)
-        if _stops(callbacks, result):
+        now, images = time.perf_counter(), len(labels) * cut.ranks.count
+        speed, last = images / max(now - last, 1e-9), now
+        result = StepResult(step, value, accuracy, images, now - begin, gradient_norm, speed)
+        stop = np.array([_stops(callbacks, result)], np.float64)
+        if cut.ranks.combined(stop, np.maximum)[0]:
             return step
     return max(start, steps)
 
@@ -229,6 +247,59 @@ def _check_parts(net: Any, batches: Any, optimizer: Any) -> None:
             f"optimizer was made for another network, and would leave net as it is; "
             f"make one for it: {type(optimizer).__name__}(net)"
         )
+
+
+def _check_cut(cut: Cut, net: Any) -> None:
+    """Raise an error if a network cannot be trained on batches in parts, or not by these ranks."""
+    if cut.is_whole:
+        return
+    layers = list(net.walk()) if isinstance(net, Layer) else [("", net)]
+    for name, layer in layers:
+        arrays = [*getattr(layer, "_params", ()), *getattr(layer, "_state", ())]
+        if (arrays or hasattr(layer, "rng") or not isinstance(layer, Layer)) and not getattr(
+            layer, "sums_by_parts", False
+        ):
+            raise TypeError(
+                f"parts={cut.parts} needs layers that sum by parts, and {name or 'net'}, {type(layer).__name__}, does "
+                "not say that it does; see docs/many-machines.md, or train with parts=1"
+            )
+    weights_of = {name: array.tobytes() for name, array in getattr(net, "arrays", net.params).items()}
+    digest = hashlib.sha256(b"".join(weights_of.values())).hexdigest()
+    others = cut.ranks.gather(digest)
+    if other := next((number for number, theirs in enumerate(others) if theirs != others[0]), None):
+        raise ValueError(
+            f"the weights of rank {other} are not those of rank 0; make the network with the same rng in all of them"
+        )
+
+
+def _check_mean(cut: Cut, loss: Loss, outputs: Array, labels: Array) -> None:
+    """Raise an error if a loss is no mean: that of the pictures of one part, taken twice, is then another."""
+    if cut.is_whole:
+        return
+    part = cut.pictures(len(labels))[0]
+    once, _ = _value_and_gradient(loss, outputs[part], labels[part])
+    twice, _ = _value_and_gradient(loss, *(np.concatenate([array[part]] * 2) for array in (outputs, labels)))
+    if math.isfinite(once) and not math.isclose(once, twice, rel_tol=1e-3, abs_tol=1e-6):
+        raise ValueError(
+            f"with parts={cut.parts} the loss must be a mean over the pictures; for pictures taken twice it is "
+            f"{twice:g} instead of {once:g}: divide by their number, or train with parts=1"
+        )
+
+
+def _by_parts(cut: Cut, loss: Loss, outputs: Array, labels: Array) -> tuple[float, float, Array]:
+    """Return loss and accuracy of the whole batch, and the gradient of the pictures that are here."""
+    if cut.is_whole:
+        value, gradient = _value_and_gradient(loss, outputs, labels)
+        return value, _accuracy(loss, outputs, labels), gradient
+    gradients = []
+
+    def of_part(pictures: slice) -> Array:
+        value, gradient = _value_and_gradient(loss, outputs[pictures], labels[pictures])
+        gradients.append(gradient / gradient.dtype.type(cut.parts))
+        return np.array([value, _accuracy(loss, outputs[pictures], labels[pictures])])
+
+    value, accuracy = cut.total(of_part, len(labels)) / cut.parts
+    return float(value), float(accuracy), np.concatenate(gradients)
 
 
 def _stops(callbacks: tuple[Callback, ...], result: StepResult) -> bool:

@@ -27,17 +27,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from npcnn import config, prediction, weights
+from npcnn import config, parallel, prediction, weights
 from npcnn.datasets import Dataset, sources
 from npcnn.evaluation import Views
 from npcnn.functional import softmax_cross_entropy
+from npcnn.functional.batch_parts import ALONE, WHOLE, Cut
 from npcnn.functional.checks import integer, shown
 from npcnn.layers import Layer
 from npcnn.metrics import read_metrics
 from npcnn.optimizers import Optimizer
 from npcnn.train.averages import Average
 from npcnn.train.callbacks import Evaluation, Progress, StopSignals, TestBatches
-from npcnn.train.checkpoints import Checkpoints
+from npcnn.train.checkpoints import Checkpoints, Resumed, put_back, tensors_of
+from npcnn.train.generators import generator_states, set_generator_states
 from npcnn.train.logs import CurvePlot, Log, MetricsCSV
 from npcnn.train.loop import Batch, Callback, Loss, StepResult, evaluate, fit
 
@@ -73,6 +75,9 @@ class Run:
     average : ExponentialMovingAverage or Lookahead, optional
         That of `net`.  It is told of every step and goes on with a resumed run; evaluations and ``weights.safetensors``
         are of the averages.  `net` itself keeps the weights of the last step: look at it within `average.applied`.
+    cut : Cut
+        How a batch is cut into parts, and the ranks that share them; see `npcnn.parallel`.  Rank 0 has the folder:
+        it alone reads and writes there, evaluates and prints, and the others begin with what it has.
 
     Attributes
     ----------
@@ -90,7 +95,8 @@ class Run:
     CheckpointError
         If another process has the folder, or its last checkpoint is damaged or does not fit.
     TypeError, ValueError
-        If `settings` holds a number that is not finite, `fixed` names no setting, or `checkpoint_every` is wrong.
+        If `settings` holds a number that is not finite, `fixed` names no setting, or `checkpoint_every` is wrong; or if
+        the ranks differ in their data, their settings, their network or the versions of what computes.
 
     Examples
     --------
@@ -123,7 +129,9 @@ class Run:
         resume: bool = False,
         checkpoint_every: int = 500,
         average: Average | None = None,
+        cut: Cut = WHOLE,
     ) -> None:
+        self.cut = cut
         self.folder, self.net, self.optimizer, self.data = Path(folder), net, optimizer, data
         self.average = average
         prediction.remember(net, data)
@@ -131,7 +139,7 @@ class Run:
         if unknown := [name for name in fixed if name not in settings]:
             raise ValueError(f"fixed must name settings, of which there are {list(settings)}; got {unknown}")
         about = sources.arguments(data) | {"data_sha256": data.checksum(), "data_name": data.name}
-        about |= {"class_names": data.classes, "config": config.current()}
+        about |= {"class_names": data.classes, "config": config.current(), "ranks": cut.ranks.count}
         try:
             self._settings = _to_json(settings | about)
         except ValueError as error:
@@ -140,6 +148,19 @@ class Run:
             ) from error
         written = json.loads(self._settings)
         deciding = {name: written[name] for name in (*fixed, "data_sha256")}
+        if not cut.is_whole:
+            deciding["parts"] = cut.parts
+        elif "parts" in deciding:  # so that a run from before there were parts can go on
+            del deciding["parts"]
+        parallel.refuse_differences(cut.ranks, _of_all_ranks(net, optimizer) | deciding)
+        self.checkpoints: Checkpoints | None = None
+        at = self._begin(resume, checkpoint_every, deciding) if cut.ranks.number == 0 else Resumed()
+        at = self._share(at)
+        self.step, self.seconds, self._images = at.step, at.seconds, 0
+        self._resumed, self._notice = resume, at.notice and f"; {at.notice}"
+
+    def _begin(self, resume: bool, checkpoint_every: int, deciding: dict[str, Any]) -> Resumed:
+        """Take the folder, and put everything into the state of the last checkpoint in it."""
         if resume:
             read_settings(self.folder)
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
@@ -147,19 +168,39 @@ class Run:
                 f"{self.folder} exists and is not an empty folder; name another, or resume the run in it"
             )
         self.checkpoints = Checkpoints(
-            self.folder / "checkpoints", net, optimizer, every=checkpoint_every, settings=deciding, average=average
+            self.folder / "checkpoints",
+            self.net,
+            self.optimizer,
+            every=checkpoint_every,
+            settings=deciding,
+            average=self.average,
         )
         try:
-            at = self.checkpoints.resume()
+            return self.checkpoints.resume()
         except BaseException:
             self.checkpoints.close()
             raise
-        self.step, self.seconds, self._images = at.step, at.seconds, 0
-        self._resumed, self._notice = resume, at.notice and f"; {at.notice}"
+
+    def _share(self, at: Resumed) -> Resumed:
+        """Put the other ranks into the state of rank 0, and return where that resumes."""
+        ranks = self.cut.ranks
+        if isinstance(ranks, parallel.MPIRanks):
+            ranks.folder = self.folder
+        if ranks is not ALONE:
+            tensors = {
+                name: np.array(array, order="C")
+                for name, array in tensors_of(self.net, self.optimizer, self.average).items()
+            }
+            ranks.share_arrays(tensors.values())
+            put_back(tensors, self.net, self.optimizer, self.average)
+            set_generator_states(self.net, ranks.share(generator_states(self.net)))
+        resumed: Resumed = ranks.share(at)
+        return resumed
 
     def close(self) -> None:
         """Release the folder."""
-        self.checkpoints.close()
+        if self.checkpoints is not None:
+            self.checkpoints.close()
 
     def __enter__(self) -> Self:
         return self
@@ -212,8 +253,8 @@ class Run:
         Returns
         -------
         dict or None
-            What ``result.json`` holds; None if SIGTERM ended the training.  The accuracies in it are None if the loss
-            knows no classes.
+            What ``result.json`` holds, in all ranks; None if SIGTERM ended the training.  The accuracies in it are None
+            if the loss knows no classes.
 
         Raises
         ------
@@ -226,11 +267,17 @@ class Run:
         """
         if integer(steps, "steps", minimum=1) < self.step:
             raise ValueError(f"steps must be at least {self.step}, the steps {self.folder} has done, got {steps}")
+        ranks, callbacks = self.cut.ranks, tuple(callbacks)
+        parallel.refuse_differences(ranks, {"steps": steps})
+        if ranks.number:
+            return self._follow(batches, steps, loss, callbacks)
         progress = Progress(steps, every=display_every)
         weights.write_atomically(self.folder / "settings.json", self._settings.encode())
+        if ranks is not ALONE:
+            print(_shares(ranks.count, config.get_num_threads(), self.cut.parts, self.folder), flush=True)
         if self._resumed or self.step:
             print(f"going on after step {self.step}{self._notice}", flush=True)
-        begin, before, self._images, callbacks = time.perf_counter(), self.seconds, 0, tuple(callbacks)
+        begin, before, self._images = time.perf_counter(), self.seconds, 0
         with ExitStack() as stack:
             own = [*self._open_logs(stack), stack.enter_context(progress)]
             others = [stack.enter_context(callback) for callback in callbacks if isinstance(callback, Log)]
@@ -238,21 +285,12 @@ class Run:
                 self.net, test_batches, every=evaluate_every, logs=[*own, *others], loss=loss, average=self.average
             )
             following = [] if self.average is None else [self.average]
-            stop = stack.enter_context(StopSignals())
-            fit(
-                self.net,
-                batches,
-                self.optimizer,
-                steps=steps,
-                loss=loss,
-                # Checkpoints come last: whatever a checkpoint says is done has been logged by then.
-                callbacks=[self._count, *following, *own, evaluation, *callbacks, self.checkpoints, stop],
-                start=self.step,
-                seconds=self.seconds,
-                save_batch=self.folder / "non_finite_batch.safetensors",
-            )
-            self.checkpoints.save(self.step, self.seconds)
-            ended_by = stop.caught
+            # Checkpoints come last: whatever a checkpoint says is done has been logged by then.
+            saving = [] if self.checkpoints is None else [self.checkpoints]
+            recorded: list[Callback] = [self._count, *following, *own, evaluation, *callbacks, *saving]
+            ended_by = self._train(batches, steps, loss, recorded)
+            for checkpoints in saving:
+                checkpoints.save(self.step, self.seconds)
             if ended_by == signal.SIGTERM:
                 return None
             accuracies = self._last_accuracies()
@@ -277,7 +315,37 @@ class Run:
         weights.write_atomically(self.folder / "result.json", _to_json(result).encode())
         speed, pictures = self._images / seconds, len(self.data.test_images)
         print(_outcome(result, ended_by, speed, pictures, test_loss), flush=True)
-        return result
+        return dict(ranks.share(result))
+
+    def _train(
+        self, batches: Iterator[Batch], steps: int, loss: Loss, callbacks: Iterable[Callback]
+    ) -> signal.Signals | None:
+        """Train up to a step, and return the signal that ended it, whichever rank it came to."""
+        with StopSignals() as stop:
+            fit(
+                self.net,
+                batches,
+                self.optimizer,
+                steps=steps,
+                loss=loss,
+                callbacks=[*callbacks, stop],
+                start=self.step,
+                seconds=self.seconds,
+                save_batch=self.folder / "non_finite_batch.safetensors",
+                cut=self.cut,
+            )
+            caught = [number for number in self.cut.ranks.gather(stop.caught) if number is not None]
+        return max(caught, default=None)
+
+    def _follow(
+        self, batches: Iterator[Batch], steps: int, loss: Loss, callbacks: tuple[Callback, ...]
+    ) -> dict[str, Any] | None:
+        """Train without anything that is for rank 0, and return what that returns."""
+        following: list[Callback] = [] if self.average is None else [self.average]
+        others = [callback for callback in callbacks if not isinstance(callback, Log)]
+        if self._train(batches, steps, loss, [self._count, *following, *others]) == signal.SIGTERM:
+            return None
+        return dict(self.cut.ranks.share(None))
 
     def _open_logs(self, stack: ExitStack) -> list[Log]:
         metrics = self.folder / "metrics.csv"
@@ -353,6 +421,28 @@ def numbered_folder(path: str | Path) -> Path:
             folder = folder.with_name(f"{Path(path).name}-{number}")
         else:
             return folder
+
+
+def _of_all_ranks(net: Layer, optimizer: Optimizer) -> dict[str, Any]:
+    """Return what ranks must have in common, besides data and settings, to compute the same bits."""
+    machine = config.current()
+    return {
+        "version of npcnn": machine["npcnn"],
+        "version of NumPy": machine["numpy"],
+        "instruction set (NPCNN_ISA)": machine["isa"],
+        "network": repr(net),
+        "optimizer": type(optimizer).__name__,
+    }
+
+
+def _shares(ranks: int, threads: int, parts: int, folder: Path) -> str:
+    def counted(number: int, what: str) -> str:
+        return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+    return (
+        f"{counted(ranks, 'rank')} of {counted(threads, 'thread')}, {parts // ranks} of the {parts} parts of a batch "
+        f"each; should one of them die, all end: go on with --resume {folder}"
+    )
 
 
 def _to_json(content: Mapping[str, Any]) -> str:
