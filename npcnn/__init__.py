@@ -76,7 +76,7 @@ from npcnn.optimizers import SGD, Adam, AdamW
 from npcnn.version import __version__
 
 if TYPE_CHECKING:
-    from npcnn import datasets, evaluation, explain, factorize, plot, prediction, reference, report, train
+    from npcnn import datasets, evaluation, explain, factorize, parallel, plot, prediction, reference, report, train
 
 __all__ = [
     "GELU",
@@ -136,6 +136,7 @@ __all__ = [
     "models",
     "muon",
     "optimizers",
+    "parallel",
     "plot",
     "prediction",
     "reference",
@@ -149,9 +150,14 @@ __all__ = [
 ]
 
 
+# Not everyone uses these, and together they take as long to import as all the rest: they are imported when used.
+LATER = (
+    "datasets", "evaluation", "explain", "factorize", "parallel", "plot", "prediction", "reference", "report", "train",
+)  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
-    # Not everyone uses these, and together they take as long to import as all the rest: they are imported when used.
-    if name in ("datasets", "evaluation", "explain", "factorize", "plot", "prediction", "reference", "report", "train"):
+    if name in LATER:
         return importlib.import_module(f"npcnn.{name}")
     if name == "toom_cook":
         warnings.warn(

@@ -22,12 +22,15 @@ def parse(*arguments, fixed=("lr",)):
     parser.add_argument("--tensorboard", action="store_true")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--resume", type=Path)
-    return vars(parse_run(parser, [str(argument) for argument in arguments], fixed))
+    options, cut = parse_run(parser, [str(argument) for argument in arguments], fixed)
+    assert cut.parts == options.parts
+    return vars(options)
 
 
 @pytest.fixture
 def folder(tmp_path):
     saved = {"lr": 0.25, "steps": 20, "data_dir": "my data", "tensorboard": True, "out": "elsewhere", "more": 1}
+    saved["threads"] = 2
     (tmp_path / "settings.json").write_text(json.dumps(saved))
     return tmp_path
 
@@ -35,11 +38,13 @@ def folder(tmp_path):
 def test_without_resume_they_are_the_defaults():
     assert parse("--steps", 3) == {
         "lr": 0.5, "steps": 3, "data_dir": None, "tensorboard": False, "out": None, "resume": None,
+        "parts": 1, "threads": None,
     }  # fmt: skip
 
 
 def test_with_resume_they_are_those_of_the_run_and_those_given(folder):
     run = {"lr": 0.25, "data_dir": Path("my data"), "tensorboard": True, "out": folder, "resume": folder}
+    run |= {"parts": 1, "threads": 2}  # it is from before there were parts
     assert parse("--resume", folder) == run | {"steps": 20}
     assert parse("--resume", folder, "--steps", 30, "--lr", 0.25) == run | {"steps": 30}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import platform
 import sys
 import time
 import traceback
@@ -71,7 +72,7 @@ class MPIRanks:
         self.number, self.count = int(comm.Get_rank()), int(comm.Get_size())
         self.exchange = Exchange(self._comm)
         self.folder: Path | None = None
-        cores, host = _cores(), os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+        cores, host = _cores(), platform.node()
         here = [theirs for where, theirs in self.gather((host, cores)) if where == host]
         self.threads = max(len(cores) // sum(bool(cores & theirs) for theirs in here), 1)
 
@@ -118,7 +119,7 @@ class MPIRanks:
             time.sleep(GIVE_WAY)  # an error that all have is printed once
         print(f"rank {self.number} of {self.count}: {message}", file=sys.stderr)
         go_on = f"; to go on from the last checkpoint: --resume {self.folder}" if self.folder is not None else ""
-        print(f"all {self.count} ranks end{go_on}", file=sys.stderr, flush=True)
+        print(f"so all ranks end{go_on}", file=sys.stderr, flush=True)
         self._comm.Abort(status)
 
 
@@ -156,16 +157,15 @@ def join(choice: str = "auto") -> Ranks:
     if choice == "one" or (choice == "auto" and not started_by_mpi()):
         return ALONE
     if _joined is None:
-        ranks = MPIRanks(_world())
-        if ranks.count & (ranks.count - 1):
-            raise ValueError(
-                f"the number of ranks must be a power of two, got {ranks.count}; "
-                f"use mpiexec -n {1 << ranks.count.bit_length() - 1}"
-            )
-        _joined = ranks
+        _joined = MPIRanks(_world())
         sys.excepthook = _end_all
-        if ranks.number:
+        if _joined.number:
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # as long as the process
+    if _joined.count & (_joined.count - 1):
+        raise ValueError(
+            f"the number of ranks must be a power of two, got {_joined.count}; "
+            f"use mpiexec -n {1 << _joined.count.bit_length() - 1}"
+        )
     return _joined
 
 

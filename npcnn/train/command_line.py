@@ -85,8 +85,8 @@ def parse_run(
     Raises
     ------
     ValueError, OSError
-        If the folder has no readable settings, or an option was given that cannot change; or if a batch cannot be cut
-        into these parts, or dealt out to these ranks.
+        If the folder has no readable settings, or an option was given that cannot change; or if these ranks
+        cannot share a batch in so many parts.
     ModuleNotFoundError
         If mpi4py is needed and not installed.
     """
@@ -101,7 +101,6 @@ def parse_run(
     if options.parts is None:
         options.parts = 1 if ranks is parallel.ALONE else parallel.PARTS
     cut = Cut(options.parts, ranks)
-    cut.places(options.batch_size)  # says what does not fit
     if options.threads:
         config.set_num_threads(options.threads)
     elif isinstance(ranks, parallel.MPIRanks):

@@ -17,6 +17,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
+import platform
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -139,7 +141,9 @@ class Run:
         if unknown := [name for name in fixed if name not in settings]:
             raise ValueError(f"fixed must name settings, of which there are {list(settings)}; got {unknown}")
         about = sources.arguments(data) | {"data_sha256": data.checksum(), "data_name": data.name}
-        about |= {"class_names": data.classes, "config": config.current(), "ranks": cut.ranks.count}
+        about |= {"class_names": data.classes, "config": config.current()}
+        # By their numbers: mpiexec says which process died.
+        about["ranks"] = cut.ranks.gather(f"process {os.getpid()} on {platform.node()}")
         try:
             self._settings = _to_json(settings | about)
         except ValueError as error:
