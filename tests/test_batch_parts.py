@@ -1,5 +1,8 @@
 """A batch in parts: the same sums as in one piece, and the same bits whoever has the parts."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from cut_networks import BATCH, SIZE, batches, network, noise, train
@@ -8,8 +11,10 @@ from thread_ranks import in_threads
 import npcnn as nn
 from npcnn.datasets import TrainingBatches
 from npcnn.errors import ShapeError
-from npcnn.functional.batch_parts import Cut, current, in_tree, used
+from npcnn.functional.batch_parts import Alone, Cut, current, in_tree, used
 from npcnn.functional.normalization import merged_statistics
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "many-machines.md").read_text()
 
 
 def gradients(net, x, labels, cut):
@@ -186,7 +191,7 @@ def _fit(layer, loss, x, labels):
 def test_an_own_layer_that_does_not_say_so_is_refused(rng):
     x, labels = rng.standard_normal((8, 2, 2, 1)).astype(np.float32), np.arange(8) % 4
     loss = nn.functional.softmax_cross_entropy
-    with pytest.raises(TypeError, match="layers that sum by parts, and .*, _Scale, does not say that it does"):
+    with pytest.raises(TypeError, match=r"layers that sum by parts, and .*, _Scale, does not say that it does"):
         _fit(_Scale(), loss, x, labels)
     net = _fit(_ScaleByParts(), loss, x, labels)
     _, dlogits = loss(x.reshape(8, 4), labels)
@@ -217,3 +222,49 @@ def test_the_tree_combines_neighbours(count):
         return left[0], right[1]
 
     assert in_tree([(place, place + 1) for place in range(count)], combine) == (0, count)
+
+
+class _Counting(Alone):
+    def __init__(self):
+        self.waited_for, self.begun = [], []
+
+    def combined(self, array, combine):
+        self.waited_for.append(array.nbytes)
+        return array
+
+    def begin(self, arrays):
+        self.begun.append(sum(array.nbytes for array in arrays))
+
+
+def _table_of(text):
+    """Return the last two cells of the rows of the document's table of the formula, by what they count."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    return {row[1].split(":")[0].strip(): [cell.strip() for cell in row[2:]] for row in rows if len(row) == 4}
+
+
+def test_the_document_counts_what_is_exchanged(rng):
+    table = _table_of(DOCUMENT)
+    counted = []
+    for name, size in (("separable", 24), ("airbench", 32)):
+        net, ranks = nn.models.MODELS[name](rng=np.random.default_rng(0)), _Counting()
+        x = rng.standard_normal((8, size, size, 3)).astype(np.float32)
+        nn.train.fit(net, iter([(x, np.arange(8))]), nn.SGD(net, 0.01), steps=1, cut=Cut(8, ranks))
+        counted.append((ranks.begun, ranks.waited_for))
+    for place, (begun, waited_for) in enumerate(counted):
+        for said, number in (
+            ("bytes of all gradients", sum(begun)),
+            ("sums that are begun while backward goes on, one for each layer with weights", len(begun)),
+            ("sums that have to be waited for", len(waited_for)),
+            ("bytes of these", sum(waited_for)),
+        ):
+            assert table[said][place] == f"{number:,}", said
+
+
+def test_the_programs_of_the_document_run():
+    programs = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    names = {}
+    for program in programs:
+        exec(compile(program, "many-machines.md", "exec"), names)
+    net = nn.Sequential(nn.Conv2D(3, 4, 3), names["Scale"](4), nn.GlobalAvgPool2D())
+    x = np.random.default_rng(0).standard_normal((8, 5, 5, 3)).astype(np.float32)
+    assert nn.train.fit(net, iter([(x, np.arange(8) % 4)]), nn.SGD(net, 0.1), steps=1, cut=Cut(8)) == 1

@@ -117,7 +117,8 @@ class MPIRanks:
         """Print why this rank fails, and end all of them."""
         if self.number:
             time.sleep(GIVE_WAY)  # an error that all have is printed once
-        print(f"rank {self.number} of {self.count}: {message}", file=sys.stderr)
+        # On a line of its own, below a progress bar.
+        print(f"\nrank {self.number} of {self.count}: {message}", file=sys.stderr)
         go_on = f"; to go on from the last checkpoint: --resume {self.folder}" if self.folder is not None else ""
         print(f"so all ranks end{go_on}", file=sys.stderr, flush=True)
         self._comm.Abort(status)
