@@ -129,6 +129,9 @@ class Layer:
         """Return ``forward(x, training)``."""
         return self.forward(x, training=training)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_buffers": {}}  # a copy or a pickle makes its own room to work in
+
     def walk(self, into: Container[str] | None = None) -> Iterator[tuple[str, Layer]]:
         """Yield (name, layer) of the layer itself, whose name is "", and of all inside it.
 
