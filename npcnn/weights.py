@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import WeightsError
+from npcnn.functional.exchange import as_array
 
 # NumPy's types by their names in safetensors files.
 DTYPES = {
@@ -62,7 +63,7 @@ def to_bytes(params: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | N
     from safetensors.numpy import save
 
     # Not ascontiguousarray, which gives an array without axes the shape (1,).
-    arrays = {name: np.asarray(array, order="C") for name, array in params.items()}
+    arrays = {name: np.asarray(as_array(array, name), order="C") for name, array in params.items()}
     return save(arrays, None if metadata is None else dict(metadata))
 
 
@@ -185,6 +186,7 @@ def assign(params: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]
     WeightsError
         `message`, and what does not fit.
     """
+    stored = {name: as_array(array, name) for name, array in stored.items()}
     problems = [f"{name} is missing" for name in params if name not in stored]
     problems += [f"{name} is not a parameter of this network" for name in stored if name not in params]
     for name, array in params.items():

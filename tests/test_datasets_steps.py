@@ -298,7 +298,7 @@ def test_what_is_no_picture_is_refused(images, error):
 @pytest.mark.parametrize("step", [*ALL, mirror(alternate=True)], ids=repr)
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda step: pickle.loads(pickle.dumps(step))])
 def test_a_copy_and_a_pickle_of_a_step_do_the_same(rng, step, copied):
-    images = rng.integers(0, 256, (3, 6, 6, 1), np.uint8)
+    images = rng.integers(0, 256, (3, 6, 6, 2), np.uint8)
     origin = steps.Origin(np.arange(3), np.array([0, 1, 2]), 5)
     first, second = (one(images, np.random.default_rng(3), origin) for one in (step, copied(step)))
     assert copied(step) == step

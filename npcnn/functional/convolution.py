@@ -176,7 +176,7 @@ def conv2d_backward(
     9.0
     """
     plan = planned(x, w, algorithm, groups=groups, stride=stride, padding=padding, dilation=dilation)
-    return backward(plan, dy, need_dx, relu_output, out, w.shape)
+    return backward(plan, dy, need_dx, relu_output, out, plan.w.shape)
 
 
 def conv1d(
@@ -290,7 +290,8 @@ def conv1d_backward(
     """
     axis = checked_axis(axis)
     plan = planned(x, w, algorithm, axis, groups=groups, stride=stride, padding=padding, dilation=dilation)
-    return backward(plan, dy, need_dx, relu_output, out, w.shape)
+    KH, KW, C_in, C_out = plan.w.shape  # one of the first two is 1
+    return backward(plan, dy, need_dx, relu_output, out, (KH * KW, C_in, C_out))
 
 
 def conv2d_max_pool2d(
@@ -408,5 +409,5 @@ def conv2d_max_pool2d_backward(
         before_relu = dy if relu_output is None else relu_backward(dy, relu_output)
         convolved = (len(plan.x), *plan.geometry.output, plan.w.shape[3])
         dy = max_pool2d_backward(before_relu, argmax, convolved, **pooling)
-        return backward(plan._replace(pooling=None), dy, need_dx, None, out, w.shape)
-    return backward(plan, dy, need_dx, relu_output, out, w.shape, argmax)
+        return backward(plan._replace(pooling=None), dy, need_dx, None, out, plan.w.shape)
+    return backward(plan, dy, need_dx, relu_output, out, plan.w.shape, argmax)

@@ -19,6 +19,7 @@ from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import WindowGeometry
 from npcnn.functional.checks import addressable, integer, shown
+from npcnn.functional.exchange import as_array
 from npcnn.initializers import Initializer
 from npcnn.layers.checks import float_dtype, generator
 from npcnn.layers.description import Call, Unreadable, arguments, describe, is_layer, recorded
@@ -127,7 +128,7 @@ class Layer:
 
     def __call__(self, x: Array, training: bool = False) -> Array:
         """Return ``forward(x, training)``."""
-        return self.forward(x, training=training)
+        return self.forward(as_array(x, "x"), training=training)
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_buffers": {}}  # a copy or a pickle makes its own room to work in
@@ -445,8 +446,7 @@ def _references_of_one_variable() -> int:
     return sys.getrefcount(array)
 
 
-# Measured, because it depends on the interpreter: from Python 3.14 on, some references of the running function go
-# uncounted.
+# Measured, because from Python 3.14 on some references of the running function go uncounted.
 _ONE_VARIABLE = _references_of_one_variable()
 
 

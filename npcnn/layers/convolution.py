@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from npcnn import functional
 from npcnn.functional.algorithms import Algorithm, chosen_algorithm, spent_multiplications
 from npcnn.functional.checks import integer, pair, same_dtype
+from npcnn.functional.exchange import as_array
 from npcnn.functional.windows import (
     Axis,
     IntOrPair,
@@ -89,6 +90,7 @@ class _Convolution(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""
+        x = as_array(x, "x")
         N, shape = batch_shape(x)
         w, b, relu = self._params["w"], self._params.get("b"), self.activation == "relu"
         same_dtype(x, "x", w, "w")

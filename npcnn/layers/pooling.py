@@ -8,6 +8,7 @@ import numpy as np
 
 from npcnn import functional
 from npcnn.functional.checks import boolean, float_array
+from npcnn.functional.exchange import as_array
 from npcnn.functional.pooling import pool_options
 from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
 from npcnn.layers.base import Array, Layer, Shape
@@ -80,6 +81,7 @@ class MaxPool2D(_Pooling):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the maxima, and remember where they were."""
+        x = as_array(x, "x")
         N, input_shape = batch_shape(x)
         shape = (N, *self.output_shape(input_shape))
         out = (self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32))
@@ -129,6 +131,7 @@ class AvgPool2D(_Pooling):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means."""
+        x = as_array(x, "x")
         N, input_shape = batch_shape(x)
         shape = (N, *self.output_shape(input_shape))
         y = functional.avg_pool2d(x, self.size, out=self._buffer("y", shape, x.dtype), **self._window)
@@ -161,6 +164,7 @@ class GlobalAvgPool2D(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means, shape (N, C)."""
+        x = as_array(x, "x")
         N, input_shape = batch_shape(x)
         output_shape = self.output_shape(input_shape)
         y = functional.avg_pool2d(x, x.shape[1:3]).reshape(N, *output_shape)
