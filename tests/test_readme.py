@@ -43,7 +43,9 @@ def test_links_lead_somewhere(document):
         assert target.startswith("http") or (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["how-the-core-works.md", "write-a-layer.md", "your-own-pictures.md"])
+@pytest.mark.parametrize(
+    "name", ["how-the-core-works.md", "other-libraries.md", "write-a-layer.md", "your-own-pictures.md"]
+)
 def test_documents_print_what_they_say(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = re.sub("^```.*$", "", (ROOT / "docs" / name).read_text(), flags=re.MULTILINE)
