@@ -280,3 +280,12 @@ def test_wrong_data_is_named(drawn):
         classifier.predict(x[:, :4])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         classifier.fit(x, y[:-1])
+
+
+def test_after_a_fit_that_failed_no_earlier_network_answers(drawn):
+    x, y = drawn
+    classifier = Small().fit(x, y)
+    with pytest.raises(ValueError, match="epochs"):
+        classifier.set_params(epochs=0).fit(x, y)
+    with pytest.raises(NotFittedError):
+        classifier.predict(x)
