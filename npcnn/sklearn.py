@@ -185,8 +185,7 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         NonFiniteError
             If the loss or a gradient becomes NaN or infinite, as with a learning rate that is too large.
         """
-        if hasattr(self, "net_"):
-            del self.net_  # should this fail, no earlier network is left to answer
+        self.__dict__.pop("net_", None)  # should this fail, no earlier network is left to answer
         epochs = integer(self.epochs, "epochs", minimum=1)
         pictures, y = self._pictures_and_labels(X, y, reset=True)
         self.classes_, labels = np.unique(y, return_inverse=True)
