@@ -117,7 +117,8 @@ int npcnn_threads(void)
     const int most = limit > 0 ? limit : NPCNN_MOST_THREADS;
     if (forked)
         return 1;
-    used = 1;
+    if (!used)                                  /* what is not written stays in the caches of the other threads */
+        used = 1;
     return openmp < most ? openmp : most;
 }
 

@@ -89,6 +89,8 @@ def test_every_function_takes_them(wrapped, dtype, rng):
             F.conv2d(of(x), of(w[:, :, :1, [0, 1, 0]]), groups=3),
             F.conv1d(of(x), of(w[0]), of(b), axis="width"),
             *F.conv1d_backward(of(dy), of(x), of(w[0]), axis="width"),
+            F.linear(of(x[:, 0, 0]), of(w[0, 0]), of(b)),
+            *F.linear_backward(of(dy[:, 0, 0]), of(x[:, 0, 0]), of(w[0, 0])),
             F.conv2d_transpose(of(x), of(w.swapaxes(2, 3)), of(b)),
             *F.conv2d_transpose_backward(of(dy), of(x), of(w.swapaxes(2, 3))),
             F.upsample2d(of(x), 2, mode="bilinear"),

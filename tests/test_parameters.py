@@ -210,6 +210,7 @@ def test_a_network_and_its_optimizer_are_pickled_without_the_room_they_compute_i
     x, labels = np.random.default_rng(0).standard_normal((8, 24, 24, 3)).astype(np.float32), np.arange(8) % 4
     before = len(pickle.dumps((net, optimizer)))
     nn.train.fit(net, iter([(x, labels)] * 2), optimizer, steps=2)
+    net.forward(x)
     content = pickle.dumps((net, optimizer))
     momentum = sum(array.nbytes for array in net.params.values())
     assert len(content) < before + momentum + 50_000

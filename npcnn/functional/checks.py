@@ -404,6 +404,28 @@ def pooled_outputs(
     return y, argmax
 
 
+def gradient_outputs(
+    out: Any,
+    x: NDArray[Any],
+    w_shape: tuple[int, ...],
+    channels: int,
+    *,
+    need_dx: bool,
+    inputs: tuple[NDArray[Any] | None, ...],
+) -> tuple[NDArray[Any] | None, NDArray[Any], NDArray[Any]]:
+    """Return (dx, dw, db) to write gradients into, dx only if it is needed: those of `out`, or new ones.
+
+    Each is checked as by `output_array`; db has one number for each of the output's `channels`.
+    """
+    given = (None, None, None) if out is None else out
+    if not isinstance(given, tuple) or len(given) != 3:
+        raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {shown(out)}")
+    dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=inputs) if need_dx else None
+    dw = output_array(given[1], "out[1] (dw)", w_shape, x.dtype, inputs=(*inputs, dx))
+    db = output_array(given[2], "out[2] (db)", (channels,), x.dtype, inputs=(*inputs, dx, dw))
+    return dx, dw, db
+
+
 def input_and_output(x: Any, out: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the input of a function of each number for itself, checked, and the array for its result.
 

@@ -7,8 +7,9 @@ half the multiplications), `toom_cook_2d.pyx` (3 x 3 with about a quarter),
 `normalization.pyx` and `updates.pyx` hold the loops over pictures, rows and taps,
 with the GIL released and threads over rows or pictures.  Their inner loops are the
 C functions of `csrc/`: `core.pxd` is the bridge to them, `core.pyx` holds threads
-and memory, `windows.pxd` says where windows lie, and `pooling.pxd` takes a gradient
-back through a pooling that was done in one go with a convolution.
+and memory, `windows.pxd` says where windows lie, `strips.pxd` cuts a picture for
+several threads, and `pooling.pxd` takes a gradient back through a pooling that was
+done in one go with a convolution.
 
 These functions trust their arguments.  `npcnn.functional` is their only
 caller and checks everything first.

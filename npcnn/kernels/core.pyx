@@ -1,5 +1,6 @@
 """The state of the C core: which instruction set, how many threads, aligned memory."""
 from libc.stdlib cimport free
+from libc.string cimport memcmp
 from libc.stdint cimport SIZE_MAX
 
 cdef extern from "dispatch.h" nogil:
@@ -20,8 +21,20 @@ cdef extern from *:
     #else
     #define KEEPS_WORKSPACE 1
     #endif
+
+    /* Large pages where the system has them: the workspace of a Toom-Cook convolution is read and written in many
+     * places far from each other, each on a page of its own.  A large workspace begins with a page, and takes it. */
+    #define LARGE_PAGE ((size_t)2 << 20)
+    #ifdef __linux__
+    #include <sys/mman.h>
+    static void want_large_pages(void *block, size_t size) { (void)madvise(block, size, MADV_HUGEPAGE); }
+    #else
+    static void want_large_pages(void *block, size_t size) { (void)block; (void)size; }
+    #endif
     """
     const bint KEEPS_WORKSPACE
+    const size_t LARGE_PAGE
+    void want_large_pages(void* block, size_t size) nogil
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void** buffer, size_t alignment, size_t size)
@@ -55,11 +68,17 @@ cdef void* workspace(size_t count, size_t itemsize) except NULL:
     """
     global spare, spare_size
     cdef void* buffer = spare
+    cdef size_t size
+    cdef bint is_large
     if count > (SIZE_MAX - 2 * HEADER) // itemsize:
         raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
     if buffer == NULL or spare_size < count * itemsize:
-        if posix_memalign(&buffer, HEADER, HEADER + count * itemsize):
+        size = HEADER + count * itemsize
+        is_large = size >= LARGE_PAGE
+        if posix_memalign(&buffer, LARGE_PAGE if is_large else HEADER, size):
             raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
+        if is_large:
+            want_large_pages(buffer, size)
         (<size_t*>buffer)[0] = count * itemsize
     else:
         spare = NULL
@@ -104,6 +123,16 @@ def use_isa(name):
 def vector_columns(Py_ssize_t columns, Py_ssize_t itemsize):
     """`columns` rounded up to whole vectors: how wide a matrix of weights must be."""
     return whole_vectors(columns, itemsize)
+
+
+def same_bits(const float[:, :, :, ::1] a, const float[:, :, :, ::1] b):
+    """Whether two arrays have the same shape and the same bits."""
+    cdef Py_ssize_t axis, count = 1
+    for axis in range(4):
+        if a.shape[axis] != b.shape[axis]:
+            return False
+        count *= a.shape[axis]
+    return count == 0 or memcmp(&a[0, 0, 0, 0], &b[0, 0, 0, 0], count * sizeof(float)) == 0
 
 
 def num_threads():

@@ -7,7 +7,6 @@ import functools
 import inspect
 import json
 import re
-import sys
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -21,9 +20,11 @@ from npcnn.functional import WindowGeometry
 from npcnn.functional.checks import addressable, integer, shown
 from npcnn.functional.exchange import as_array
 from npcnn.initializers import Initializer
+from npcnn.layers.buffers import GradientArrays, kept_array, shared_gradient_arrays
 from npcnn.layers.checks import float_dtype, generator
 from npcnn.layers.description import Call, Unreadable, arguments, describe, is_layer, recorded
 from npcnn.layers.parameters import NamedArrays
+from npcnn.layers.remembered import Remembered
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -94,7 +95,9 @@ class Layer:
         self._grads: dict[str, Array] = {}
         self._state: dict[str, Array] = {}
         self._buffers: dict[str, Array] = {}
+        self._shared_gradients: GradientArrays | None = None
         self._kept: Any = None
+        self._remembered = Remembered()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -416,19 +419,14 @@ class Layer:
             self.dtype = dtype
 
     def _buffer(self, name: str, shape: Shape, dtype: DTypeLike) -> Array:
-        """Return an array to write a result into: the one used last time if nobody else holds it.
+        """Return an array to write a result into: the one used last time if nobody else holds it."""
+        return kept_array(self._buffers, name, shape, dtype)
 
-        The outputs of a training step are as large as the caches; asking the system for fresh pages every step takes
-        a quarter of its time.  If anyone still holds last step's result, the reference count shows it, and a new array
-        is made.  While it is being counted, the array is out of `_buffers`, so only one of two threads can get it.
-        """
-        array = self._buffers.pop(name, None)
-        fits = array is not None and array.shape == shape and array.dtype == dtype
-        if array is None or not fits or sys.getrefcount(array) > _ONE_VARIABLE:
-            addressable(shape, dtype, name)
-            array = np.empty(shape, dtype)
-        self._buffers[name] = array
-        return array
+    def _dx_array(self, shape: Shape, dtype: DTypeLike) -> Array:
+        """Return an array to write an input gradient into: all layers share a few."""
+        if self._shared_gradients is None:
+            self._shared_gradients = shared_gradient_arrays()
+        return self._shared_gradients.array(shape, dtype)
 
     def _take_kept(self) -> Any:
         """Return what the forward pass kept, and forget it."""
@@ -439,15 +437,6 @@ class Layer:
             )
         kept, self._kept = self._kept, None
         return kept
-
-
-def _references_of_one_variable() -> int:
-    array = np.empty(1)
-    return sys.getrefcount(array)
-
-
-# Measured, because from Python 3.14 on some references of the running function go uncounted.
-_ONE_VARIABLE = _references_of_one_variable()
 
 
 def _taking_need_dx(backward: Callable[[Any, Array], Array | None]) -> Callable[..., Array | None]:

@@ -117,7 +117,7 @@ class Conv2DTranspose(Layer):
         """Fill the gradients of w and b; return dx, or None where it is not needed."""
         x, relu_output = self._take_kept()
         out = (
-            self._buffer("dx", x.shape, self.dtype) if need_dx else None,
+            self._dx_array(x.shape, self.dtype) if need_dx else None,
             self._grads["w"],
             self._grads["b"] if self.bias else np.empty(self.out_channels, self.dtype),
         )
