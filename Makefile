@@ -5,6 +5,7 @@
 # make tour      the same as make docs; tells where the chapters are
 # make readme-pictures  the same, and copy the pictures of the tour that other pages show to docs/
 # make test-arm  run the kernel tests for 64-bit ARM (NEON) under qemu; Debian on x86-64, see tests/run_on_arm.sh
+# make test-windows  build the C core for Windows and try it under Wine; Debian, see tests/run_on_windows.sh
 # make nightly   the long tests in full: 20,000 drawn configurations, 50 kills
 # make sanitize  the kernel tests under AddressSanitizer and UBSan, see tests/run_sanitized.sh
 # make valgrind  some of them under valgrind, see tests/run_valgrind.sh
@@ -23,7 +24,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py $(wildcard csrc/*) $(wildcard npcnn/kernels/*.pyx npcnn/kernels/*.pxd)
 
-.PHONY: train test docs pages tour readme-pictures test-arm nightly sanitize valgrind bench lint clean
+.PHONY: train test docs pages tour readme-pictures test-arm test-windows nightly sanitize valgrind bench lint clean
 
 train: $(VENV)/built
 	$(BIN)/python examples/train_cifar.py --steps $(STEPS) $(ARGS)
@@ -52,6 +53,9 @@ readme-pictures: tour
 test-arm: $(VENV)/installed
 	PYTHON=$(BIN)/python tests/run_on_arm.sh
 
+test-windows:
+	PYTHON=$(PYTHON) tests/run_on_windows.sh
+
 nightly: $(VENV)/built
 	$(BIN)/python -m pytest -q --nightly
 
@@ -75,12 +79,13 @@ lint: $(VENV)/built
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint npcnn/kernels
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32
 
 # The only step that needs the network.  The build tools go in first, so that every later build is done offline.
 $(VENV)/installed: pyproject.toml
 	@echo "npcnn: setting up $(VENV) (once; this downloads NumPy and the tools, and compiles the kernels)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" "cython>=3.0"
+	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77.0.1" "cython>=3.1"
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
 	@echo "npcnn: use $(BIN)/python from here on, or activate it: . $(BIN)/activate"
 	touch $@

@@ -20,7 +20,7 @@ ROOMS = {
     f"npcnn.{path.stem}"
     for path in (ROOT / "npcnn").iterdir()
     if (path.suffix == ".py" or (path / "__init__.py").exists()) and not path.name.startswith("_")
-} - {"npcnn.kernels", "npcnn.version"}
+} - {"npcnn.kernels", "npcnn.version", "npcnn.file_lock"}
 NAMED = re.compile(r"^\.\. public-names:: (\S+)$", re.MULTILINE)
 PAGES = {
     NAMED.search(path.read_text())[1]: path for path in sorted((DOCS / "api").glob("*.rst")) if path.stem != "index"
