@@ -18,6 +18,7 @@ import copy
 import functools
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeAlias
 
@@ -410,7 +411,7 @@ def threads(n_jobs: int | None) -> Iterator[None]:
     if count == 0:
         raise ValueError("n_jobs must be at least 1, or below 0 to count from the number of cores, got 0")
     if count < 0:
-        count = max((os.cpu_count() or 1) + 1 + count, 1)
+        count = max(_cores() + 1 + count, 1)
     if count == before:
         yield
         return
@@ -419,6 +420,14 @@ def threads(n_jobs: int | None) -> Iterator[None]:
         yield
     finally:
         set_num_threads(before)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    else:  # without it mypy sees no way here
+        return os.cpu_count() or 1
 
 
 def _rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -219,7 +220,9 @@ def assign_in_order(net: Any, arrays: Iterable[Any]) -> None:
     Raises
     ------
     WeightsError
-        If there are more or less of them than the network has, or one has another shape or dtype.
+        If there are more or fewer of them than the network has, or one has another shape or dtype.
+    TypeError
+        If one is no array.
 
     Examples
     --------
@@ -239,9 +242,11 @@ def assign_in_order(net: Any, arrays: Iterable[Any]) -> None:
             raise TypeError(
                 f"arrays[{i}] must be a numpy.ndarray, got {type(array).__name__}; convert it with numpy.asarray"
             )
-    # What a layer holds is its own only if nothing inside it holds it.
     names = [
-        f"{name}.{key}" if name else key for name, layer in net.walk() if not layer.children for key in layer.arrays
+        f"{name}.{key}" if name else key
+        for name, layer in net.walk()
+        for key in layer.arrays
+        if "." not in key  # with a dot it belongs to a layer inside
     ]
     if len(given) != len(names):
         raise WeightsError(
@@ -273,7 +278,7 @@ def from_torch(array: Any, *, flattened: tuple[int, int, int] | None = None) -> 
     Raises
     ------
     ShapeError
-        If `flattened` does not have as many numbers as the layer takes.
+        If the layer does not take `flattened`, height times width times channels.
 
     Examples
     --------
@@ -328,21 +333,29 @@ def _mode(path: Path) -> int | None:
 def _replace(path: Path, content: bytes, mode: int | None) -> None:
     temporary = path.parent / f".npcnn-{secrets.token_hex(8)}.tmp"
     # A private file stays private while it is being written; a new one gets the mode an ordinary open gives.
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600)
+    first_mode = 0o666 if mode is None else 0o600
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, first_mode)) as file:
             if mode is not None:
-                os.fchmod(handle, mode & 0o777)
+                temporary.chmod(mode & 0o777)
             file.write(content)
             file.flush()
-            os.fsync(handle)
+            os.fsync(file.fileno())
         temporary.replace(path)
-        # The new name too: without this a power cut may bring back the file that was replaced.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _flush_names(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _flush_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk: without this a power cut may bring back a file that was replaced.
+
+    Windows opens no folders; its file system keeps a log of names by itself.
+    """
+    if sys.platform != "win32":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

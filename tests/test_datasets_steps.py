@@ -309,7 +309,8 @@ def every_other_row(images, rng):
     return images[:, ::2]
 
 
-def test_a_step_of_ones_own_is_pickled_by_its_function(rng):
+@pytest.mark.parametrize("name", ["halve", "mirror"])
+def test_a_step_of_ones_own_is_pickled_by_its_function(rng, name):
     images = rng.integers(0, 256, (3, 6, 6, 2), np.uint8)
-    step = pickle.loads(pickle.dumps(steps.Step("halve", {}, every_other_row)))
+    step = pickle.loads(pickle.dumps(steps.Step(name, {}, every_other_row)))
     np.testing.assert_array_equal(step(images), images[:, ::2])

@@ -81,6 +81,8 @@ def test_every_function_takes_them(wrapped, dtype, rng):
     x, w, b, dy = drawn(2, 4, 4, 3), drawn(3, 3, 3, 2), drawn(2), drawn(2, 4, 4, 2)
     labels, soft, statistics = np.array([0, 2]), np.eye(2, 3, dtype=dtype), np.abs(drawn(3)).astype(np.float64)
     scale, pooled, argmax = drawn(3), *F.max_pool2d(x, 2)
+    pooling = {"size": 2}
+    largest, places = F.conv2d_max_pool2d(x, w, b, pooling=pooling)
 
     def results(of):
         return [
@@ -91,6 +93,8 @@ def test_every_function_takes_them(wrapped, dtype, rng):
             *F.conv1d_backward(of(dy), of(x), of(w[0]), axis="width"),
             F.linear(of(x[:, 0, 0]), of(w[0, 0]), of(b)),
             *F.linear_backward(of(dy[:, 0, 0]), of(x[:, 0, 0]), of(w[0, 0])),
+            F.conv2d_max_pool2d(of(x), of(w), of(b), pooling=pooling)[0],
+            *F.conv2d_max_pool2d_backward(of(largest), of(places), of(x), of(w), pooling=pooling),
             F.conv2d_transpose(of(x), of(w.swapaxes(2, 3)), of(b)),
             *F.conv2d_transpose_backward(of(dy), of(x), of(w.swapaxes(2, 3))),
             F.upsample2d(of(x), 2, mode="bilinear"),
@@ -109,7 +113,9 @@ def test_every_function_takes_them(wrapped, dtype, rng):
             F.mean_squared_error(of(x), of(2 * x))[1],
             *F.batch_statistics(of(x)),
             F.batch_norm(of(x), of(scale), of(scale), mean=of(statistics), variance=of(statistics)),
+            *F.batch_norm_backward(of(x), of(x), of(scale), of(scale), mean=of(statistics), variance=of(statistics)),
             F.layer_norm(of(x), of(scale), of(scale)),
+            *F.layer_norm_backward(of(x), of(x), of(scale)),
             F.orthogonalize(of(x[0, 0])),
         ]
 

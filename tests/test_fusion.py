@@ -96,6 +96,22 @@ def test_numbers_that_toom_cook_cannot_carry(pooling, relu, value, rng):
         np.testing.assert_array_equal(got, wanted)
 
 
+def assert_the_bits_of_its_layers(net, alone, x):
+    """Hold a network to layers like its own, called in turn; return a gradient that both were given."""
+    y = x
+    for layer in alone:
+        y = layer.forward(y, training=True)
+    dx = dy = np.random.default_rng(7).standard_normal(y.shape).astype(np.float32)
+    for layer in reversed(alone):
+        dx = layer.backward(dx)
+    np.testing.assert_array_equal(net.forward(x), y)
+    np.testing.assert_array_equal(net.forward(x, training=True), y)
+    np.testing.assert_array_equal(net.backward(dy), dx)
+    for got, wanted in zip(net.grads.values(), nn.Sequential(*alone).grads.values(), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    return dy
+
+
 @pytest.mark.parametrize("activation", ["relu", None])
 @pytest.mark.parametrize("bias", [True, False])
 def test_sequential_gives_the_bits_of_its_layers(activation, bias, rng):
@@ -111,19 +127,7 @@ def test_sequential_gives_the_bits_of_its_layers(activation, bias, rng):
     x = rng.standard_normal((20, 13, 11, 3)).astype(np.float32)
     net, alone = nn.Sequential(*layers()), layers()
     assert len(steps(net.layers)) == 2
-    y = x
-    for layer in alone:
-        y = layer.forward(y, training=True)
-    dy = rng.standard_normal(y.shape).astype(np.float32)
-    dx = dy
-    for layer in reversed(alone):
-        dx = layer.backward(dx)
-
-    np.testing.assert_array_equal(net.forward(x), y)
-    np.testing.assert_array_equal(net.forward(x, training=True), y)
-    np.testing.assert_array_equal(net.backward(dy), dx)
-    for got, wanted in zip(net.grads.values(), nn.Sequential(*alone).grads.values(), strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    dy = assert_the_bits_of_its_layers(net, alone, x)
     net.forward(x, training=True)
     assert net.backward(dy, need_dx=False) is None
 
@@ -216,17 +220,7 @@ def test_a_separable_pair_is_its_two_halves_the_second_with_its_pooling(axis, ac
     x = rng.standard_normal((5, 13, 11, 4)).astype(np.float32)
     net, alone = nn.Sequential(*layers()), layers()
     assert len(steps(net.layers)) == 3
-    y = x
-    for layer in alone:
-        y = layer.forward(y, training=True)
-    np.testing.assert_array_equal(net.forward(x, training=True), y)
-    dx = dy = rng.standard_normal(y.shape).astype(np.float32)
-    for layer in reversed(alone):
-        dx = layer.backward(dx)
-    np.testing.assert_array_equal(net.backward(dy), dx)
-    expected = nn.Sequential(*alone).grads
-    for name, gradient in net.grads.items():
-        np.testing.assert_array_equal(gradient, expected[name])
+    assert_the_bits_of_its_layers(net, alone, x)
 
 
 def test_another_half_of_a_separable_pair_takes_part(rng):

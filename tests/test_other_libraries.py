@@ -1,4 +1,4 @@
-"""Weights of other libraries: put where they belong, so that both networks give the same; refused unless all fit."""
+"""What the document on other libraries says; their weights: both networks give the same; refused unless all fit."""
 
 import os
 import re
@@ -14,16 +14,15 @@ TEXT = (ROOT / "docs" / "other-libraries.md").read_text()
 PROGRAMS = [block for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if ">>>" not in block]
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["arrays", "weights of PyTorch", "weights of Keras"])
+@pytest.mark.parametrize("program", PROGRAMS, ids=["scikit-learn", "arrays", "weights of PyTorch", "weights of Keras"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_the_programs_of_the_document_run(program, capsys, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "jax"))
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    for name in ("torch", "keras"):
-        if f"import {name}" in program:
+    for name in ("torch", "keras", "sklearn"):
+        if re.search(rf"^(import|from) {name}\b", program, re.MULTILINE):
             pytest.importorskip(name, exc_type=ImportError)
-    seeded = "import numpy as np\n" + program
-    exec(compile(seeded, "other-libraries.md", "exec"), {})
+    exec(compile(program, "other-libraries.md", "exec"), {})
     assert capsys.readouterr().out == ("True\n" if "print" in program else "")
 
 
@@ -97,6 +96,21 @@ def test_arrays_in_order_are_those_of_one_layer_after_the_other():
     inside = [name for name in told if name.startswith("2_residual")]
     assert sorted(told[name] for name in inside) == list(range(6, 13))
     assert told[next(name for name in inside if name.endswith("variance"))] == 12
+
+
+def test_a_layer_with_layers_inside_may_have_arrays_of_its_own():
+    class Scaled(nn.Layer):
+        def __init__(self, inside):
+            super().__init__()
+            self.children["inside"] = inside
+            self.add_parameter("s", (1,), nn.initializers.constant(1.0))
+
+    net = nn.Sequential(nn.Dense(1, 1), Scaled(nn.Dense(1, 1)))
+    ones = np.ones(1, np.float32)
+    given = [ones[np.newaxis], 2 * ones, 3 * ones, 4 * ones[np.newaxis], 5 * ones]
+    nn.weights.assign_in_order(net, given)
+    told = {name: array.item() for name, array in net.arrays.items()}
+    assert told == {"0_dense.w": 1, "0_dense.b": 2, "1_scaled.s": 3, "1_scaled.inside.w": 4, "1_scaled.inside.b": 5}
 
 
 def test_a_layer_by_itself_takes_them():

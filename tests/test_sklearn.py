@@ -1,6 +1,7 @@
 """The classifier for scikit-learn: by that library's own checks, in its tools, and against the network by hand."""
 
 import functools
+import os
 import pickle
 
 import numpy as np
@@ -166,6 +167,19 @@ def test_threads_are_those_asked_for_and_afterwards_as_before(drawn):
         with pytest.raises(ArithmeticError):
             classifier.predict(np.full_like(x, 99))
         assert nn.get_num_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to cores")
+def test_threads_are_counted_from_the_cores_that_the_process_may_use():
+    cores = os.sched_getaffinity(0)
+    with threads(-1):
+        assert nn.get_num_threads() == len(cores)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        with threads(-1):
+            assert nn.get_num_threads() == 1
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def test_partial_fit_goes_on(digits):

@@ -325,7 +325,7 @@ KNOWN: dict[str, Callable[..., Step]] = {
 
 def _reduced(step: Step) -> Any:
     """Return how a step is copied and pickled: what it does is a function inside another, which has no name to find."""
-    if step.name in KNOWN:
+    if getattr(step.function, "__module__", None) == __name__:  # the name may be that of a step of one's own, too
         return _made_again, (step.name, dict(step.arguments))
     return object.__reduce_ex__(step, 2)
 

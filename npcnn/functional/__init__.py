@@ -26,6 +26,7 @@ module                        functions
 `orthogonalization`           orthogonalize
 `windows`                     window_geometry: padding and output sizes
 `checks`                      what every function checks before a kernel is called
+`outputs`                     the arrays that results are written into
 ============================  ======================================================================================
 
 Arguments named `out` take arrays to write the result into, as in NumPy; they

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import float_array, gradient_arrays, input_and_output, number, one_of
+from npcnn.functional.checks import float_array, number, one_of
+from npcnn.functional.outputs import gradient_arrays, input_and_output
 from npcnn.kernels import activations as kernels
 
 __all__ = [

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from npcnn.functional.activations import relu_backward
 from npcnn.functional.algorithms import Algorithm
-from npcnn.functional.checks import bias, pooled_outputs
+from npcnn.functional.checks import bias
 from npcnn.functional.convolution_plan import backward, forward, like_result, planned, run
+from npcnn.functional.outputs import pooled_outputs
 from npcnn.functional.pooling import checked_argmax, max_pool2d, max_pool2d_backward
 from npcnn.functional.windows import Axis, IntOrPair, Padding, Padding1D, checked_axis
 

@@ -21,15 +21,14 @@ from npcnn.functional.checks import (
     bias,
     exact_shape,
     float_array,
-    gradient_outputs,
     group_count,
     one_of,
-    output_array,
     padded_to_vectors,
     pictures,
     same_dtype,
     weights,
 )
+from npcnn.functional.outputs import gradient_outputs, output_array
 from npcnn.functional.pooling import PoolOptions, pool_options
 from npcnn.functional.toom_cook import BothAxes, KeptWeights, OneAxis, Places, ToomCook
 from npcnn.functional.windows import MOST_REMEMBERED, Axis, WindowGeometry, WindowOptions, line_options, window_options

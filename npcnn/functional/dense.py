@@ -11,17 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.functional.checks import (
-    bias,
-    exact_shape,
-    float_array,
-    gradient_outputs,
-    output_array,
-    padded_to_vectors,
-    positive_axes,
-    same_dtype,
-)
+from npcnn.functional.checks import bias, exact_shape, float_array, padded_to_vectors, positive_axes, same_dtype
 from npcnn.functional.normalization import channel_sums
+from npcnn.functional.outputs import gradient_outputs, output_array
 from npcnn.kernels import dense as kernels
 
 __all__ = ["linear", "linear_backward"]

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-# DLPack's numbers of devices: memory that the processor reads as its own, and the rest, for messages.
-IN_MAIN_MEMORY = {1: "CPU", 3: "CUDA host", 11: "ROCm host"}
+# DLPack's numbers of devices: memory that the processor reads as its own, its own and what CUDA and ROCm pin of it;
+# and the rest, for messages.
+IN_MAIN_MEMORY = (1, 3, 11)
 ELSEWHERE = {
     2: "CUDA",
     4: "OpenCL",

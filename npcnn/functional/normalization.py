@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import exact_shape, float_array, number, one_of, output_array, same_dtype
+from npcnn.functional.checks import exact_shape, float_array, number, one_of, same_dtype
+from npcnn.functional.outputs import output_array
 from npcnn.kernels import normalization as kernels
 
 __all__ = ["batch_norm", "batch_norm_backward", "batch_statistics", "layer_norm", "layer_norm_backward"]

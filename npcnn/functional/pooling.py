@@ -15,18 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import (
-    boolean,
-    contiguous,
-    exact_shape,
-    float_array,
-    integer,
-    output_array,
-    pictures,
-    pooled_outputs,
-    shown,
-)
+from npcnn.functional.checks import boolean, contiguous, exact_shape, float_array, integer, pictures, shown
 from npcnn.functional.exchange import as_array
+from npcnn.functional.outputs import output_array, pooled_outputs
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
 from npcnn.kernels import pooling as kernels
 

@@ -21,8 +21,6 @@ from npcnn.functional.checks import (
     boolean,
     exact_shape,
     float_array,
-    gradient_outputs,
-    output_array,
     padded_to_vectors,
     pair,
     pictures,
@@ -31,6 +29,7 @@ from npcnn.functional.checks import (
 )
 from npcnn.functional.convolution import conv2d, conv2d_backward
 from npcnn.functional.normalization import channel_sums
+from npcnn.functional.outputs import gradient_outputs, output_array
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
 from npcnn.kernels import convolution as kernels
 

@@ -1,7 +1,6 @@
 """The state of the C core: which instruction set, how many threads, aligned memory."""
-from libc.stdlib cimport free
-from libc.string cimport memcmp
 from libc.stdint cimport SIZE_MAX
+from libc.string cimport memcmp
 
 cdef extern from "dispatch.h" nogil:
     const Kernels* npcnn_active()
@@ -21,23 +20,13 @@ cdef extern from *:
     #else
     #define KEEPS_WORKSPACE 1
     #endif
-
-    /* Large pages where the system has them: the workspace of a Toom-Cook convolution is read and written in many
-     * places far from each other, each on a page of its own.  A large workspace begins with a page, and takes it. */
-    #define LARGE_PAGE ((size_t)2 << 20)
-    #ifdef __linux__
-    #include <sys/mman.h>
-    static void want_large_pages(void *block, size_t size) { (void)madvise(block, size, MADV_HUGEPAGE); }
-    #else
-    static void want_large_pages(void *block, size_t size) { (void)block; (void)size; }
-    #endif
     """
     const bint KEEPS_WORKSPACE
-    const size_t LARGE_PAGE
-    void want_large_pages(void* block, size_t size) nogil
 
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void** buffer, size_t alignment, size_t size)
+cdef extern from "aligned_memory.h" nogil:
+    const size_t HEADER "NPCNN_ALIGNMENT"
+    void* npcnn_allocate(size_t size)
+    void npcnn_release(void* memory)
 
 
 cdef const Kernels* active "npcnn_in_use"() noexcept nogil:
@@ -52,12 +41,9 @@ MOST_THREADS = NPCNN_MOST_THREADS
 
 # The workspace of the last kernel, kept for the next one; NULL while a kernel uses it.  Both functions below
 # run under the GIL, so that one of two kernels that run at the same time gets it and the other memory of its own.
+# In front of every workspace stands its size, on a cache line of its own: HEADER bytes.
 cdef void* spare = NULL
 cdef size_t spare_size = 0
-
-# In front of every workspace: its size, on a cache line of its own.
-cdef enum:
-    HEADER = 64
 
 
 cdef void* workspace(size_t count, size_t itemsize) except NULL:
@@ -68,17 +54,12 @@ cdef void* workspace(size_t count, size_t itemsize) except NULL:
     """
     global spare, spare_size
     cdef void* buffer = spare
-    cdef size_t size
-    cdef bint is_large
     if count > (SIZE_MAX - 2 * HEADER) // itemsize:
         raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
     if buffer == NULL or spare_size < count * itemsize:
-        size = HEADER + count * itemsize
-        is_large = size >= LARGE_PAGE
-        if posix_memalign(&buffer, LARGE_PAGE if is_large else HEADER, size):
+        buffer = npcnn_allocate(HEADER + count * itemsize)
+        if buffer == NULL:
             raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
-        if is_large:
-            want_large_pages(buffer, size)
         (<size_t*>buffer)[0] = count * itemsize
     else:
         spare = NULL
@@ -91,9 +72,9 @@ cdef void release_workspace(void* buffer) noexcept:
     cdef void* block = <char*>buffer - HEADER
     cdef size_t size = (<size_t*>block)[0]
     if not KEEPS_WORKSPACE or (spare != NULL and spare_size >= size):
-        free(block)
+        npcnn_release(block)
         return
-    free(spare)
+    npcnn_release(spare)
     spare, spare_size = block, size
 
 

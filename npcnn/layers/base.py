@@ -17,10 +17,11 @@ from numpy.typing import DTypeLike, NDArray
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import WindowGeometry
-from npcnn.functional.checks import addressable, integer, shown
+from npcnn.functional.checks import integer, shown
 from npcnn.functional.exchange import as_array
+from npcnn.functional.outputs import addressable
 from npcnn.initializers import Initializer
-from npcnn.layers.buffers import GradientArrays, kept_array, shared_gradient_arrays
+from npcnn.layers.buffers import GradientMemory, kept_array, shared_gradient_memory
 from npcnn.layers.checks import float_dtype, generator
 from npcnn.layers.description import Call, Unreadable, arguments, describe, is_layer, recorded
 from npcnn.layers.parameters import NamedArrays
@@ -95,7 +96,7 @@ class Layer:
         self._grads: dict[str, Array] = {}
         self._state: dict[str, Array] = {}
         self._buffers: dict[str, Array] = {}
-        self._shared_gradients: GradientArrays | None = None
+        self._gradient_memory: GradientMemory | None = None
         self._kept: Any = None
         self._remembered = Remembered()
 
@@ -424,9 +425,19 @@ class Layer:
 
     def _dx_array(self, shape: Shape, dtype: DTypeLike) -> Array:
         """Return an array to write an input gradient into: all layers share a few."""
-        if self._shared_gradients is None:
-            self._shared_gradients = shared_gradient_arrays()
-        return self._shared_gradients.array(shape, dtype)
+        if self._gradient_memory is None:
+            self._gradient_memory = shared_gradient_memory()
+        return self._gradient_memory.array(shape, dtype)
+
+    def _gradient_arrays(self, x: Array, need_dx: bool) -> tuple[Array | None, Array, Array]:
+        """Return where a layer with weights writes (dx, dw, db): the last two are those of `grads`.
+
+        Without a bias there is an array for db all the same.
+        """
+        w = self._grads["w"]
+        dx = self._dx_array(x.shape, x.dtype) if need_dx else None
+        db = self._grads["b"] if "b" in self._grads else np.empty(self.out_channels or 0, w.dtype)
+        return dx, w, db
 
     def _take_kept(self) -> Any:
         """Return what the forward pass kept, and forget it."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from npcnn.functional.checks import addressable
+from npcnn.functional.outputs import addressable
 
 
 def kept_array(arrays: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -45,7 +45,7 @@ def kept_array(arrays: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...
     return array
 
 
-class GradientArrays:
+class GradientMemory:
     """Memory for input gradients, which all layers share.
 
     The gradient that one layer hands back is read by the layer before it, and then by nobody: two or three pieces of
@@ -53,8 +53,8 @@ class GradientArrays:
 
     Examples
     --------
-    >>> from npcnn.layers.buffers import GradientArrays
-    >>> gradients = GradientArrays()
+    >>> from npcnn.layers.buffers import GradientMemory
+    >>> gradients = GradientMemory()
     >>> dy = gradients.array((4, 4), np.float32)
     >>> dx = gradients.array((2, 3), np.float32)             # dy is still read
     >>> del dy
@@ -99,22 +99,22 @@ class GradientArrays:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let copies of a layer share what all layers share."""
-        return shared_gradient_arrays, ()
+        return shared_gradient_memory, ()
 
 
-def shared_gradient_arrays() -> GradientArrays:
+def shared_gradient_memory() -> GradientMemory:
     """Return what all layers share, as long as one of them holds it."""
     global _shared
     with _lock:
         shared = _shared() if _shared else None
         if shared is None:
-            shared = GradientArrays()
+            shared = GradientMemory()
             _shared = weakref.ref(shared)
         return shared
 
 
 _lock = threading.Lock()
-_shared: weakref.ref[GradientArrays] | None = None
+_shared: weakref.ref[GradientMemory] | None = None
 
 
 def _references_of_one_variable() -> int:

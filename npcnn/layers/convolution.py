@@ -112,16 +112,10 @@ class _Convolution(Layer):
         x, relu_output = self._take_kept()
         w = self._params["w"]
         plan = self._remembered(self._planned, x, w, self._params.get("b"))
-        out = self._gradient_arrays(x.shape, need_dx)
+        out = self._gradient_arrays(x, need_dx)
         x, w_2d = contiguous(x), w.reshape(plan.w_shape)
         dx, _, _ = backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape)
         return dx
-
-    def _gradient_arrays(self, x_shape: Shape, need_dx: bool) -> tuple[Array | None, Array, Array]:
-        """Return the arrays that a backward pass writes (dx, dw, db) into; dw and db are those of `grads`."""
-        dx = self._dx_array(x_shape, self.dtype) if need_dx else None
-        unused_db = np.empty(self.out_channels, self.dtype)
-        return dx, self._grads["w"], self._grads.get("b", unused_db)
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
         """Return where the kernel lies over a picture."""

@@ -81,9 +81,7 @@ class Dense(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dw = x^T @ dy and db = sum of dy; return dx = dy @ w^T."""
         x = self._take_kept()
-        dx = self._dx_array(x.shape, self.dtype) if need_dx else None
-        db = self._grads["b"] if self.bias else np.empty(self.out_features, self.dtype)
-        out = (dx, self._grads["w"], db)
+        out = self._gradient_arrays(x, need_dx)
         return functional.linear_backward(dy, x, self._params["w"], need_dx=need_dx, out=out)[0]
 
     def windows(self, input_shape: Shape) -> WindowGeometry:

@@ -128,7 +128,7 @@ class _ConvolutionMaxPooling(Layer):
         x, argmax, relu_output = self._take_kept()
         w, b = self.convolution._params["w"], self.convolution._params.get("b")
         plan = self._remembered(self._planned, x, w, b)
-        out = self.convolution._gradient_arrays(x.shape, need_dx)
+        out = self.convolution._gradient_arrays(x, need_dx)
         x, w_2d = contiguous(x), w.reshape(plan.w_shape)
         dx, _, _ = convolution_plan.backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape, argmax)
         return dx

@@ -9,7 +9,7 @@ import numpy as np
 from npcnn import functional
 from npcnn.functional.checks import boolean, contiguous, float_array, pictures
 from npcnn.functional.exchange import as_array
-from npcnn.functional.pooling import PoolPlan, planned, pool_options, run_avg, run_max
+from npcnn.functional.pooling import PoolOptions, PoolPlan, planned, pool_options, run_avg, run_max
 from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import batch_shape, picture_shape
@@ -38,9 +38,7 @@ class _Pooling(Layer):
         return self._windows.over((H, W))
 
     def _planned(self, x: Array) -> PoolPlan:
-        _, input_shape = batch_shape(x)
-        self.output_shape(input_shape)  # says what does not fit in the words of the layer
-        return planned(pictures(x), self._windows)
+        return _checked_plan(self, x, self._windows)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, C)."""
@@ -185,9 +183,7 @@ class GlobalAvgPool2D(Layer):
         return functional.avg_pool2d_backward(dy[:, np.newaxis, np.newaxis], x_shape, size=x_shape[1:3], out=out)
 
     def _planned(self, x: Array) -> PoolPlan:
-        _, input_shape = batch_shape(x)
-        self.output_shape(input_shape)  # says what does not fit in the words of the layer
-        return planned(pictures(x), pool_options(x.shape[1:3]))
+        return _checked_plan(self, x, None)
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
         """Return the one window, which is as large as the picture."""
@@ -197,3 +193,10 @@ class GlobalAvgPool2D(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (C,)."""
         return picture_shape(input_shape, self)[2:]
+
+
+def _checked_plan(layer: Layer, x: Array, options: PoolOptions | None) -> PoolPlan:
+    """Return how a layer pools `x`, without options by one window; what does not fit, it says in its own words."""
+    _, input_shape = batch_shape(x)
+    layer.output_shape(input_shape)
+    return planned(pictures(x), options or pool_options(x.shape[1:3]))

@@ -117,7 +117,7 @@ class MetricsCSV(Log):
             self._had = _cut_csv(path, integer(resume_after, "resume_after", minimum=0))
         # Line by line, so that a process killed at any time leaves at most half a line.
         mode = "x" if resume_after is None else "a"
-        self._file = path.open(mode, newline="", buffering=1)  # (closed by close)
+        self._file = path.open(mode, newline="", encoding="utf-8", buffering=1)  # (closed by close)
         self._writer = csv.writer(self._file, lineterminator="\n")
         if resume_after is None:
             self._writer.writerow(COLUMNS)
@@ -173,7 +173,8 @@ class MetricsJSONL(Log):
         path, self._had = Path(path), -1  # the last step whose evaluation the file had
         if resume_after is not None:
             self._had = _cut_jsonl(path, integer(resume_after, "resume_after", minimum=0))
-        self._file = path.open("x" if resume_after is None else "a", buffering=1)  # (closed by close)
+        mode = "x" if resume_after is None else "a"
+        self._file = path.open(mode, newline="\n", encoding="utf-8", buffering=1)  # (closed by close)
 
     def __call__(self, result: StepResult) -> None:
         """Write the line of one step."""
@@ -215,7 +216,8 @@ class TensorBoard(Log):
     """Callback that writes event files for TensorBoard (``python -m pip install ".[tensorboard]"`` in the clone).
 
     There are curves of what a training and its evaluations show and, with a network, how the numbers of each parameter
-    are spread, and the kernels of the first convolution as little pictures (see `npcnn.plot.filters`).
+    are spread, and the kernels of the first `Conv2D` as little pictures (see `npcnn.plot.filters`), if it is for grey
+    or coloured ones.
 
     Parameters
     ----------
@@ -266,10 +268,10 @@ class TensorBoard(Log):
             finite = array[np.isfinite(array)]  # the step after tells what became NaN, and where
             if finite.size:
                 self._writer.add_histogram(f"weights/{name}", finite, step)
-        name, first = next(((name, w) for name, w in params.items() if w.ndim == 4), ("", np.empty(0)))
-        if first.ndim == 4 and first.shape[2] in (1, 3) and np.isfinite(first).all():
-            sheet = plot.filter_sheet(first).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
-            self._writer.add_image(f"filters/{name}", sheet, step, dataformats="HWC")
+        for name, w in [(name, w) for name, w in params.items() if w.ndim == 4][:1]:
+            if w.shape[2] in (1, 3) and np.isfinite(w).all():
+                sheet = plot.filter_sheet(w).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+                self._writer.add_image(f"filters/{name}", sheet, step, dataformats="HWC")
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
         """Write the numbers of one evaluation."""
