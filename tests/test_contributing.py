@@ -1,4 +1,4 @@
-"""The changes of CONTRIBUTING.md fit the code as it stands and touch the files listed; the quick ones pass their tests."""
+"""The changes of CONTRIBUTING.md fit the code as it stands, and touch the files listed; quick ones pass their tests."""
 
 import os
 import re
