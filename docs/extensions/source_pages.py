@@ -17,8 +17,8 @@ from sphinx.addnodes import download_reference
 from sphinx.transforms import SphinxTransform
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("npcnn", "csrc", "examples", "benchmarks", "tests")
-SUFFIXES = {".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".js", ".css", ".html", ".sh"}
+FOLDERS = ("npcnn", "csrc", "examples", "benchmarks", "tests", "docs/changes")
+SUFFIXES = {".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".js", ".css", ".html", ".sh", ".diff"}
 SINGLE = ("setup.py", "pyproject.toml", "Makefile", "conftest.py", "LICENSE")
 
 
