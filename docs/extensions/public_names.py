@@ -109,9 +109,15 @@ def _prose_before(lines):
     return bool(written) and not written[-1].startswith(" ") and not any(set(line) == {"-"} for line in written)
 
 
+def what_others_put_there(app, what, name, thing, skip, options):
+    """Leave out functions of a class that another library made: scikit-learn gives some to each of its classifiers."""
+    return True if inspect.isfunction(thing) and thing.__module__.partition(".")[0] != "npcnn" else None
+
+
 def setup(app):
     """Tell Sphinx of all this; it calls this function by its name."""
     app.add_directive("public-names", PublicNames)
     app.connect("autodoc-process-docstring", keep_formulas, priority=100)  # before numpydoc
+    app.connect("autodoc-skip-member", what_others_put_there)
     app.connect("env-updated", name_at_the_top)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
