@@ -25,10 +25,10 @@ static void NAME(copy_pixels)(const REAL *restrict x, const REAL *restrict relu_
         }
 }
 
-/* Copy `count` numbers to memory past the caches: the way for results that would be pushed out before anyone reads them.
- * An ordinary store brings a line in before it changes it, so that memory moves it twice; whole lines that are written
- * this way are not read before.  What is not a whole line, at either end, is stored as usual.  Other threads see what was
- * written once the threads of a kernel have met at its end. */
+/* Copy `count` numbers to memory past the caches: the way for results that would be pushed out before anyone reads
+ * them.  An ordinary store brings a line in before it changes it, so that memory moves it twice; whole lines that are
+ * written this way are not read before.  What is not a whole line, at either end, is stored as usual.  Other threads
+ * see what was written once the threads of a kernel have met at its end. */
 static void NAME(copy_past_caches)(const REAL *restrict x, REAL *restrict to, ptrdiff_t count)
 {
 #ifdef STREAMED_BYTES

@@ -169,8 +169,8 @@ static void NAME(depthwise_three_columns)(const REAL *x, npcnn_taps taps, const 
     }
 }
 
-/* sum[i][j] += x under row i of the taps, in one column of x, times dy of the pixel whose tap j lies there; `dy` is that
- * of the pixel whose tap `last` does. */
+/* sum[i][j] += x under row i of the taps, in one column of x, times dy of the pixel whose tap j lies there; `dy` is
+ * that of the pixel whose tap `last` does. */
 ALWAYS_INLINE void NAME(add_column)(const int first, const int last, const REAL *x, ptrdiff_t row, const REAL *dy,
                                     ptrdiff_t channels, vec sum[3][3])
 {

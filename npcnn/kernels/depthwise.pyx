@@ -8,8 +8,9 @@ With a stride of 1, dx is a depthwise convolution too, that of dy with the kerne
 other way round, the last line says that pixel r gets dy[r + k*d - (K-1)*d + p] * w[K-1 - k].
 
 A row of output pixels is one run in the middle, where all taps of a row lie inside the picture, and single pixels at
-both ends.  Threads take output rows forward.  A result that is larger than the caches goes past them, row by row.  Backward they take pictures, so that a picture, and dy without what the
-ReLU stopped, are in the cache for dw and again for dx.
+both ends.  Threads take output rows forward.  A result that is larger than the caches goes past them, row by row.
+Backward, threads take pictures, so that a picture, and dy without what the ReLU stopped, are in the cache for dw and
+again for dx.
 """
 from cython.parallel cimport prange, threadid
 
