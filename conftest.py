@@ -1,9 +1,14 @@
 """What every test and doctest may use."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
 import npcnn
+
+# A module that cannot be imported without its extra has no doctests where that is missing.
+collect_ignore = [] if importlib.util.find_spec("sklearn") else ["npcnn/sklearn.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ where to look                 what is there
 `npcnn.explain`               a trained network as a page to explore
 `npcnn.factorize`             cut trained kernels into k x 1 and 1 x k
 `npcnn.datasets`              pictures of your own, CIFAR-10 and others
+`npcnn.sklearn`               a network as a classifier of scikit-learn
 `npcnn.kernels`, ``csrc/``    the algorithms in Cython, their inner loops in C
 ============================  ============================================================
 """
@@ -151,7 +152,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Not everyone uses these, and together they take as long to import as all the rest: they are imported when used.
-    if name in ("datasets", "evaluation", "explain", "factorize", "plot", "prediction", "reference", "report", "train"):
+    if name in (
+        "datasets", "evaluation", "explain", "factorize", "plot", "prediction", "reference", "report", "sklearn",
+        "train",
+    ):  # fmt: skip
         return importlib.import_module(f"npcnn.{name}")
     if name == "toom_cook":
         warnings.warn(

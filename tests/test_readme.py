@@ -48,6 +48,7 @@ def test_a_broken_off_run_is_resumed_as_the_document_says(tmp_path, monkeypatch,
 
 def test_every_program_is_run_by_a_test_above_or_below():
     tested = {"README.md", "first-network.md", "resume.md", "your-own-pictures.md"}
+    tested |= {"other-libraries.md"}  # by test_other_libraries.py
     assert {path.name for path in [ROOT / "README.md", *PAGES] if programs(path)} == tested
 
 

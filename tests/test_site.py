@@ -48,7 +48,7 @@ def names_of(module):
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory):
     """Return the full names that the reference documents; any warning of Sphinx on the way is an error."""
-    for package in ("sphinx", "numpydoc", "myst_nb", "furo", "matplotlib", "latex2mathml"):
+    for package in ("sphinx", "numpydoc", "myst_nb", "furo", "matplotlib", "latex2mathml", "sklearn"):
         pytest.importorskip(package)
     arguments = [DOCS / "api", DOCS, tmp_path_factory.mktemp("api")]
     run = subprocess.run([sys.executable, "-c", BUILD, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)

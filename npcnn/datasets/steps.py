@@ -12,6 +12,7 @@ and written into a file as plain data (`describe`) from which `from_description`
 
 from __future__ import annotations
 
+import copyreg
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -320,6 +321,20 @@ def _standardise_each(images: Images, rng: object) -> Images:
 KNOWN: dict[str, Callable[..., Step]] = {
     make.__name__: make for make in (crop, random_crop, mirror, brightness, contrast, cutout, standardise)
 }
+
+
+def _reduced(step: Step) -> Any:
+    """Return how a step is copied and pickled: what it does is a function inside another, which has no name to find."""
+    if getattr(step.function, "__module__", None) == __name__:  # the name may be that of a step of one's own, too
+        return _made_again, (step.name, dict(step.arguments))
+    return object.__reduce_ex__(step, 2)
+
+
+def _made_again(name: str, arguments: dict[str, Any]) -> Step:
+    return KNOWN[name](**arguments)
+
+
+copyreg.pickle(Step, _reduced)
 
 
 def checked(steps: Any, name: str, *, random: bool) -> tuple[Function, ...]:

@@ -291,7 +291,8 @@ def conv1d_backward(
     """
     axis = checked_axis(axis)
     plan, x, w_2d = planned(x, w, algorithm, axis, groups=groups, stride=stride, padding=padding, dilation=dilation)
-    return backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape)
+    KH, KW, C_in, C_out = plan.w_shape  # one of the first two is 1
+    return backward(plan, dy, x, w_2d, need_dx, relu_output, out, (KH * KW, C_in, C_out))
 
 
 def conv2d_max_pool2d(

@@ -13,6 +13,7 @@ import numpy as np
 from npcnn import functional
 from npcnn.errors import ShapeError
 from npcnn.functional.checks import exact_shape, float_array, number, one_of, same_dtype
+from npcnn.functional.exchange import as_array
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import batch_shape
 
@@ -37,6 +38,7 @@ class _Activation(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the function of each number of `x`."""
+        x = as_array(x, "x")
         batch_shape(x)
         y = self._function(x, self._buffer("y", x.shape, x.dtype))
         if training:
@@ -292,6 +294,7 @@ class Softmax(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the probabilities of each row; ShapeError if the last axis is the batch."""
+        x = as_array(x, "x")
         self.output_shape(batch_shape(x)[1])
         y = functional.softmax(x)
         if training:

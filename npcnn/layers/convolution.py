@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from npcnn.functional.algorithms import Algorithm, chosen_algorithm, spent_multiplications
 from npcnn.functional.checks import bias, contiguous, integer, pair, same_dtype
 from npcnn.functional.convolution_plan import Plan, backward, planned, run
+from npcnn.functional.exchange import as_array
 from npcnn.functional.toom_cook import KeptWeights
 from npcnn.functional.windows import (
     Axis,
@@ -89,6 +90,7 @@ class _Convolution(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""
+        x = as_array(x, "x")
         w, b, relu = self._params["w"], self._params.get("b"), self.activation == "relu"
         plan = self._remembered(self._planned, x, w, b)
         y = self._buffer("y", (len(x), *plan.y_shape), self.dtype)

@@ -6,6 +6,7 @@ import numpy as np
 
 from npcnn import functional
 from npcnn.errors import ShapeError
+from npcnn.functional.exchange import as_array
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import activation_name, batch_shape
 from npcnn.layers.containers import check_layers, numbered
@@ -73,6 +74,7 @@ class Add(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the sum of the outputs of all branches, through the activation."""
+        x = as_array(x, "x")
         N, input_shape = batch_shape(x)
         y = self._buffer("y", (N, *self.output_shape(input_shape)), x.dtype)
         first, *others = [branch.forward(x, training) for branch in self.children.values()]
@@ -87,7 +89,7 @@ class Add(Layer):
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Hand each branch what the activation lets through of `dy`; return the sum of their input gradients."""
-        y = self._take_kept()
+        y, dy = self._take_kept(), as_array(dy, "dy")
         if self.activation == "relu":
             dy = functional.relu_backward(dy, y, out=self._dx_array(y.shape, y.dtype))
         gradients = [branch.backward(dy, need_dx=need_dx) for branch in self.children.values()]

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from npcnn import functional
 from npcnn.functional.checks import integer, pair, same_dtype
+from npcnn.functional.exchange import as_array
 from npcnn.functional.transposed import transposed_options
 from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
 from npcnn.initializers import Initializer, constant, truncated_normal
@@ -102,6 +103,7 @@ class Conv2DTranspose(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the transposed convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""
+        x = as_array(x, "x")
         N, shape = batch_shape(x)
         w, b, relu = self._params["w"], self._params.get("b"), self.activation == "relu"
         same_dtype(x, "x", w, "w")
