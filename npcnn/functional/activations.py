@@ -21,6 +21,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_backward",
     "log_softmax",
+    "log_softmax_backward",
     "relu",
     "relu_backward",
     "sigmoid",
@@ -470,6 +471,36 @@ def log_softmax(logits: Array) -> Array:
     """
     shifted = _shifted(logits)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def log_softmax_backward(dy: Array, y: Array) -> Array:
+    """Gradient of `log_softmax` with respect to the logits: dy - exp(y) sum(dy), summed over the classes.
+
+    Parameters
+    ----------
+    dy : ndarray, shape (..., classes), float32 or float64
+        Gradient of the loss with respect to y.
+    y : ndarray, the shape and dtype of `dy`
+        What `log_softmax` returned.
+
+    Returns
+    -------
+    dlogits : ndarray, the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, DTypeError, ShapeError
+        If `dy` is not as the logits of `log_softmax`, or `y` is not like it.
+
+    Examples
+    --------
+    >>> nn.functional.log_softmax_backward(np.array([[1.0, 0.0]]), np.log([[0.25, 0.75]]))
+    array([[ 0.75, -0.75]])
+    """
+    dy, y, dlogits = gradient_arrays(_rows_of_classes(dy, "dy"), y, "y", None)
+    np.multiply(np.exp(y), dy.sum(axis=-1, keepdims=True), out=dlogits)
+    np.subtract(dy, dlogits, out=dlogits)
+    return dlogits
 
 
 def _is_tanh_form(approximate: Any) -> bool:

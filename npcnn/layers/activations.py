@@ -271,7 +271,39 @@ class Tanh(_Activation):
         return functional.tanh_backward(dy, kept, out=out)
 
 
-class Softmax(Layer):
+class _AlongTheChannels(Layer):
+    """What softmax and its logarithm share: each output depends on all numbers along the last axis."""
+
+    def _function(self, x: Array) -> Array:
+        raise NotImplementedError
+
+    def _gradient(self, dy: Array, y: Array) -> Array:
+        raise NotImplementedError
+
+    def channels_after(self, channels: int | None) -> int | None:
+        """Return `channels`."""
+        return channels
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Return the function of each row; ShapeError if the last axis is the batch."""
+        self.output_shape(batch_shape(x)[1])
+        y = self._function(x)
+        if training:
+            self._kept = y
+        return y
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Return what each number of the input gets from all outputs of its row."""
+        return self._gradient(dy, self._take_kept())
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return `input_shape`; ShapeError if it has no axis, since inputs of a batch must not mix."""
+        if not input_shape:
+            raise ShapeError(f"{self!r} needs an axis beside that of the batch, x of shape (N, ..., classes)")
+        return tuple(input_shape)
+
+
+class Softmax(_AlongTheChannels):
     """Probabilities exp(x) / sum(exp(x)) along the last axis.
 
     A classifier needs no such layer at its end: `npcnn.functional.softmax_cross_entropy`, `npcnn.train` and
@@ -286,24 +318,29 @@ class Softmax(Layer):
 
     kind = "softmax"
 
-    def channels_after(self, channels: int | None) -> int | None:
-        """Return `channels`."""
-        return channels
+    def _function(self, x: Array) -> Array:
+        return functional.softmax(x)
 
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Return the probabilities of each row; ShapeError if the last axis is the batch."""
-        self.output_shape(batch_shape(x)[1])
-        y = functional.softmax(x)
-        if training:
-            self._kept = y
-        return y
+    def _gradient(self, dy: Array, y: Array) -> Array:
+        return functional.softmax_backward(dy, y)
 
-    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Return y (dy - sum(dy y)), summed along the last axis."""
-        return functional.softmax_backward(dy, self._take_kept())
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return `input_shape`; ShapeError if it has no axis, since softmax must not mix the inputs of a batch."""
-        if not input_shape:
-            raise ShapeError("Softmax() needs an axis beside that of the batch, x of shape (N, ..., classes)")
-        return tuple(input_shape)
+class LogSoftmax(_AlongTheChannels):
+    """Logarithms of the probabilities that `Softmax` gives: x - log(sum(exp(x))) along the last axis.
+
+    Many networks from elsewhere end with it.  Here a classifier needs neither; see `Softmax`.  Since the softmax of
+    these logarithms is that of the scores, `npcnn.functional.softmax_cross_entropy` takes them as well.
+
+    Examples
+    --------
+    >>> nn.LogSoftmax()(np.array([[0.0, 1000.0]]))
+    array([[-1000.,     0.]])
+    """
+
+    kind = "log_softmax"
+
+    def _function(self, x: Array) -> Array:
+        return functional.log_softmax(x)
+
+    def _gradient(self, dy: Array, y: Array) -> Array:
+        return functional.log_softmax_backward(dy, y)

@@ -17,6 +17,7 @@ file              what is there
 ``pip install onnx`` is all that it needs; the command is in `npcnn.errors.to_install`.
 """
 
+from npcnn.onnx.reading import from_model, load
 from npcnn.onnx.writing import save, to_model
 
-__all__ = ["save", "to_model"]
+__all__ = ["from_model", "load", "save", "to_model"]

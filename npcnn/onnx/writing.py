@@ -35,9 +35,11 @@ from npcnn.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    Identity,
     Layer,
     LayerNorm,
     LeakyReLU,
+    LogSoftmax,
     MaxPool2D,
     ReLU,
     Rescale,
@@ -116,7 +118,9 @@ def save(net: Layer, path: str | Path, input_shape: Shape, *, opset: int = OPSET
     >>> import tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp(), "net.onnx")
     >>> net = nn.Sequential(nn.Conv2D(3, 8, 3, activation="relu"), nn.GlobalAvgPool2D())
-    >>> nn.onnx.save(net, path, (32, 32, 3))                     # doctest: +SKIP
+    >>> nn.onnx.save(net, path, (32, 32, 3))
+    >>> nn.onnx.load(path).output_shape((32, 32, 3))
+    (8,)
     """
     model = to_model(net, input_shape, opset=opset, ir_version=ir_version)
     write_atomically(path, model.SerializeToString())
@@ -348,6 +352,8 @@ def _flatten(graph: Graph, layer: Flatten, x: Tensor, path: str) -> Tensor:
         return x
     y = graph.add("Flatten", path, [x.name], layer.output_shape(x.shape))
     H, W, C = x.shape
+    if layer.channels_first:
+        return y
     return y if C == 1 or H * W == 1 else y._replace(flattened=x.shape)
 
 
@@ -451,6 +457,10 @@ def _dropout(graph: Graph, layer: Dropout, x: Tensor, path: str) -> Tensor:
     return graph.add("Dropout", path, [x.name, rate], x.shape)._replace(flattened=x.flattened)
 
 
+def _identity(graph: Graph, layer: Identity, x: Tensor, path: str) -> Tensor:
+    return x
+
+
 WRITTEN: dict[type[Layer], Writer] = {
     Sequential: _one_after_the_other,
     SpatiallySeparableConv2D: _one_after_the_other,
@@ -478,6 +488,8 @@ WRITTEN: dict[type[Layer], Writer] = {
     Sigmoid: _alone("Sigmoid"),
     Tanh: _alone("Tanh"),
     Softmax: _alone("Softmax", axis=1),
+    LogSoftmax: _alone("LogSoftmax", axis=1),
+    Identity: _identity,
     GELU: _gelu,
     SiLU: _silu,
 }

@@ -21,6 +21,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_backward",
     "log_softmax",
+    "log_softmax_backward",
     "relu",
     "relu_backward",
     "sigmoid",
@@ -445,3 +446,29 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_p: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return log_p
+
+
+def log_softmax_backward(dy: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """Gradient of `log_softmax`: dz[..., k] = dy[..., k] - exp(y[..., k]) sum_l dy[..., l].
+
+    It is the product of dy with the matrix of derivatives dy_l / dz_k = (l == k) - exp(y_k).
+
+    Parameters
+    ----------
+    dy : ndarray, shape (..., classes)
+        The gradient of the loss with respect to `y`.
+    y : ndarray, shape of `dy`
+        What `log_softmax` returned.
+
+    Returns
+    -------
+    dlogits : ndarray, shape of `dy`
+
+    Examples
+    --------
+    >>> from npcnn import reference
+    >>> reference.log_softmax_backward(np.array([[1.0, 0.0]]), np.log([[0.25, 0.75]]))
+    array([[ 0.75, -0.75]])
+    """
+    dlogits: NDArray[Any] = dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
+    return dlogits
