@@ -82,7 +82,6 @@ LAYERS = {
     "tanh": (nn.Tanh, PICTURE),
     "softmax": (nn.Softmax, PICTURE),
     "log softmax": (nn.LogSoftmax, PICTURE),
-    "identity": (nn.Identity, PICTURE),
     "flatten": (nn.Flatten, PICTURE),
     "flatten, channels first": (lambda: nn.Flatten(channels_first=True), PICTURE),
     "dropout": (lambda: nn.Dropout(0.4, rng=seeded()), PICTURE),

@@ -2,8 +2,8 @@
 
 First every node is planned (`operators`), and what cannot be had is refused, all of it at once.  Then the graph is
 taken apart from its end: a node that takes one array is the next layer of a `Sequential`; where several arrays meet,
-the branches are what lies between there and the last place that all of them come through, and become a `Concat`, an `Add`
-or a `Residual`.  Only then are layers built.
+the branches are what lies between there and the last place that all of them come through, and become a `Concat`, an
+`Add` or a `Residual`.  Only then are layers built.
 """
 
 from __future__ import annotations
