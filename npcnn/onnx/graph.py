@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import OnnxError
-from npcnn.onnx.writing import imported_onnx
+from npcnn.onnx.installed import imported_onnx
 
 Array: TypeAlias = NDArray[Any]
 Lengths: TypeAlias = tuple[int | None, ...]  # of the axes of an array; None where the file leaves one open

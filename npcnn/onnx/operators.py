@@ -93,7 +93,7 @@ def _conv_transpose(place: Place) -> tuple[Plan, Value]:
     windows = _windows(place, size)
     more = tuple(map(int, place.setting("output_padding", (0, 0))))
     if place.setting("output_shape") is not None or place.setting("auto_pad", "NOTSET").startswith("SAME"):
-        windows["padding"] = _cut_off(place, x, size, more)
+        windows["padding"], more = _cut_off(place, x, size, more)
     windows["output_padding"] = pair_or_number(more)
     plan = place.plan(
         layers.Conv2DTranspose, in_channels=C_in, out_channels=C_out, kernel_size=pair_or_number(size), **windows,
@@ -102,24 +102,22 @@ def _conv_transpose(place: Place) -> tuple[Plan, Value]:
     return _with_weights(plan, place, w.transpose(2, 3, 1, 0)), Value(place.lengths(), CHANNELS_FIRST)
 
 
-def _cut_off(place: Place, x: Value, size: Any, more: tuple[int, ...]) -> Any:
-    """Return the padding of a transposed convolution whose output is given as a size."""
+def _cut_off(place: Place, x: Value, size: Any, more: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
+    """Return padding and output padding of a transposed convolution whose output is given as a size."""
     stride, dilation = place.setting("strides", (1, 1)), place.setting("dilations", (1, 1))
-    how = place.setting("auto_pad", "NOTSET")
-    wanted = place.setting("output_shape")
+    how, wanted = place.setting("auto_pad", "NOTSET"), place.setting("output_shape")
     if wanted is None and how == "SAME_UPPER" and more == (0, 0):
-        return "same"
-    sides = []
+        return "same", more
+    sides, longer = [], []
     for axis, length in enumerate(x.lengths[2:]):
         if length is None:
             raise Refused("its output needs the size of the pictures, which the file leaves open; give input_shape")
         reached = (length - 1) * stride[axis] + (size[axis] - 1) * dilation[axis] + 1 + more[axis]
         total = reached - (length * stride[axis] if wanted is None else int(wanted[-2:][axis]))
-        if total < 0:
-            raise Refused(f"its output is {-total} longer than what the kernel reaches")
-        half = total // 2
-        sides.append((half, total - half) if how == "SAME_UPPER" else (total - half, half))
-    return tuple(sides)
+        half = max(total, 0) // 2
+        sides.append((half, max(total, 0) - half) if how == "SAME_UPPER" else (max(total, 0) - half, half))
+        longer.append(more[axis] + max(-total, 0))
+    return tuple(sides), tuple(longer)
 
 
 def _has(place: Place, i: int) -> bool:
@@ -249,8 +247,10 @@ def _swish(place: Place) -> tuple[Plan, Value]:
     return place.plan(layers.SiLU), place.x()
 
 
-def _clip(place: Place) -> tuple[Plan, Value]:
+def _clip(place: Place) -> tuple[Plan | None, Value]:
     low, high = (place.numbers(i, name) for i, name in ((1, "min"), (2, "max")))
+    if low is None and high is None:
+        return None, place.x()
     if low != [0.0] or not (high is None or high[0] >= float(np.finfo(place.graph.dtype).max)):
         raise Refused(f"npcnn has it from 0 to infinity, a ReLU, got {low} to {high}")
     return place.plan(layers.ReLU), place.x()
@@ -312,10 +312,12 @@ def _added(place: Place) -> tuple[Plan | None, Value]:
 def _joined(layer: type[Layer]) -> Reader:
     """Return the entry of a layer with branches, whose outputs must be alike."""
 
-    def read(place: Place) -> tuple[Plan, Value]:
+    def read(place: Place) -> tuple[Plan | None, Value]:
         inputs, first = place.inputs, place.inputs[0]
         if len(inputs) != len(place.node.inputs):
             raise Refused("all that it joins must be computed, got a constant")
+        if len(inputs) == 1:
+            return None, first
         if len({value.axes for value in inputs}) > 1 or len(first.axes) < 2:
             raise Refused(f"npcnn joins arrays of one kind, got shapes {[shape(value) for value in inputs]}")
         if layer is layers.Concat and first.axes[place.axis(1)] != len(first.axes) - 1:

@@ -123,7 +123,7 @@ class Place:
     def numbers(self, i: int, attribute: str) -> list[Any] | None:
         """Return a list that is an attribute in some opsets and an input in others, None if it is left out."""
         if attribute in self.node.attributes:
-            return list(self.node.attributes[attribute])
+            return list(np.ravel(self.node.attributes[attribute]).tolist())
         array = self.constant(i, attribute)
         return None if array is None or array.size == 0 else array.ravel().tolist()
 

@@ -21,9 +21,10 @@ from npcnn.functional.checks import integer, shown
 from npcnn.layers import Layer, Sequential
 from npcnn.onnx.expressions import contracted
 from npcnn.onnx.graph import Graph, Node, read_graph, takes_pixels_first
+from npcnn.onnx.installed import imported_onnx
 from npcnn.onnx.operators import READ
 from npcnn.onnx.place import CHANNELS_FIRST, Place, Plan, Refused, Shift, Value
-from npcnn.onnx.writing import ABOUT, imported_onnx
+from npcnn.onnx.writing import ABOUT
 
 MOST_REFUSALS = 20  # that a message shows
 
