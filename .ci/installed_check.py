@@ -1,6 +1,6 @@
 """Run by CI with an installed npcnn, outside the repository: the API's face, and a short training.
 
-    python .ci/installed_check.py
+    python .ci/installed_check.py [STEPS]
 
 It needs the core dependencies only, and must not find the source tree.
 """
@@ -35,8 +35,9 @@ again, _ = nn.functional.softmax_cross_entropy(net.forward(x), labels)
 if not again < loss:
     sys.exit(f"one step of Adam did not lower the loss: {loss} -> {again}")
 
+steps = sys.argv[1] if len(sys.argv) > 1 else "5"
 example = pathlib.Path(__file__).parent.parent / "examples" / "train_cifar.py"
-command = [sys.executable, example, "--data", "synthetic", "--steps", "5", "--display-step", "5", "--out", "out"]
+command = [sys.executable, example, "--data", "synthetic", "--steps", steps, "--display-step", steps, "--out", "out"]
 subprocess.run(command, check=True, env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache")})
 missing = {"weights.safetensors", "metrics.csv", "settings.json", "result.json"} - {
     path.name for path in pathlib.Path("out").iterdir()

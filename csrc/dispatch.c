@@ -12,7 +12,9 @@
 #endif
 #ifdef _OPENMP
 #  include <omp.h>
-#  include <pthread.h>
+#  ifndef _WIN32
+#    include <pthread.h>
+#  endif
 #endif
 
 extern const npcnn_kernels npcnn_kernels_plain;
@@ -100,8 +102,9 @@ const npcnn_kernels *npcnn_active(void)
 #ifdef _OPENMP
 static int limit;                               /* set by npcnn_set_threads; 0: no limit set */
 static int used;                                /* 1 once a kernel may have started threads */
-static int forked;                              /* 1 in a process forked after that */
+static int forked;                              /* 1 in a process forked after that; Windows knows no forks */
 
+#ifndef _WIN32
 /* The threads of an OpenMP runtime do not survive a fork, and GNU's runtime would wait for them forever.  A child
  * forked after threads were used therefore computes in its one thread. */
 static void after_fork_in_child(void) { forked = used; }
@@ -110,6 +113,7 @@ __attribute__((constructor)) static void watch_forks(void)
 {
     pthread_atfork(NULL, NULL, after_fork_in_child);
 }
+#endif
 
 int npcnn_threads(void)
 {
@@ -117,7 +121,8 @@ int npcnn_threads(void)
     const int most = limit > 0 ? limit : NPCNN_MOST_THREADS;
     if (forked)
         return 1;
-    used = 1;
+    if (!used)                                  /* what is not written stays in the caches of the other threads */
+        used = 1;
     return openmp < most ? openmp : most;
 }
 

@@ -30,6 +30,9 @@ typedef struct {
     ptrdiff_t x_row, x_col, w_row, w_col;
 } npcnn_taps;
 
+/* What is applied to a result on its way to memory, where there is a choice. */
+enum { NPCNN_NO_ACTIVATION, NPCNN_RELU, NPCNN_GELU };
+
 #define NPCNN_KERNELS(KERNEL, REAL)                                                                    \
     /* gemm.inc.c */                                                                                   \
     KERNEL(gemm, (npcnn_sizes sizes, npcnn_factor a, npcnn_factor b, REAL *c, ptrdiff_t c_row,         \
@@ -68,10 +71,10 @@ typedef struct {
     /* normalization.inc.c */                                                                          \
     KERNEL(batch_statistics, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, const REAL *centre,       \
                               double *total))                                                          \
-    KERNEL(batch_norm, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, const REAL *table, int relu,    \
-                        REAL *y))                                                                      \
+    KERNEL(batch_norm, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, const REAL *table,              \
+                        int activation, REAL *y))                                                      \
     KERNEL(batch_norm_sums, (const REAL *dy, const REAL *x, ptrdiff_t rows, ptrdiff_t cols,            \
-                             const REAL *table, int relu, double *total))                              \
+                             const REAL *table, int activation, double *total, REAL *before))          \
     KERNEL(batch_norm_backward, (const REAL *dy, const REAL *x, ptrdiff_t rows, ptrdiff_t cols,        \
                                  const REAL *table, int relu, REAL *dx))                               \
     /* updates.inc.c */                                                                                \

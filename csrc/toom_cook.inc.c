@@ -131,18 +131,23 @@ ALWAYS_INLINE void NAME(from_points)(const int outputs, const int points, const 
     }
 }
 
-/* v[p] = table[p] @ x over `count` numbers side by side, a multiple of the vector length. */
-ALWAYS_INLINE void NAME(split)(const int points, const int terms, const double *table, const REAL *x,
-                               ptrdiff_t x_step, ptrdiff_t count, REAL *v, ptrdiff_t v_step)
+/* v[p] = table[p] @ x for one vector, of which x has `count` numbers; the others count as zeros. */
+ALWAYS_INLINE void NAME(split_vector)(const int points, const int terms, const double *table, const REAL *x,
+                                      ptrdiff_t x_step, ptrdiff_t count, REAL *v, ptrdiff_t v_step)
 {
-    for (ptrdiff_t i = 0; i < count; i += VECTOR_LENGTH) {
-        vec term[TOOM_COOK_MOST_POINTS], value[TOOM_COOK_MOST_POINTS];
-        UNROLL for (int k = 0; k < terms; k++)
-            term[k] = *(const vec_unaligned *)(x + k * x_step + i);
-        NAME(to_points)(points, terms, table, term, value);
-        UNROLL for (int p = 0; p < points; p++)
-            *(vec_unaligned *)(v + p * v_step + i) = value[p];
-    }
+    vec term[TOOM_COOK_MOST_POINTS], value[TOOM_COOK_MOST_POINTS];
+    UNROLL for (int k = 0; k < terms; k++)
+        term[k] = NAME(load)(x + k * x_step, count);
+    NAME(to_points)(points, terms, table, term, value);
+    UNROLL for (int p = 0; p < points; p++)
+        *(vec_unaligned *)(v + p * v_step) = value[p];
+}
+
+/* v[p] = table[p] @ x over `length` numbers side by side.  v has room for whole vectors. */
+ALWAYS_INLINE void NAME(split)(const int points, const int terms, const double *table, const REAL *x,
+                               ptrdiff_t x_step, ptrdiff_t length, REAL *v, ptrdiff_t v_step)
+{
+    FOR_VECTORS(length, NAME(split_vector)(points, terms, table, x + c, x_step, count, v + c, v_step));
 }
 
 /* The inputs of one tile, at their points. */

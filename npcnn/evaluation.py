@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import softmax
-from npcnn.functional.checks import addressable, class_labels, float_array, integer, number, shown
+from npcnn.functional.checks import class_labels, float_array, integer, number, shown
+from npcnn.functional.outputs import addressable
 from npcnn.layers import Layer
 
 Array = NDArray[Any]

@@ -84,6 +84,6 @@ def complete_lines(path: Path) -> list[str]:
         If it is not text.
     """
     try:
-        return path.read_text().split("\n")[:-1]
+        return path.read_text(encoding="utf-8").split("\n")[:-1]
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is damaged: it is not text ({error})") from error

@@ -107,8 +107,8 @@ def write(
         If a file is missing or the report cannot be written.
     """
     folder = Path(folder)
-    saved = json.loads((folder / "settings.json").read_text())
-    result = json.loads((folder / "result.json").read_text())
+    saved = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     probabilities, labels = evaluation.predict(net if views is None else views, test_batches())
     matrix = evaluation.confusion_matrix(labels, probabilities.argmax(axis=1), len(data.classes))
     figures = _drawings(folder, net, data, probabilities, labels)

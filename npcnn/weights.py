@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -233,21 +234,29 @@ def _mode(path: Path) -> int | None:
 def _replace(path: Path, content: bytes, mode: int | None) -> None:
     temporary = path.parent / f".npcnn-{secrets.token_hex(8)}.tmp"
     # A private file stays private while it is being written; a new one gets the mode an ordinary open gives.
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600)
+    first_mode = 0o666 if mode is None else 0o600
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, first_mode)) as file:
             if mode is not None:
-                os.fchmod(handle, mode & 0o777)
+                temporary.chmod(mode & 0o777)
             file.write(content)
             file.flush()
-            os.fsync(handle)
+            os.fsync(file.fileno())
         temporary.replace(path)
-        # The new name too: without this a power cut may bring back the file that was replaced.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _flush_names(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _flush_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk: without this a power cut may bring back a file that was replaced.
+
+    Windows opens no folders; its file system keeps a log of names by itself.
+    """
+    if sys.platform != "win32":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -29,9 +29,10 @@ export PYTHONMALLOC=malloc OPENBLAS_NUM_THREADS=1 PYTHONPATH="$PWD"
 for isa in $("$python" -c "from npcnn.kernels import core; print(*core.supported_isas())"); do
     echo "run_sanitized.sh: kernel tests on $isa"
     NPCNN_ISA=$isa "$python" -m pytest -q -p no:cacheprovider tests/test_convolution.py tests/test_groups.py tests/test_pooling.py \
-        tests/test_activations.py tests/test_all_ops.py tests/test_fusion.py tests/test_toom_cook.py tests/test_optimizers.py tests/test_layers.py
+        tests/test_activations.py tests/test_all_ops.py tests/test_fusion.py tests/test_toom_cook.py tests/test_few_pictures.py \
+        tests/test_optimizers.py tests/test_layers.py
 done
 echo "run_sanitized.sh: what is drawn, wrong input, networks"
-"$python" -m pytest -q -p no:cacheprovider "$@" tests/test_all_ops_drawn.py tests/test_bad_input.py tests/test_sequential.py \
+"$python" -m pytest -q -p no:cacheprovider "$@" tests/test_all_ops_drawn.py tests/test_bad_input.py tests/test_sequential.py tests/test_remembered.py \
     tests/test_config.py
 echo "run_sanitized.sh: no report"

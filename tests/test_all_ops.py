@@ -23,6 +23,8 @@ def test_every_function_keeps_the_dtype(dtype, ops):
         *ops.conv1d_backward(dy, x, w1d, axis="width"),
         ops.conv2d_transpose(x, w.swapaxes(2, 3), b),
         *ops.conv2d_transpose_backward(dy, x, w.swapaxes(2, 3)),
+        ops.linear(x[:, 0, 0], w[0, 0], b),
+        *ops.linear_backward(dy[:, 0, 0], x[:, 0, 0], w[0, 0]),
         ops.upsample2d(x, 2, mode="bilinear"),
         ops.upsample2d_backward(dy, factor=2, mode="bilinear"),
         ops.zero_pad2d(x, 1),

@@ -1,4 +1,4 @@
-"""A convolution and the max pooling behind it in one go: bit for bit the two called one after the other."""
+"""Two layers in one go, a convolution and its max pooling, batch norm and GELU: what the two do one after the other."""
 
 import itertools
 
@@ -96,6 +96,22 @@ def test_numbers_that_toom_cook_cannot_carry(pooling, relu, value, rng):
         np.testing.assert_array_equal(got, wanted)
 
 
+def assert_the_bits_of_its_layers(net, alone, x):
+    """Hold a network to layers like its own, called in turn; return a gradient that both were given."""
+    y = x
+    for layer in alone:
+        y = layer.forward(y, training=True)
+    dx = dy = np.random.default_rng(7).standard_normal(y.shape).astype(np.float32)
+    for layer in reversed(alone):
+        dx = layer.backward(dx)
+    np.testing.assert_array_equal(net.forward(x), y)
+    np.testing.assert_array_equal(net.forward(x, training=True), y)
+    np.testing.assert_array_equal(net.backward(dy), dx)
+    for got, wanted in zip(net.grads.values(), nn.Sequential(*alone).grads.values(), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    return dy
+
+
 @pytest.mark.parametrize("activation", ["relu", None])
 @pytest.mark.parametrize("bias", [True, False])
 def test_sequential_gives_the_bits_of_its_layers(activation, bias, rng):
@@ -111,19 +127,7 @@ def test_sequential_gives_the_bits_of_its_layers(activation, bias, rng):
     x = rng.standard_normal((20, 13, 11, 3)).astype(np.float32)
     net, alone = nn.Sequential(*layers()), layers()
     assert len(steps(net.layers)) == 2
-    y = x
-    for layer in alone:
-        y = layer.forward(y, training=True)
-    dy = rng.standard_normal(y.shape).astype(np.float32)
-    dx = dy
-    for layer in reversed(alone):
-        dx = layer.backward(dx)
-
-    np.testing.assert_array_equal(net.forward(x), y)
-    np.testing.assert_array_equal(net.forward(x, training=True), y)
-    np.testing.assert_array_equal(net.backward(dy), dx)
-    for got, wanted in zip(net.grads.values(), nn.Sequential(*alone).grads.values(), strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    dy = assert_the_bits_of_its_layers(net, alone, x)
     net.forward(x, training=True)
     assert net.backward(dy, need_dx=False) is None
 
@@ -199,3 +203,88 @@ def back(dy=POOLED, argmax=ARGMAX, **options):
 )
 def test_wrong_input_is_named(call, error, message):
     assert_refused(call, error, message)
+
+
+@pytest.mark.parametrize("axis", ["height", "width"])
+@pytest.mark.parametrize("activation", ["relu", None])
+def test_a_separable_pair_is_its_two_halves_the_second_with_its_pooling(axis, activation, rng):
+    def layers():
+        one = np.random.default_rng(0)
+        return (
+            nn.SpatiallySeparableConv2D(4, 8, 5, activation=activation, algorithm="toom_cook", rng=one),
+            nn.MaxPool2D(2, padding="same"),
+            nn.Conv1D(8, 6, 3, axis=axis, padding="valid", activation=activation, algorithm="toom_cook", rng=one),
+            nn.MaxPool2D((1, 2)),
+        )
+
+    x = rng.standard_normal((5, 13, 11, 4)).astype(np.float32)
+    net, alone = nn.Sequential(*layers()), layers()
+    assert len(steps(net.layers)) == 3
+    assert_the_bits_of_its_layers(net, alone, x)
+
+
+def test_another_half_of_a_separable_pair_takes_part(rng):
+    net = nn.Sequential(nn.SpatiallySeparableConv2D(2, 3, 3, activation="relu", rng=rng), nn.MaxPool2D(2))
+    x = rng.standard_normal((2, 6, 6, 2)).astype(np.float32)
+    net(x)
+    pair = net.layers[0]
+    pair.children["horizontal"] = nn.Conv1D(3, 5, 3, axis="width", rng=rng)
+    np.testing.assert_array_equal(net(x), nn.MaxPool2D(2)(pair(x)))
+
+
+def test_a_separable_pair_says_which_layer_refuses():
+    net = nn.Sequential(nn.ReLU(), nn.SpatiallySeparableConv2D(2, 3, 3), nn.MaxPool2D(2))
+    with pytest.raises(nn.ShapeError, match=r"layer 1, spatially_separable_conv2d: .*takes 2 channels, got 4"):
+        net(np.zeros((2, 6, 6, 4), np.float32))
+    with pytest.raises(nn.ShapeError, match="layer 2, max_pool2d: "):
+        net(np.zeros((2, 1, 6, 2), np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_batch_norm_and_gelu_are_one_step(dtype, rng):
+    def layers():
+        return nn.BatchNorm(5, dtype=dtype), nn.GELU()
+
+    x, dy = (rng.standard_normal((4, 3, 6, 5)).astype(dtype) for _ in range(2))
+    (normalisation, gelu), net = layers(), nn.Sequential(*layers())
+    for array in (normalisation.params, net.children["0_batch_norm"].params):
+        array["scale"][...] = [0.5, 2, 1, -1, 3]
+    assert len(steps(net.layers)) == 1
+    for training in (False, True):
+        np.testing.assert_array_equal(net(x, training), gelu(normalisation(x, training), training))
+    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(net.backward(dy), normalisation.backward(gelu.backward(dy)), atol=tolerance)
+    for name, gradient in normalisation.grads.items():
+        np.testing.assert_allclose(net.grads[f"0_batch_norm.{name}"], gradient, atol=10 * tolerance)
+    for name, array in normalisation.state.items():
+        np.testing.assert_array_equal(net.state[f"0_batch_norm.{name}"], array)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (nn.BatchNorm(5), nn.GELU("tanh")),
+        (nn.BatchNorm(5, activation="relu"), nn.GELU()),
+        (nn.LayerNorm(5), nn.GELU()),
+        (nn.BatchNorm(5), nn.SiLU()),
+        (type("Mine", (nn.BatchNorm,), {})(5), nn.GELU()),
+        (nn.BatchNorm(5), type("Mine", (nn.GELU,), {})()),
+    ],
+    ids=repr,
+)
+def test_others_stay_two(layers):
+    assert len(steps(layers)) == 2
+
+
+def test_a_fused_batch_norm_says_which_layer_refuses():
+    net = nn.Sequential(nn.ReLU(), nn.BatchNorm(5), nn.GELU())
+    with pytest.raises(nn.ShapeError, match=r"layer 1, batch_norm: .*takes 5 channels, but 4 come in"):
+        net(np.zeros((2, 4), np.float32))
+    with pytest.raises(nn.ShapeError, match=r"layer 1, batch_norm: .*takes 5 channels"):
+        net.output_shape((4,))
+
+
+def test_gradients_of_a_fused_batch_norm(rng):
+    net = nn.Sequential(nn.Dense(4, 3, rng=rng, dtype=np.float64), nn.BatchNorm(3, dtype=np.float64), nn.GELU())
+    report = nn.gradcheck(net, rng.standard_normal((6, 4)), tolerance=1e-7)
+    assert report.ok, report

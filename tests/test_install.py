@@ -1,11 +1,13 @@
 """Building and installing: what a compiler, its absence and an editable install lead to."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import venv
 import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ pytest.importorskip("Cython")
 
 ROOT = Path(__file__).parent.parent
 HANG = 1800  # seconds; it only ends what would never end
+# With these, setuptools on any system builds as on Windows with the compiler of Visual Studio.
+AS_ON_WINDOWS = {"_PYTHON_HOST_PLATFORM": "win-amd64", "DISTUTILS_USE_SDK": "1", "MSSdk": "1"}
 
 
 @pytest.fixture
@@ -57,9 +61,19 @@ def run(*command, cwd, **environment):
     )
 
 
-def build(clone, **environment):
+def build(clone, *options, **environment):
     """Run `setup.py build_ext`, as `make` does."""
-    return run(sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", cwd=clone, **environment)
+    return run(sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", *options, cwd=clone, **environment)
+
+
+def metadata(clone, folder, **environment):
+    """Return what a wheel says about itself, as pip asks for it."""
+    backend = "import sys; from setuptools import build_meta; build_meta.prepare_metadata_for_build_wheel(sys.argv[1])"
+    folder.mkdir()
+    asked = run(sys.executable, "-c", backend, folder, cwd=clone, **environment)
+    assert asked.returncode == 0, asked.stderr
+    (found,) = folder.glob("*.dist-info")
+    return (found / "METADATA").read_text(encoding="utf-8")
 
 
 def compiler(path, script):
@@ -121,3 +135,94 @@ def test_a_build_without_openmp_says_so(clone, pretender):
     assert result.returncode == 0, result.stderr
     assert f"no OpenMP: npcnn will compute in one thread, because {pretender} does not build" in result.stderr
     assert "no OpenMP" not in build(clone, CC=pretender, NPCNN_OPENMP="0").stderr  # as asked
+
+
+def test_openmp_as_apple_s_clang_takes_it(clone, tmp_path):
+    seen = tmp_path / "seen"
+    apple = compiler(
+        tmp_path / "apple",
+        f"""
+        echo "$*" >> {seen}
+        case " $* " in *" -Xpreprocessor -fopenmp "*) ;; *" -fopenmp "*) exit 1;; esac
+        while [ $# -gt 1 ]; do [ "$1" = -o ] && : > "$2"; shift; done
+        """,
+    )
+    result = build(clone, CC=apple)
+    assert result.returncode == 0, result.stderr
+    assert "no OpenMP" not in result.stderr
+    linked = [line for line in seen.read_text().splitlines() if "abi3" in line]
+    assert linked
+    assert all("-lomp" in line.split() for line in linked)
+
+
+def test_a_new_module_takes_the_place_of_those_that_python_would_find_first(clone, pretender):
+    kernels = clone / "npcnn" / "kernels"
+    older = {kernels / f"core{suffix}" for suffix in EXTENSION_SUFFIXES}
+    for path in older:
+        path.touch()
+    result = build(clone, CC=pretender)
+    assert result.returncode == 0, result.stderr
+    assert {path for path in older if path.exists()} == {kernels / "core.abi3.so"}
+
+
+@pytest.mark.parametrize("environment", [{}, {"CC": "cl"}], ids=["none named", "CC=cl"])
+def test_microsofts_compiler_is_refused_with_what_to_take(clone, tmp_path, environment):
+    (tmp_path / "cl").touch(mode=0o755)
+    result = build(clone, "--compiler=msvc", **AS_ON_WINDOWS, PATH=str(tmp_path), **environment)
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(
+        "error: npcnn's C core is written with vector extensions, which Microsoft's cl does not have"
+    )
+    assert "clang-cl is used when it is on PATH" in last
+    assert "--compiler=mingw32" in last
+
+
+def test_clang_cl_compiles_in_the_place_of_microsofts_compiler(clone, tmp_path):
+    seen, programs = tmp_path / "seen", tmp_path / "LLVM" / "bin"
+    programs.mkdir(parents=True)
+    writes = f"""
+        echo "$0 $*" >> {seen}
+        for argument; do
+            case "$argument" in /Fo*) : > "${{argument#/Fo}}";; /OUT:*) : > "${{argument#/OUT:}}";; esac
+        done
+        """
+    for program in ("clang-cl", "link.exe"):
+        compiler(programs / program, writes)
+    result = build(clone, "--compiler=msvc", **AS_ON_WINDOWS, PATH=f"{programs}:{os.environ['PATH']}")
+    assert result.returncode == 0, result.stderr
+    assert "no OpenMP" not in result.stderr
+    lines = [line.split() for line in seen.read_text().splitlines()]
+    (avx2,) = [line for line in lines if "-DVARIANT=avx2" in line or "/DVARIANT=avx2" in line]
+    assert avx2[0] == str(programs / "clang-cl")
+    assert {"/clang:-std=c11", "/clang:-O3", "/clang:-mavx2", "/clang:-fopenmp"} <= set(avx2)
+    linked = [line for line in lines if any(word.startswith("/OUT:") and "kernels" in word for word in line)]
+    assert len(linked) == len(list((clone / "npcnn" / "kernels").glob("*.pyx")))
+    assert all(f"/LIBPATH:{programs.parent / 'lib'}" in line and "m.lib" not in line for line in linked)
+
+
+def test_what_a_build_cannot_be_for_is_refused(clone):
+    without_gil = (
+        "import runpy, sysconfig; sysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1; runpy.run_path('setup.py')"
+    )
+    result = run(sys.executable, "-c", without_gil, cwd=clone)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: npcnn does not run on free-threaded Python yet")
+    result = build(clone, ARCHFLAGS="-arch arm64 -arch x86_64")
+    assert result.returncode == 1
+    assert "ARCHFLAGS names several (-arch arm64 -arch x86_64): build once with" in result.stderr.splitlines()[-1]
+
+
+def test_the_page_of_a_package_index_has_no_link_that_leads_nowhere(clone, tmp_path):
+    page = metadata(clone, tmp_path / "no repository")
+    assert "Project-URL" not in page
+    assert not re.search(r"\]\((?!https?:)", page)
+    assert "| read how it is done | The house; one convolution" in page  # the text of links, and that around them
+
+    page = metadata(clone, tmp_path / "repository", NPCNN_REPOSITORY="https://forge.example/us/npcnn/")
+    inside = f"https://forge.example/us/npcnn/{{}}/v{nn.__version__}/"
+    assert "Project-URL: Source, https://forge.example/us/npcnn\n" in page
+    assert f"[The house]({inside.format('blob')}docs/the-house.md)" in page
+    assert f"]({inside.format('raw')}docs/training-curve.png)" in page
+    relative = {target for target in re.findall(r"\]\(([^)\s]+)\)", page) if not target.startswith("https://")}
+    assert relative == set()

@@ -1,5 +1,7 @@
 """Layers: shapes, gradients, what they keep, and what they refuse."""
 
+import copy
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -166,8 +168,8 @@ def test_a_result_somebody_holds_is_never_overwritten(make, shape, rng):
     ]
     copies = [np.array(result) for result in held]
     layer.forward(rng.standard_normal((2, *shape)), training=True)
-    for result, copy in zip(held, copies, strict=True):
-        np.testing.assert_array_equal(np.array(result), copy)
+    for result, copied in zip(held, copies, strict=True):
+        np.testing.assert_array_equal(np.array(result), copied)
 
 
 def test_a_result_nobody_holds_is_used_again(rng):
@@ -195,6 +197,42 @@ def test_training_step_uses_its_buffers_again(rng):
         tracemalloc.stop()
     assert first > 16 * 4 * (12 * 12 * 64 * 3 + 24 * 24 * 3)  # outputs and gradients of pictures, at the least
     assert max(second, third) < first / 5
+
+
+def test_input_gradients_of_all_layers_share_memory(rng):
+    net = nn.Sequential(*(nn.Conv2D(8, 8, 3, rng=rng) for _ in range(6)))
+    x = rng.standard_normal((16, 32, 32, 8)).astype(np.float32)
+    dy = np.ones_like(net.forward(x, training=True))
+    tracemalloc.start()
+    try:
+        net.backward(dy)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept < 2.5 * x.nbytes  # two in turn, not six
+
+
+def test_an_input_gradient_that_is_held_stays_as_it_is(rng):
+    first, second = (nn.Sequential(nn.Dense(5, 4, rng=rng), nn.ReLU(), nn.Dense(4, 3, rng=rng)) for _ in range(2))
+    x, dy = rng.standard_normal((6, 5)).astype(np.float32), rng.standard_normal((6, 3)).astype(np.float32)
+    first.forward(x, training=True)
+    dx = first.backward(dy)
+    row, copy = dx[2:3], dx.copy()
+    del dx
+    for net in (first, second, second):
+        net.forward(x, training=True)
+        net.backward(-dy)
+    np.testing.assert_array_equal(row, copy[2:3])
+
+
+def test_layers_whose_memory_is_shared_can_be_copied(rng):
+    net = nn.Sequential(nn.Dense(5, 4, rng=rng), nn.ReLU())
+    x, dy = rng.standard_normal((6, 5)).astype(np.float32), rng.standard_normal((6, 4)).astype(np.float32)
+    net.forward(x, training=True)
+    dx = net.backward(dy).copy()
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        other.forward(x, training=True)
+        np.testing.assert_array_equal(other.backward(dy), dx)
 
 
 def test_need_dx_false_leaves_only_dx_out(rng):

@@ -72,11 +72,31 @@ def test_with_the_relu_in_the_same_pass_the_bits_are_those_of_two(seed, dtype):
     mean, variance = F.batch_statistics(x)
     statistics = {"mean": mean, "variance": variance, "eps": EPS}
     for given in ((scale, shift), (scale, None), (None, shift), (None, None)):
-        y = F.batch_norm(x, *given, relu=True, **statistics)
+        y = F.batch_norm(x, *given, activation="relu", **statistics)
         np.testing.assert_array_equal(y, F.relu(F.batch_norm(x, *given, **statistics)))
         expected = F.batch_norm_backward(F.relu_backward(dy, y), x, *given, **statistics)
-        for one, other in zip(F.batch_norm_backward(dy, x, *given, relu=True, **statistics), expected, strict=True):
+        for one, other in zip(
+            F.batch_norm_backward(dy, x, *given, activation="relu", **statistics), expected, strict=True
+        ):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", REAL_TYPES)
+@pytest.mark.parametrize("seed", range(50))
+def test_with_gelu_in_the_same_pass(seed, dtype):
+    dy, x, scale, shift = cast(dtype, *drawn_configuration(seed))
+    mean, variance = F.batch_statistics(x)
+    statistics = {"mean": mean, "variance": variance, "eps": EPS}
+    for given in ((scale, shift), (scale, None), (None, shift), (None, None)):
+        before = F.batch_norm(x, *given, **statistics)
+        np.testing.assert_array_equal(F.batch_norm(x, *given, activation="gelu", **statistics), F.gelu(before))
+        # A product and the sum behind it may be one instruction, with one rounding less.
+        expected = F.batch_norm_backward(F.gelu_backward(dy, before), x, *given, **statistics)
+        got = F.batch_norm_backward(dy, x, *given, activation="gelu", **statistics)
+        factor = np.abs(1 if given[0] is None else scale).max() / np.sqrt(variance.min() + EPS)
+        for one, other, size in zip(got, expected, (factor, x.size, x.size), strict=True):
+            size = size * np.abs(dy).max()
+            assert np.abs(one - other).max() <= (1e-13 if dtype == np.float64 else 3e-6) * size
 
 
 @pytest.mark.parametrize("place", [0, 100, 99_999])
@@ -250,7 +270,12 @@ OK = {"mean": C, "variance": C}
         (lambda: F.batch_norm(X, mean=C, variance=C - 1), ValueError, "variance must not be negative, got -1"),
         (lambda: F.batch_norm(X, **OK, eps=0), ValueError, "eps must be above 0"),
         (lambda: F.batch_norm(X, **OK, eps=-1), ValueError, "eps must be"),
-        (lambda: F.batch_norm(X, **OK, relu=1), TypeError, "relu must be True or False"),
+        (
+            lambda: F.batch_norm(X, **OK, activation="tanh"),
+            ValueError,
+            "activation must be 'relu' or 'gelu', got 'tanh'",
+        ),
+        (lambda: F.batch_norm(X, **OK, activation=True), ValueError, "activation must be"),
         (lambda: F.batch_norm(X, **OK, out=X), ValueError, "out must not share memory"),
         (lambda: F.batch_norm_backward(X[:1], X, **OK), nn.ShapeError, "dy must have shape"),
         (lambda: F.layer_norm(X, C[:3]), nn.ShapeError, r"scale must have shape \(4,\)"),

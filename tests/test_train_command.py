@@ -124,13 +124,18 @@ def test_the_options_make_what_they_say():
     ]  # fmt: skip
     assert isinstance(make_optimizer(net, options(), 100), nn.AdamW)
     assert type(make_optimizer(net, options("--optimizer", "adam", "--weight-decay", 0), 100)) is nn.Adam
+    muon = make_optimizer(net, options("--optimizer", "muon", "--lr", 0.2, "--schedule", "linear", "--epochs", 1), 100)
+    assert isinstance(muon, nn.Muon)
+    assert [muon.schedule(step) for step in (0, 50)] == pytest.approx([0.2, 0.1])
+    assert [muon.sgd_schedule(step) for step in (0, 50)] == pytest.approx([0.04, 0.02])
 
 
-def test_weights_decay_and_nothing_else():
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_weights_decay_and_nothing_else(optimizer):
     net = nn.Sequential(nn.Conv2D(1, 2, 3), nn.BatchNorm(2), nn.GlobalAvgPool2D(), nn.Dense(2, 2))
     for array in net.params.values():
         array[...] = 1
-    make_optimizer(net, options("--optimizer", "sgd", "--lr", 0.5, "--weight-decay", 0.1), 10).step()
+    make_optimizer(net, options("--optimizer", optimizer, "--lr", 0.5, "--weight-decay", 0.1), 10).step()
     for name, array in net.params.items():
         np.testing.assert_allclose(array, 0.9 if name.endswith(".w") else 1, rtol=0.06)
         assert (array == 1).all() == (not name.endswith(".w"))
@@ -156,7 +161,7 @@ def test_standardised_by_the_training_pictures(cache, monkeypatch):
         (("--data", "synthetic", "--augment", "blur"), "--augment must name steps of random_crop, mirror, "),
         (("--data", "synthetic", "--augment", "mirror:1"), "--augment 'mirror:1': "),
         (("--data", "synthetic", "--augment", "cutout:x"), "--augment 'cutout:x': "),
-        (("--data", "synthetic", "--optimizer", "adam"), "--weight-decay is for adamw and sgd"),
+        (("--data", "synthetic", "--optimizer", "adam"), "--weight-decay is for adamw, muon and sgd"),
         (("--data", "synthetic", "--epochs", 2, "--warmup", 2), "--warmup must be below the 2 epochs"),
         (("--data", "synthetic", "--label-smoothing", 1.5), "label_smoothing"),
         (("--data", "synthetic", "--ema", 2), "decay must be"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from npcnn.file_lock import FileLock
 
 
 def cache_folder() -> Path:
@@ -60,10 +61,8 @@ def locked(path: Path, doing: str) -> Iterator[None]:
     doing : str
         What the process that holds it is doing, for the notice on stderr.
     """
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with FileLock(path) as lock:
+        if not lock.try_to_take():
             print(f"waiting for another process that is {doing}", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock.take()
         yield

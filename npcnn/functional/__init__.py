@@ -15,6 +15,7 @@ module                        functions
 `algorithms`                  what each algorithm costs, and what algorithm="auto" means
 `tap_by_tap`                  pictures that Toom-Cook must not be given
 `depthwise`                   groups of one channel
+`dense`                       linear: vectors times a matrix
 `pooling`                     max_pool2d, avg_pool2d
 `resampling`                  upsample2d
 `padding`                     zero_pad2d
@@ -26,6 +27,7 @@ module                        functions
 `orthogonalization`           orthogonalize
 `windows`                     window_geometry: padding and output sizes
 `checks`                      what every function checks before a kernel is called
+`outputs`                     the arrays that results are written into
 ============================  ======================================================================================
 
 Arguments named `out` take arrays to write the result into, as in NumPy; they
@@ -35,6 +37,7 @@ save the allocation in a training loop and nothing else.
 from npcnn.functional import (
     activations,
     convolution,
+    dense,
     losses,
     normalization,
     orthogonalization,
@@ -48,6 +51,7 @@ from npcnn.functional import (
 )
 from npcnn.functional.activations import *  # noqa: F403
 from npcnn.functional.convolution import *  # noqa: F403
+from npcnn.functional.dense import *  # noqa: F403
 from npcnn.functional.losses import *  # noqa: F403
 from npcnn.functional.normalization import *  # noqa: F403
 from npcnn.functional.orthogonalization import *  # noqa: F403
@@ -62,6 +66,7 @@ from npcnn.functional.windows import *  # noqa: F403
 __all__ = [
     *activations.__all__,
     *convolution.__all__,
+    *dense.__all__,
     *losses.__all__,
     *normalization.__all__,
     *orthogonalization.__all__,

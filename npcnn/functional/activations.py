@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from npcnn.functional.checks import gradient_arrays, input_and_output, number, one_of
+from npcnn.functional.checks import number, one_of
+from npcnn.functional.outputs import gradient_arrays, input_and_output
 from npcnn.kernels import activations as kernels
 
 __all__ = [

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from npcnn.functional.activations import relu_backward
 from npcnn.functional.algorithms import Algorithm
-from npcnn.functional.checks import bias, pooled_outputs
-from npcnn.functional.convolution_plan import TOOM_COOK, backward, forward, like_result, planned
+from npcnn.functional.checks import bias
+from npcnn.functional.convolution_plan import backward, forward, like_result, planned, run
+from npcnn.functional.outputs import pooled_outputs
 from npcnn.functional.pooling import checked_argmax, max_pool2d, max_pool2d_backward
 from npcnn.functional.windows import Axis, IntOrPair, Padding, Padding1D, checked_axis
 
@@ -113,8 +114,8 @@ def conv2d(
            [39., 39.],
            [30., 30.]])
     """
-    plan = planned(x, w, algorithm, groups=groups, stride=stride, padding=padding, dilation=dilation)
-    return forward(plan, b, relu, out)
+    plan, x, w = planned(x, w, algorithm, groups=groups, stride=stride, padding=padding, dilation=dilation)
+    return forward(plan, x, w, b, relu, out)
 
 
 def conv2d_backward(
@@ -175,8 +176,8 @@ def conv2d_backward(
     >>> float(db[0])
     9.0
     """
-    plan = planned(x, w, algorithm, groups=groups, stride=stride, padding=padding, dilation=dilation)
-    return backward(plan, dy, need_dx, relu_output, out, w.shape)
+    plan, x, w = planned(x, w, algorithm, groups=groups, stride=stride, padding=padding, dilation=dilation)
+    return backward(plan, dy, x, w, need_dx, relu_output, out, w.shape)
 
 
 def conv1d(
@@ -238,8 +239,8 @@ def conv1d(
            [30., 30.]])
     """
     axis = checked_axis(axis)
-    plan = planned(x, w, algorithm, axis, groups=groups, stride=stride, padding=padding, dilation=dilation)
-    return forward(plan, b, relu, out)
+    plan, x, w = planned(x, w, algorithm, axis, groups=groups, stride=stride, padding=padding, dilation=dilation)
+    return forward(plan, x, w, b, relu, out)
 
 
 def conv1d_backward(
@@ -289,8 +290,8 @@ def conv1d_backward(
     array([2., 3., 3., 2.])
     """
     axis = checked_axis(axis)
-    plan = planned(x, w, algorithm, axis, groups=groups, stride=stride, padding=padding, dilation=dilation)
-    return backward(plan, dy, need_dx, relu_output, out, w.shape)
+    plan, x, w_2d = planned(x, w, algorithm, axis, groups=groups, stride=stride, padding=padding, dilation=dilation)
+    return backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape)
 
 
 def conv2d_max_pool2d(
@@ -337,12 +338,12 @@ def conv2d_max_pool2d(
     >>> y[0, :, :, 0], argmax[0, :, :, 0]
     (array([[18., 24.]], dtype=float32), array([[1, 0]], dtype=int32))
     """
-    plan = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
-    if plan.algorithm not in TOOM_COOK:
-        return max_pool2d(forward(plan._replace(pooling=None), b, relu, None), **pooling, out=out)
-    b = bias(b, plan.w)
-    y, argmax = pooled_outputs(out, plan.y_shape, plan.x.dtype, inputs=(plan.x, plan.w, b))
-    TOOM_COOK[plan.algorithm].conv2d(plan.x, plan.w, b, plan.geometry, relu, y, plan.pooling, argmax)
+    plan, x, w = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
+    if plan.places is None:
+        return max_pool2d(conv2d(x, w, b, relu=relu, algorithm=algorithm, **(convolution or {})), **pooling, out=out)
+    b = bias(b, w)
+    y, argmax = pooled_outputs(out, (len(x), *plan.y_shape), x.dtype, inputs=(x, w, b))
+    run(plan, x, w, b, relu, y, argmax)
     return y, argmax
 
 
@@ -401,12 +402,12 @@ def conv2d_max_pool2d_backward(
     array([[5., 5.],
            [5., 5.]])
     """
-    plan = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
-    dy, relu_output = like_result(dy, "dy", plan), like_result(relu_output, "relu_output", plan)
+    plan, x, w = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
+    dy, relu_output = like_result(dy, "dy", plan, x), like_result(relu_output, "relu_output", plan, x)
     argmax = checked_argmax(argmax, dy)
-    if plan.algorithm not in TOOM_COOK:
+    if plan.places is None:
         before_relu = dy if relu_output is None else relu_backward(dy, relu_output)
-        convolved = (len(plan.x), *plan.geometry.output, plan.w.shape[3])
+        convolved = (len(x), *plan.geometry.output, w.shape[3])
         dy = max_pool2d_backward(before_relu, argmax, convolved, **pooling)
-        return backward(plan._replace(pooling=None), dy, need_dx, None, out, w.shape)
-    return backward(plan, dy, need_dx, relu_output, out, w.shape, argmax)
+        return conv2d_backward(dy, x, w, need_dx=need_dx, algorithm=algorithm, out=out, **(convolution or {}))
+    return backward(plan, dy, x, w, need_dx, relu_output, out, w.shape, argmax)

@@ -1,8 +1,9 @@
 """How a convolution is carried out: checked arrays, where its windows lie, its groups, and which algorithm runs.
 
 The functions of `npcnn.functional.convolution` all make a `Plan` of what they are given, once, and run it with
-`forward` or `backward`; a 1-D convolution becomes a 2-D one with a kernel side of 1.  What follows from the shapes, the
-dtype and the checked options alone is remembered from call to call.
+`forward` or `backward`; a 1-D convolution becomes a 2-D one with a kernel side of 1.  A plan follows from the shapes,
+the dtype and the checked options alone, and is remembered from call to call.  A layer keeps its own, and for arrays
+like those of its last call goes straight to `run`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,14 @@ from npcnn.functional.checks import (
     float_array,
     group_count,
     one_of,
-    output_array,
     padded_to_vectors,
     pictures,
     same_dtype,
-    shown,
     weights,
 )
+from npcnn.functional.outputs import gradient_outputs, output_array
 from npcnn.functional.pooling import PoolOptions, pool_options
-from npcnn.functional.toom_cook import BothAxes, OneAxis, ToomCook
+from npcnn.functional.toom_cook import BothAxes, KeptWeights, OneAxis, Places, ToomCook
 from npcnn.functional.windows import MOST_REMEMBERED, Axis, WindowGeometry, WindowOptions, line_options, window_options
 from npcnn.kernels import convolution as kernels
 
@@ -42,19 +42,18 @@ TOOM_COOK: dict[str, ToomCook] = {"toom_cook": OneAxis(), "toom_cook_2d": BothAx
 
 
 class Plan(NamedTuple):
-    """One convolution, checked and worked out: its arrays, where its windows lie, and by which algorithm it runs."""
+    """How one convolution is carried out: all that follows from the shapes, the dtype and the options.
 
-    x: Array  # (N, H, W, C_in)
-    w: Array  # (KH, KW, C_in / groups, C_out)
+    It holds no numbers, so it is good for any arrays of these shapes and this dtype.
+    """
+
+    w_shape: tuple[int, int, int, int]  # (KH, KW, C_in / groups, C_out)
     groups: int
     geometry: WindowGeometry
     algorithm: str
-    pooling: WindowGeometry | None
-
-    @property
-    def y_shape(self) -> tuple[int, ...]:
-        """The shape of the result, after the pooling if there is one."""
-        return len(self.x), *(self.pooling or self.geometry).output, self.w.shape[3]
+    windows: dict[str, int]  # `geometry` as the kernels take it
+    places: Places | None  # what Toom-Cook is told instead, if it runs
+    y_shape: tuple[int, int, int]  # of one picture, after the pooling if there is one
 
 
 def planned(
@@ -65,8 +64,11 @@ def planned(
     pooling: Mapping[str, Any] | None = None,
     groups: int = 1,
     **windows: Any,
-) -> Plan:
-    """Check pictures and weights, and work out all that follows from their shapes; `axis` is that of a 1-D kernel."""
+) -> tuple[Plan, Array, Array]:
+    """Check pictures and weights; return the plan, and both of them, contiguous, the weights as `Plan.w_shape`.
+
+    `axis` is that of a 1-D kernel.
+    """
     x = pictures(x)
     groups = group_count(groups, x.shape[3])
     c_in = "C_in / groups" if groups > 1 else "C_in"
@@ -78,7 +80,7 @@ def planned(
         options = window_options(w.shape[:2], **windows)
     pool = None if pooling is None else pool_options(**pooling)
     algorithm = one_of(algorithm, "algorithm", ALGORITHMS)
-    return Plan(x, w, groups, *_worked_out(x.shape[1:], w.shape, w.dtype, options, pool, groups, algorithm))
+    return _worked_out(x.shape[1:], w.shape, w.dtype, options, pool, groups, algorithm), x, w
 
 
 @functools.lru_cache(maxsize=MOST_REMEMBERED)
@@ -90,63 +92,84 @@ def _worked_out(
     pool: PoolOptions | None,
     groups: int,
     algorithm: str,
-) -> tuple[WindowGeometry, str, WindowGeometry | None]:
-    """Return the geometry of a convolution of pictures (H, W, C_in), what runs, and the geometry of its pooling."""
+) -> Plan:
+    """Return how pictures (H, W, C_in) are convolved, and pooled if there is a pooling."""
     geometry = windows.over(picture[:2])
     geometry.refuse_too_large(picture[:2], max(picture[2], w_shape[3]))
     runs = chosen_algorithm(
         algorithm, w_shape, stride=geometry.stride, dilation=geometry.dilation, groups=groups, dtype=dtype
     )
-    return geometry, runs, None if pool is None else pool.over(geometry.output)
+    pooling = None if pool is None else pool.over(geometry.output)
+    places = TOOM_COOK[runs].places(picture, w_shape, geometry, pooling) if runs in TOOM_COOK else None
+    y_shape = (*(pooling or geometry).output, w_shape[3])
+    return Plan(w_shape, groups, geometry, runs, geometry.kernel_windows(picture), places, y_shape)
 
 
-def forward(plan: Plan, b: Any, relu: bool, out: Array | None) -> Array:
-    """Return y of a convolution without pooling."""
-    x, w, groups, geometry, runs, _ = plan
+def forward(plan: Plan, x: Array, w: Array, b: Any, relu: bool, out: Array | None) -> Array:
+    """Return y of a convolution without pooling, of what `planned` returned."""
     b = bias(b, w)
-    y = output_array(out, "out", plan.y_shape, x.dtype, inputs=(x, w, b))
-    if runs in TOOM_COOK:
-        TOOM_COOK[runs].conv2d(x, w, b, geometry, relu, y)
-    elif runs == "depthwise":
-        depthwise.conv2d(x, w, b, geometry, relu, y)
-    else:
-        w_of_groups = _by_group(w, groups).transpose(2, 0, 1, 3)
-        w_of_groups = w_of_groups.reshape(groups, -1, w_of_groups.shape[3])
-        kernels.conv2d(x, padded_to_vectors(w_of_groups), b, geometry.kernel_windows(x.shape), relu, y)
+    y = output_array(out, "out", (len(x), *plan.y_shape), x.dtype, inputs=(x, w, b))
+    run(plan, x, w, b, relu, y)
     return y
 
 
+def run(
+    plan: Plan,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    relu: bool,
+    y: Array,
+    argmax: Array | None = None,
+    kept: KeptWeights | None = None,
+) -> None:
+    """Write the result into y and, where Toom-Cook pools it, `argmax`: arrays that fit the plan, as was checked.
+
+    `kept` is for Toom-Cook, where a convolution is likely to be called again with the same weights.
+    """
+    if plan.places is not None:
+        TOOM_COOK[plan.algorithm].conv2d(x, w, b, plan.places, relu, y, argmax, kept)
+    elif plan.algorithm == "depthwise":
+        depthwise.conv2d(x, w, b, plan.geometry, relu, y)
+    else:
+        w_of_groups = _by_group(w, plan.groups).transpose(2, 0, 1, 3)
+        w_of_groups = w_of_groups.reshape(plan.groups, -1, w_of_groups.shape[3])
+        kernels.conv2d(x, padded_to_vectors(w_of_groups), b, plan.windows, relu, y)
+
+
 def backward(
-    plan: Plan, dy: Any, need_dx: bool, relu_output: Any, out: Any, dw_shape: tuple[int, ...], argmax: Any = None
+    plan: Plan,
+    dy: Any,
+    x: Array,
+    w: Array,
+    need_dx: bool,
+    relu_output: Any,
+    out: Any,
+    dw_shape: tuple[int, ...],
+    argmax: Any = None,
 ) -> Gradients:
     """Return dx, or None if it is not needed, dw and db; with `argmax`, `dy` is the gradient after the pooling."""
-    x, w, groups, geometry, runs, pooling = plan
-    dy, relu_output = like_result(dy, "dy", plan), like_result(relu_output, "relu_output", plan)
-    given = (None, None, None) if out is None else out
-    if not isinstance(given, tuple) or len(given) != 3:
-        raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {shown(out)}")
+    dy, relu_output = like_result(dy, "dy", plan, x), like_result(relu_output, "relu_output", plan, x)
     read = (dy, x, w, relu_output, argmax)
-    dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=read) if need_dx else None
-    dw = output_array(given[1], "out[1] (dw)", dw_shape, w.dtype, inputs=(*read, dx))
-    db = output_array(given[2], "out[2] (db)", w.shape[3:], w.dtype, inputs=(*read, dx, dw))
-    if runs in TOOM_COOK:
-        TOOM_COOK[runs].conv2d_backward(dy, x, w, geometry, relu_output, dx, dw.reshape(w.shape), db, pooling, argmax)
-    elif runs == "depthwise":
-        depthwise.conv2d_backward(dy, x, w, geometry, relu_output, dx, dw.reshape(w.shape), db)
+    dx, dw, db = gradient_outputs(out, x, dw_shape, w.shape[3], need_dx=need_dx, inputs=read)
+    if plan.places is not None:
+        toom_cook = TOOM_COOK[plan.algorithm]
+        toom_cook.conv2d_backward(dy, x, w, plan.places, relu_output, dx, dw.reshape(w.shape), db, argmax)
+    elif plan.algorithm == "depthwise":
+        depthwise.conv2d_backward(dy, x, w, plan.geometry, relu_output, dx, dw.reshape(w.shape), db)
     else:
-        w_transposed = padded_to_vectors(_by_group(w, groups).transpose(2, 0, 3, 1))
-        windows = geometry.kernel_windows(x.shape)
-        kernels.conv2d_backward(dy, x, w_transposed, relu_output, windows, dx, dw.reshape(-1, w.shape[3]), db)
+        w_transposed = padded_to_vectors(_by_group(w, plan.groups).transpose(2, 0, 3, 1))
+        kernels.conv2d_backward(dy, x, w_transposed, relu_output, plan.windows, dx, dw.reshape(-1, w.shape[3]), db)
     return dx, dw, db
 
 
-def like_result(value: Any, name: str, plan: Plan) -> Any:
+def like_result(value: Any, name: str, plan: Plan, x: Array) -> Any:
     """Return `value`, contiguous, if it has the shape and dtype of the result; `relu_output` may be None."""
     if value is None and name != "dy":
         return None
-    value = float_array(value, name, "N, PH, PW, C_out" if plan.pooling else "N, OH, OW, C_out")
-    same_dtype(value, name, plan.x, "x")
-    exact_shape(value, name, plan.y_shape, "the shape of the forward result y")
+    value = float_array(value, name, "N, OH, OW, C_out")
+    same_dtype(value, name, x, "x")
+    exact_shape(value, name, (len(x), *plan.y_shape), "the shape of the forward result y")
     return value
 
 

@@ -24,7 +24,7 @@ Array: TypeAlias = NDArray[Any]
 def conv2d(x: Array, w: Array, b: Array | None, geometry: WindowGeometry, relu: bool, y: Array) -> None:
     """Write the convolution of `x` by `w`, (KH, KW, 1, C_out), after ReLU if asked for, into `y`."""
     x = _repeated(x, w.shape[3])
-    kernels.conv2d(x, w.reshape(-1, w.shape[3]), b, geometry.kernel_windows(x.shape), relu, y)
+    kernels.conv2d(x, w.reshape(-1, w.shape[3]), b, geometry.kernel_windows(x.shape[1:]), relu, y)
 
 
 def conv2d_backward(
@@ -41,7 +41,7 @@ def conv2d_backward(
     C_out = w.shape[3]
     repeated = _repeated(x, C_out)
     d_repeated = np.empty_like(repeated) if dx is not None and repeated is not x else dx
-    windows = geometry.kernel_windows(repeated.shape)
+    windows = geometry.kernel_windows(repeated.shape[1:])
     kernels.conv2d_backward(
         dy, repeated, w.reshape(-1, C_out), relu_output, windows, d_repeated, dw.reshape(-1, C_out), db
     )

@@ -6,19 +6,21 @@ near the mean, in pieces, and kept in float64: channels far from 0 lose no digit
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import boolean, exact_shape, float_array, number, output_array, same_dtype
+from npcnn.functional.checks import exact_shape, float_array, number, one_of, same_dtype
+from npcnn.functional.outputs import output_array
 from npcnn.kernels import normalization as kernels
 
 __all__ = ["batch_norm", "batch_norm_backward", "batch_statistics", "layer_norm", "layer_norm_backward"]
 
 Array: TypeAlias = NDArray[Any]
 Doubles: TypeAlias = NDArray[np.float64]
+Activation: TypeAlias = Literal["relu", "gelu"]
 
 SAMPLE = 64  # pixels whose mean the sums of `batch_statistics` are formed around
 LARGEST_SHIFT = 16  # of the mean from that of the sample, squared, in variances
@@ -94,7 +96,7 @@ def batch_norm(
     mean: Any,
     variance: Any,
     eps: float = 1e-3,
-    relu: bool = False,
+    activation: Activation | None = None,
     out: Array | None = None,
 ) -> Array:
     """Batch normalisation by given statistics: (x - mean) / sqrt(variance + eps) * scale + shift.
@@ -109,8 +111,8 @@ def batch_norm(
         In training those of `x`, from `batch_statistics`; otherwise what was seen in training.
     eps : float
         Above 0; keeps a channel that never changes from being divided by 0.
-    relu : bool
-        Whether to apply a ReLU to the result, in the same pass.
+    activation : "relu", "gelu" or None
+        What to apply to the result in the same pass over memory; "gelu" is the exact one.
     out : ndarray, optional
         Array to write y into.
 
@@ -138,10 +140,10 @@ def batch_norm(
     x = _rows_of_channels(x, "x")
     mean, deviation = _statistics(mean, variance, eps, x)
     scale, shift = _per_channel(scale, "scale", x), _per_channel(shift, "shift", x)
-    relu = boolean(relu, "relu")
+    applied = _applied(activation)
     y = output_array(out, "out", x.shape, x.dtype, inputs=(x, scale, shift))
     table = np.array(_table(x, mean, deviation, scale, shift), x.dtype)
-    kernels.batch_norm(x.reshape(-1, x.shape[-1]), table, relu, y.reshape(-1, x.shape[-1]))
+    kernels.batch_norm(x.reshape(-1, x.shape[-1]), table, applied, y.reshape(-1, x.shape[-1]))
     return y
 
 
@@ -161,19 +163,20 @@ def batch_norm_backward(
     mean: Any,
     variance: Any,
     eps: float = 1e-3,
-    relu: bool = False,
+    activation: Activation | None = None,
     out: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Gradients of batch normalisation by the statistics of the batch itself, which depend on x too.
 
     With z = (x - mean) / sqrt(variance + eps) over n pixels: dshift = sum dy, dscale = sum dy z, and
-    dx = scale / sqrt(variance + eps) * (dy - dshift / n - z dscale / n).  After a ReLU, dy is what that lets through.
+    dx = scale / sqrt(variance + eps) * (dy - dshift / n - z dscale / n).  With an activation, dy is first taken back
+    through it.
 
     Parameters
     ----------
     dy : ndarray, shape (..., C)
         Gradient of the loss with respect to y.
-    x, scale, shift, eps, relu
+    x, scale, shift, eps, activation
         What `batch_norm` was called with.
     mean, variance
         What `batch_statistics` returned for `x`.
@@ -203,19 +206,22 @@ def batch_norm_backward(
     exact_shape(dy, "dy", x.shape, "the shape of x")
     mean, deviation = _statistics(mean, variance, eps, x)
     scale, shift = _per_channel(scale, "scale", x), _per_channel(shift, "shift", x)
-    relu = boolean(relu, "relu")
+    applied = _applied(activation)
     dx = output_array(out, "out", x.shape, x.dtype, inputs=(dy, x, scale, shift))
     rows, dy_rows, dx_rows = (array.reshape(-1, x.shape[-1]) for array in (x, dy, dx))
     centre, factor, offset = _table(x, mean, deviation, scale, shift)
     parts = np.empty((kernels.PARTS, 2, x.shape[-1]))
-    kernels.batch_norm_sums(dy_rows, rows, np.array([centre, factor, offset], x.dtype), relu, parts)
+    kernels.batch_norm_sums(dy_rows, rows, np.array([centre, factor, offset], x.dtype), applied, parts, dx_rows)
     dshift, products = parts.sum(0)
     # The sums are around the mean as it was rounded to the dtype of x.
     n, lost = max(len(rows), 1), mean - centre
     dscale = (products - lost * dshift) / deviation
     slope = dscale / (n * deviation)
     table = np.array([centre, factor, offset, dshift / n - lost * slope, slope], x.dtype)
-    kernels.batch_norm_backward(dy_rows, rows, table, relu, dx_rows)
+    # The sums have taken dy back through a GELU already, into dx.
+    kernels.batch_norm_backward(
+        dx_rows if activation == "gelu" else dy_rows, rows, table, activation == "relu", dx_rows
+    )
     return dx, dscale.astype(x.dtype), dshift.astype(x.dtype)
 
 
@@ -329,6 +335,13 @@ def _statistics(mean: Any, variance: Any, eps: float, x: Array) -> tuple[Doubles
     if (variance < 0).any():
         raise ValueError(f"variance must not be negative, got {variance.min():g}")
     return mean.astype(np.float64), np.sqrt(variance.astype(np.float64) + _epsilon(eps))
+
+
+def _applied(activation: Any) -> int:
+    """Return the kernels' number of an activation."""
+    if activation is not None:
+        one_of(activation, "activation", get_args(Activation))
+    return kernels.ACTIVATIONS[activation]
 
 
 def _epsilon(value: float) -> float:

@@ -7,7 +7,7 @@ Let X = U S V^T be the singular value decomposition of a matrix.  X^T X = V S^2 
 a polynomial in X changes the singular values, each by itself, and nothing else, and no decomposition is computed.
 `npcnn.Muon` does this to the update of every matrix of weights, at every step.
 
-The products are npcnn's own, a 1 x 1 convolution: NumPy's bits depend on how many threads its BLAS has.
+The products are npcnn's own: the bits of NumPy's depend on how many threads its BLAS has.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
 from npcnn.functional.checks import float_array, integer
-from npcnn.functional.convolution import conv2d
+from npcnn.functional.dense import linear
 from npcnn.reference.orthogonalization import NEWTON_SCHULZ
 
 __all__ = ["orthogonalize"]
 
 Array: TypeAlias = NDArray[Any]
-
-ROWS_OF_A_TASK = 32  # of the left factor of a product: what one thread takes at a time
 
 
 def orthogonalize(matrix: Array, *, steps: int = 3) -> Array:
@@ -84,15 +82,6 @@ def orthogonalize(matrix: Array, *, steps: int = 3) -> Array:
     x = np.ascontiguousarray(scaled.T if is_wide else scaled, matrix.dtype)  # so that X^T X is the smaller square
     a, b, c = NEWTON_SCHULZ
     for _ in range(steps):
-        square = _product(x.T, x)
-        x = a * x + _product(x, b * square + c * _product(square, square))
+        square = linear(x.T, x)
+        x = a * x + linear(x, b * square + c * linear(square, square))
     return np.ascontiguousarray(x.T) if is_wide else x
-
-
-def _product(left: Array, right: Array) -> Array:
-    """Return left @ right, as a 1 x 1 convolution whose pixels are the rows of `left`."""
-    lines = -(-len(left) // ROWS_OF_A_TASK)
-    pixels = np.zeros((1, lines, ROWS_OF_A_TASK, left.shape[1]), left.dtype)
-    pixels.reshape(-1, left.shape[1])[: len(left)] = left
-    y = conv2d(pixels, right[np.newaxis, np.newaxis], algorithm="im2col")
-    return y.reshape(-1, right.shape[1])[: len(left)]

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import float_array, output_array, pair, pictures, positive_axes
+from npcnn.functional.checks import float_array, pair, pictures, positive_axes
+from npcnn.functional.outputs import output_array
 from npcnn.functional.windows import MOST_PIXELS
 
 __all__ = ["zero_pad2d", "zero_pad2d_backward"]

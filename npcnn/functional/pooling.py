@@ -9,23 +9,14 @@ never counts, as in PyTorch.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import (
-    boolean,
-    contiguous,
-    exact_shape,
-    float_array,
-    integer,
-    output_array,
-    pictures,
-    pooled_outputs,
-    shown,
-)
+from npcnn.functional.checks import boolean, contiguous, exact_shape, float_array, integer, pictures, shown
+from npcnn.functional.outputs import output_array, pooled_outputs
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
 from npcnn.kernels import pooling as kernels
 
@@ -91,10 +82,9 @@ def max_pool2d(
     (5.0, 1)
     """
     x = pictures(x)
-    geometry = pool_geometry(x.shape[1:3], size, stride, padding, dilation, ceil_mode)
-    shape = (x.shape[0], *geometry.output, x.shape[3])
-    y, argmax = pooled_outputs(out, shape, x.dtype, inputs=(x,))
-    kernels.max_pool2d(x, geometry.kernel_windows(x.shape), y, argmax)
+    plan = planned(x, pool_options(size, stride, padding, dilation, ceil_mode))
+    y, argmax = pooled_outputs(out, (len(x), *plan.y_shape), x.dtype, inputs=(x,))
+    run_max(plan, x, y, argmax)
     return y, argmax
 
 
@@ -151,7 +141,7 @@ def max_pool2d_backward(
     dy = _checked_gradient(dy, x_shape, geometry)
     argmax = checked_argmax(argmax, dy)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy, argmax))
-    if kernels.max_pool2d_backward(dy, argmax, geometry.kernel_windows(x_shape), dx):
+    if kernels.max_pool2d_backward(dy, argmax, geometry.kernel_windows(x_shape[1:]), dx):
         raise wrong_argmax(argmax, geometry)
     return dx
 
@@ -209,11 +199,9 @@ def avg_pool2d(
     3.0
     """
     x = pictures(x)
-    geometry = pool_geometry(x.shape[1:3], size, stride, padding, dilation, ceil_mode)
-    shape = (x.shape[0], *geometry.output, x.shape[3])
-    y = output_array(out, "out", shape, x.dtype, inputs=(x,))
-    count_include_pad = boolean(count_include_pad, "count_include_pad")
-    kernels.avg_pool2d(x, geometry.kernel_windows(x.shape), count_include_pad, y)
+    plan = planned(x, pool_options(size, stride, padding, dilation, ceil_mode))
+    y = output_array(out, "out", (len(x), *plan.y_shape), x.dtype, inputs=(x,))
+    run_avg(plan, x, boolean(count_include_pad, "count_include_pad"), y)
     return y
 
 
@@ -265,8 +253,31 @@ def avg_pool2d_backward(
     dy = _checked_gradient(dy, x_shape, geometry)
     dx = output_array(out, "out", x_shape, dy.dtype, inputs=(dy,))
     count_include_pad = boolean(count_include_pad, "count_include_pad")
-    kernels.avg_pool2d_backward(dy, geometry.kernel_windows(x_shape), count_include_pad, dx)
+    kernels.avg_pool2d_backward(dy, geometry.kernel_windows(x_shape[1:]), count_include_pad, dx)
     return dx
+
+
+class PoolPlan(NamedTuple):
+    """How pictures of one shape are pooled: where the windows lie, as the kernels take it, and the shape of y."""
+
+    windows: dict[str, int]
+    y_shape: tuple[int, int, int]
+
+
+def planned(x: Array, options: PoolOptions) -> PoolPlan:
+    """Return how checked pictures (N, H, W, C) are pooled; ShapeError if the window does not fit."""
+    geometry = options.over(x.shape[1:3])
+    return PoolPlan(geometry.kernel_windows(x.shape[1:]), (*geometry.output, x.shape[3]))
+
+
+def run_max(plan: PoolPlan, x: Array, y: Array, argmax: Array) -> None:
+    """Write the maxima into y, and where they were into argmax: arrays that fit the plan, as was checked."""
+    kernels.max_pool2d(x, plan.windows, y, argmax)
+
+
+def run_avg(plan: PoolPlan, x: Array, count_include_pad: bool, y: Array) -> None:
+    """Write the means into y: arrays that fit the plan, as was checked."""
+    kernels.avg_pool2d(x, plan.windows, count_include_pad, y)
 
 
 def pool_geometry(

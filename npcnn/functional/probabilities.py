@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import float_array, gradient_arrays
+from npcnn.functional.checks import float_array
+from npcnn.functional.outputs import gradient_arrays
 
 __all__ = [
     "log_softmax",

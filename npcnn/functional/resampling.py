@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import float_array, output_array, pair, pictures, positive_axes, shown
+from npcnn.functional.checks import float_array, pair, pictures, positive_axes, shown
+from npcnn.functional.outputs import output_array
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair
 
 __all__ = ["upsample2d", "upsample2d_backward"]

@@ -31,9 +31,9 @@ def fill_in(
     argmax: Array | None,
 ) -> None:
     """Write the results of the pictures marked in `skipped` into y and, with pooling, `argmax`."""
-    left = np.flatnonzero(skipped)
-    if not len(left):
+    if not np.count_nonzero(skipped):
         return
+    left = np.flatnonzero(skipped)
     part = _convolved(x[left], w, b, geometry)
     part = np.where(part < 0, part.dtype.type(0), part) if relu else part
     if pooling is not None and argmax is not None:

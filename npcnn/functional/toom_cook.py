@@ -12,7 +12,7 @@ What the two have in common, `ToomCook` does.  The arrays that come here have be
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,40 @@ from npcnn.functional.checks import padded_to_vectors
 from npcnn.functional.pooling import wrong_argmax
 from npcnn.functional.tap_by_tap import fill_in, fill_in_gradients
 from npcnn.functional.windows import WindowGeometry, each_pixel
-from npcnn.kernels import toom_cook, toom_cook_2d
+from npcnn.kernels import core, toom_cook, toom_cook_2d
 from npcnn.reference.toom_cook import OUTPUTS, POINTS, POINTS_2D
 
 Array: TypeAlias = NDArray[Any]
+
+
+class Places(NamedTuple):
+    """Where the windows of a convolution lie, and of the max pooling after it if there is one.
+
+    `taps` and `pooling_windows` say it as the kernels are told.
+    """
+
+    geometry: WindowGeometry
+    pooling: WindowGeometry | None
+    taps: dict[str, int]
+    pooling_windows: dict[str, int]
 
 
 class ToomCook:
     """A convolution and, if there is one, the max pooling after it in one go, forward and backward."""
 
     kernels: ClassVar[ModuleType]
+
+    def places(
+        self,
+        picture: tuple[int, int, int],
+        w_shape: tuple[int, int, int, int],
+        geometry: WindowGeometry,
+        pooling: WindowGeometry | None,
+    ) -> Places:
+        """Return where the windows lie over pictures (H, W, C_in); without pooling, a window of it is one pixel."""
+        pooled = pooling or each_pixel(geometry.output)
+        convolved = (*geometry.output, w_shape[3])
+        return Places(geometry, pooling, self.taps(picture, w_shape, geometry), pooled.kernel_windows(convolved))
 
     def at_points(self, w: Array) -> Array | None:
         """Return the weights at the points, as the kernels lay them out, or None if they are too large."""
@@ -40,7 +64,9 @@ class ToomCook:
         """Return a view of weights, or of their gradient, with the axes in the kernels' order."""
         return w
 
-    def taps(self, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
+    def taps(
+        self, picture: tuple[int, int, int], w_shape: tuple[int, int, int, int], geometry: WindowGeometry
+    ) -> dict[str, int]:
         """Return what the kernels are told of the taps."""
         raise NotImplementedError(f"{type(self).__name__} does not define taps")
 
@@ -49,34 +75,34 @@ class ToomCook:
         x: Array,
         w: Array,
         b: Array | None,
-        geometry: WindowGeometry,
+        places: Places,
         relu: bool,
         y: Array,
-        pooling: WindowGeometry | None = None,
         argmax: Array | None = None,
+        kept: KeptWeights | None = None,
     ) -> None:
         """Write the convolution, after ReLU if asked for, into `y`, or its max pooling into `y` and `argmax`.
 
-        `w` is (KH, KW, C_in, C_out).
+        `w` is (KH, KW, C_in, C_out); `kept` may know it at the points.
         """
-        u = self.at_points(w)
-        skipped = np.ones(len(x), np.uint8)
-        if u is not None:
-            windows = _pooling_windows(pooling, x, w, geometry)
-            self.kernels.conv2d(x, u, b, self.taps(x, w, geometry), relu, windows, y, argmax, skipped)
-        fill_in(skipped, x, w, b, geometry, relu, y, pooling, argmax)
+        u = self.at_points(w) if kept is None else kept.at_points(w, self)
+        skipped = np.zeros(len(x), np.uint8)
+        if u is None:
+            skipped[:] = True
+        else:
+            self.kernels.conv2d(x, u, b, places.taps, relu, places.pooling_windows, y, argmax, skipped)
+        fill_in(skipped, x, w, b, places.geometry, relu, y, places.pooling, argmax)
 
     def conv2d_backward(
         self,
         dy: Array,
         x: Array,
         w: Array,
-        geometry: WindowGeometry,
+        places: Places,
         relu_output: Array | None,
         dx: Array | None,
         dw: Array,
         db: Array,
-        pooling: WindowGeometry | None,
         argmax: Array | None,
     ) -> None:
         """Write the gradients of `conv2d` into dw, db and, unless it is None, dx; ValueError for a wrong `argmax`."""
@@ -85,13 +111,33 @@ class ToomCook:
         # dw and db do not depend on the weights: where those are too large, only dx is computed tap by tap.
         at_points = dx if u_flipped is not None else None
         wrong = self.kernels.conv2d_backward(
-            dy, x, u_flipped, relu_output, self.taps(x, w, geometry), _pooling_windows(pooling, x, w, geometry),
-            argmax, at_points, self.as_the_kernels_take_it(dw), db, skipped,
+            dy, x, u_flipped, relu_output, places.taps, places.pooling_windows, argmax, at_points,
+            self.as_the_kernels_take_it(dw), db, skipped,
         )  # fmt: skip
-        if wrong and pooling is not None and argmax is not None:
-            raise wrong_argmax(argmax, pooling)
+        if wrong and places.pooling is not None and argmax is not None:
+            raise wrong_argmax(argmax, places.pooling)
         left = np.flatnonzero(skipped) if at_points is dx else np.arange(len(x))
-        fill_in_gradients(left, skipped[left] != 0, dy, x, w, geometry, relu_output, dx, dw, db, pooling, argmax)
+        fill_in_gradients(
+            left, skipped[left] != 0, dy, x, w, places.geometry, relu_output, dx, dw, db, places.pooling, argmax
+        )
+
+
+class KeptWeights:
+    """The weights of one convolution at the points, kept for the next call, which mostly has the same.
+
+    To see whether it has takes a fraction of the time: the weights are compared bit by bit with those of the last call.
+    An instruction set has its own layout of them.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[str, Array, Array | None] | None = None
+
+    def at_points(self, w: Array, algorithm: ToomCook) -> Array | None:
+        """Return ``algorithm.at_points(w)``."""
+        isa, last = core.isa(), self._last  # all of `last` at once: another thread may put others there
+        if last is None or last[0] != isa or not core.same_bits(last[1], w):
+            last = self._last = isa, w.copy(), algorithm.at_points(w)
+        return last[2]
 
 
 class OneAxis(ToomCook):
@@ -103,17 +149,19 @@ class OneAxis(ToomCook):
         """Return (points, cross taps * rows, columns), the columns padded to whole vectors."""
         taps_first = self.as_the_kernels_take_it(w)
         taps, _, _, columns = taps_first.shape
-        padded = padded_to_vectors(taps_first.reshape(taps, -1, columns))
-        u = np.empty((taps + OUTPUTS[taps] - 1, *padded.shape[1:]), w.dtype)
-        return u if toom_cook.weights_at_points(padded, u) else None
+        rows = np.ascontiguousarray(taps_first).reshape(taps, -1, columns)
+        u = np.empty((taps + OUTPUTS[taps] - 1, rows.shape[1], core.vector_columns(columns, w.itemsize)), w.dtype)
+        return u if toom_cook.weights_at_points(rows, u) else None
 
     def as_the_kernels_take_it(self, w: Array) -> Array:
         """Return a view with the axis that Toom-Cook works along first."""
         return w.swapaxes(0, 1) if axis(*w.shape[:2]) == "width" else w
 
-    def taps(self, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
+    def taps(
+        self, picture: tuple[int, int, int], w_shape: tuple[int, int, int, int], geometry: WindowGeometry
+    ) -> dict[str, int]:
         """Return the kernels' struct Taps: the taps along the axis, those across it, and the padding before each."""
-        KH, KW = w.shape[:2]
+        KH, KW = w_shape[:2]
         along = axis(KH, KW)
         (top, _), (left, _) = geometry.padding
         taps, pad, across, cross_pad = (KW, left, KH, top) if along == "width" else (KH, top, KW, left)
@@ -134,9 +182,11 @@ class BothAxes(ToomCook):
         u = np.empty(((len(POINTS_2D) + 1) ** 2, padded[0].size), w.dtype)
         return u if toom_cook_2d.weights_at_points(padded, u) else None
 
-    def taps(self, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
+    def taps(
+        self, picture: tuple[int, int, int], w_shape: tuple[int, int, int, int], geometry: WindowGeometry
+    ) -> dict[str, int]:
         """Return where the windows lie."""
-        return geometry.kernel_windows(x.shape)
+        return geometry.kernel_windows(picture)
 
 
 def axis(KH: int, KW: int) -> Literal["height", "width"] | None:
@@ -166,8 +216,3 @@ def _points_of(outputs: int) -> int:
     if fours < 0:
         fours, threes = 0, -(-outputs // 3)
     return (len(POINTS_2D) + 1) * fours + len(POINTS_2D) * threes
-
-
-def _pooling_windows(pooling: WindowGeometry | None, x: Array, w: Array, geometry: WindowGeometry) -> dict[str, int]:
-    """Return the windows of the pooling over the convolution's result; without pooling, each window is one pixel."""
-    return (pooling or each_pixel(geometry.output)).kernel_windows((len(x), *geometry.output, w.shape[3]))

@@ -21,16 +21,15 @@ from npcnn.functional.checks import (
     boolean,
     exact_shape,
     float_array,
-    output_array,
     padded_to_vectors,
     pair,
     pictures,
     positive_axes,
     same_dtype,
-    shown,
 )
 from npcnn.functional.convolution import conv2d, conv2d_backward
 from npcnn.functional.normalization import channel_sums
+from npcnn.functional.outputs import gradient_outputs, output_array
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
 from npcnn.kernels import convolution as kernels
 
@@ -126,7 +125,7 @@ def conv2d_transpose(
     b, relu = bias(b, w.swapaxes(2, 3)), boolean(relu, "relu")
     y = output_array(out, "out", shape, x.dtype, inputs=(x, w, b))
     w_transposed = padded_to_vectors(w.swapaxes(2, 3).reshape(-1, C_in, C_out))
-    kernels.conv2d_input_gradient(x, w_transposed, geometry.kernel_windows(y.shape), y)
+    kernels.conv2d_input_gradient(x, w_transposed, geometry.kernel_windows(y.shape[1:]), y)
     if b is not None:
         with np.errstate(over="ignore", invalid="ignore"):
             y += b
@@ -187,13 +186,8 @@ def conv2d_transpose_backward(
     """
     x, w, geometry, shape = _plan(x, w, stride, padding, dilation, output_padding)
     dy, relu_output = _like_result(dy, "dy", x, shape), _like_result(relu_output, "relu_output", x, shape)
-    given = (None, None, None) if out is None else out
-    if not isinstance(given, tuple) or len(given) != 3:
-        raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {shown(out)}")
     read = (dy, x, w, relu_output)
-    dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=read) if need_dx else None
-    dw = output_array(given[1], "out[1] (dw)", w.shape, w.dtype, inputs=(*read, dx))
-    db = output_array(given[2], "out[2] (db)", w.shape[2:3], w.dtype, inputs=(*read, dx, dw))
+    dx, dw, db = gradient_outputs(out, x, w.shape, w.shape[2], need_dx=need_dx, inputs=read)
     if relu_output is not None:
         dy = relu_backward(dy, relu_output)
     windows: dict[str, Any] = {name: getattr(geometry, name) for name in ("stride", "padding", "dilation")}

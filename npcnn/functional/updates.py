@@ -6,7 +6,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from npcnn.functional.checks import exact_shape, float_array, output_array, same_dtype
+from npcnn.functional.checks import exact_shape, float_array, same_dtype
+from npcnn.functional.outputs import output_array
 from npcnn.kernels import updates as kernels
 
 __all__ = ["adam_step"]

@@ -60,12 +60,12 @@ class WindowGeometry(NamedTuple):
     output: tuple[int, int]
     ceil_mode: bool = False
 
-    def kernel_windows(self, x_shape: tuple[int, ...]) -> dict[str, int]:
-        """Return the fields of the C struct npcnn_windows, for pictures of `x_shape` (N, H, W, C)."""
+    def kernel_windows(self, picture: tuple[int, ...]) -> dict[str, int]:
+        """Return the fields of the C struct npcnn_windows, for pictures (H, W, C)."""
         return {
-            "height": x_shape[1],
-            "width": x_shape[2],
-            "channels": x_shape[3],
+            "height": picture[0],
+            "width": picture[1],
+            "channels": picture[2],
             "size_h": self.size[0],
             "size_w": self.size[1],
             "stride_h": self.stride[0],

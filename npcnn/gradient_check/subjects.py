@@ -277,9 +277,11 @@ def _checked_gradient(gradient: Any, array: Array, name: str) -> Array:
 
 def _argument_names(function: Callable[..., Any], count: int) -> list[str]:
     """Return the names of the first `count` arguments, for the table."""
+    if isinstance(function, np.ufunc) and count <= function.nin:  # NumPy names them so, but only newer ones tell it
+        return ["x"] if function.nin == 1 else [f"x{k + 1}" for k in range(count)]
     try:
         parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # a built-in or ufunc without a signature
+    except (TypeError, ValueError):  # a built-in without a signature
         parameters = []
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [parameter.name for parameter in parameters if parameter.kind in positional]

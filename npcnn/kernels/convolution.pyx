@@ -37,7 +37,7 @@ from cython.parallel cimport prange, threadid
 
 from npcnn.kernels.core cimport (
     BATCH_PARTS, Factor, Sizes, add_parts, csrc, real, release_workspace, threads,
-    whole_cache_lines, whole_vectors, workspace, zero_run,
+    threads_for, whole_cache_lines, whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.windows cimport (
     Axis, Windows, height_of, position, taps_inside, width_of, windows_inside,
@@ -133,10 +133,11 @@ cdef inline Py_ssize_t pixels_inside(const Windows* w) noexcept nogil:
     return max(min(w.width, pixels_of_line(w) - w.pad_left), 0)
 
 
-cdef inline Py_ssize_t lines_of_block(const Windows* w, Py_ssize_t itemsize) noexcept nogil:
-    """Output lines whose input lines a thread copies at a time; at least one."""
+cdef inline Py_ssize_t lines_of_block(const Windows* w, Py_ssize_t itemsize, Py_ssize_t pictures) noexcept nogil:
+    """Output lines whose input lines a thread copies at a time: at least one, and so few that no thread gets none."""
     cdef Py_ssize_t line = pixels_of_line(w) * w.channels * itemsize
-    return min(max((LINES_BYTES // line - (w.size_h - 1) * w.dilation_h) // w.stride_h, 1), w.out_height)
+    cdef Py_ssize_t in_cache = (LINES_BYTES // line - (w.size_h - 1) * w.dilation_h) // w.stride_h
+    return max(min(in_cache, w.out_height, pictures * w.out_height // threads()), 1)
 
 
 cdef void copy_lines(const real* x, Py_ssize_t x_pixel, const Windows* w, Py_ssize_t first, Py_ssize_t last,
@@ -228,7 +229,8 @@ cdef void copy_out(const real* lines, Py_ssize_t pixel, const Windows* windows, 
 cdef void one_sided_batch(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real* bias, Group group,
                           const Lines* lines, bint relu, real[:, :, :, ::1] y) noexcept nogil:
     cdef Py_ssize_t item, n, i, g, groups = w.shape[0], windows = lines.axis.windows
-    for item in prange(x.shape[0] * windows * groups, schedule="guided", num_threads=threads()):
+    cdef Py_ssize_t pieces = x.shape[0] * windows * groups
+    for item in prange(pieces, schedule="guided", num_threads=threads_for(pieces)):
         g = item % groups
         i = item // groups % windows
         n = item // groups // windows
@@ -240,15 +242,16 @@ cdef im2col_batch(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const rea
                   bint relu, real[:, :, :, ::1] y):
     cdef:
         Py_ssize_t item, n, g, first, last, first_line, groups = w.shape[0]
-        Py_ssize_t block = lines_of_block(&windows, sizeof(real)), blocks = (windows.out_height + block - 1) // block
+        Py_ssize_t block = lines_of_block(&windows, sizeof(real), x.shape[0] * groups)
+        Py_ssize_t blocks = (windows.out_height + block - 1) // block, pieces = x.shape[0] * blocks * groups
         Py_ssize_t reach = (windows.size_h - 1) * windows.dilation_h + 1
         Py_ssize_t room = whole_cache_lines(
             ((block - 1) * windows.stride_h + reach) * pixels_of_line(&windows) * windows.channels)
-        int team = threads()
+        int team = threads_for(pieces)
         real* scratch = <real*>workspace(team * room, sizeof(real))
         real* lines
     zero_run(scratch, team * room)
-    for item in prange(x.shape[0] * blocks * groups, nogil=True, schedule="dynamic", num_threads=team):
+    for item in prange(pieces, nogil=True, schedule="dynamic", num_threads=team):
         g = item % groups
         n = item // groups // blocks
         first = item // groups % blocks * block

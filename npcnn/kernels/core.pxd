@@ -104,6 +104,15 @@ cdef inline Py_ssize_t whole_cache_lines(Py_ssize_t count) noexcept nogil:
     return (count + 15) // 16 * 16
 
 
+cdef inline int threads_for(Py_ssize_t pieces) noexcept nogil:
+    """How many threads share out so many pieces of work: one piece wakes no second thread.
+
+    It is one or all.  GNU's OpenMP lets threads go that a smaller team leaves out, and must start them again for the
+    next one.
+    """
+    return threads() if pieces > 1 else 1
+
+
 cdef inline void zero_run(real* x, Py_ssize_t count) noexcept nogil:
     memset(x, 0, count * sizeof(real))
 

@@ -1,6 +1,6 @@
 """The state of the C core: which instruction set, how many threads, aligned memory."""
-from libc.stdlib cimport free
 from libc.stdint cimport SIZE_MAX
+from libc.string cimport memcmp
 
 cdef extern from "dispatch.h" nogil:
     const Kernels* npcnn_active()
@@ -23,8 +23,10 @@ cdef extern from *:
     """
     const bint KEEPS_WORKSPACE
 
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void** buffer, size_t alignment, size_t size)
+cdef extern from "aligned_memory.h" nogil:
+    const size_t HEADER "NPCNN_ALIGNMENT"
+    void* npcnn_allocate(size_t size)
+    void npcnn_release(void* memory)
 
 
 cdef const Kernels* active "npcnn_in_use"() noexcept nogil:
@@ -39,12 +41,9 @@ MOST_THREADS = NPCNN_MOST_THREADS
 
 # The workspace of the last kernel, kept for the next one; NULL while a kernel uses it.  Both functions below
 # run under the GIL, so that one of two kernels that run at the same time gets it and the other memory of its own.
+# In front of every workspace stands its size, on a cache line of its own: HEADER bytes.
 cdef void* spare = NULL
 cdef size_t spare_size = 0
-
-# In front of every workspace: its size, on a cache line of its own.
-cdef enum:
-    HEADER = 64
 
 
 cdef void* workspace(size_t count, size_t itemsize) except NULL:
@@ -58,7 +57,8 @@ cdef void* workspace(size_t count, size_t itemsize) except NULL:
     if count > (SIZE_MAX - 2 * HEADER) // itemsize:
         raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
     if buffer == NULL or spare_size < count * itemsize:
-        if posix_memalign(&buffer, HEADER, HEADER + count * itemsize):
+        buffer = npcnn_allocate(HEADER + count * itemsize)
+        if buffer == NULL:
             raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
         (<size_t*>buffer)[0] = count * itemsize
     else:
@@ -72,9 +72,9 @@ cdef void release_workspace(void* buffer) noexcept:
     cdef void* block = <char*>buffer - HEADER
     cdef size_t size = (<size_t*>block)[0]
     if not KEEPS_WORKSPACE or (spare != NULL and spare_size >= size):
-        free(block)
+        npcnn_release(block)
         return
-    free(spare)
+    npcnn_release(spare)
     spare, spare_size = block, size
 
 
@@ -104,6 +104,16 @@ def use_isa(name):
 def vector_columns(Py_ssize_t columns, Py_ssize_t itemsize):
     """`columns` rounded up to whole vectors: how wide a matrix of weights must be."""
     return whole_vectors(columns, itemsize)
+
+
+def same_bits(const float[:, :, :, ::1] a, const float[:, :, :, ::1] b):
+    """Whether two arrays have the same shape and the same bits."""
+    cdef Py_ssize_t axis, count = 1
+    for axis in range(4):
+        if a.shape[axis] != b.shape[axis]:
+            return False
+        count *= a.shape[axis]
+    return count == 0 or memcmp(&a[0, 0, 0, 0], &b[0, 0, 0, 0], count * sizeof(float)) == 0
 
 
 def num_threads():

@@ -10,14 +10,15 @@ of output pixels forward, and whole pictures backward, so that no two of them ev
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t
 
-from npcnn.kernels.core cimport csrc, real, threads, zero_run
+from npcnn.kernels.core cimport csrc, real, threads, threads_for, zero_run
 from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, picture_size
 
 
 def max_pool2d(const real[:, :, :, ::1] x, Windows windows, real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
     """The largest value of each window and its tap; of equal values, the first in row-major order."""
     cdef Py_ssize_t item, n, i, N = x.shape[0]
-    for item in prange(N * windows.out_height, nogil=True, schedule="static", num_threads=threads()):
+    for item in prange(N * windows.out_height, nogil=True, schedule="static",
+                       num_threads=threads_for(N * windows.out_height)):
         n = item // windows.out_height
         i = item % windows.out_height
         csrc(&x[n, 0, 0, 0]).max_pool2d_row(&x[n, 0, 0, 0], &windows, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
@@ -45,7 +46,8 @@ def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1]
 def avg_pool2d(const real[:, :, :, ::1] x, Windows windows, bint count_include_pad, real[:, :, :, ::1] y):
     """The mean of each window."""
     cdef Py_ssize_t item, n, i, N = x.shape[0]
-    for item in prange(N * windows.out_height, nogil=True, schedule="static", num_threads=threads()):
+    for item in prange(N * windows.out_height, nogil=True, schedule="static",
+                       num_threads=threads_for(N * windows.out_height)):
         n = item // windows.out_height
         i = item % windows.out_height
         csrc(&x[n, 0, 0, 0]).avg_pool2d_row(&x[n, 0, 0, 0], &windows, i, count_include_pad, &y[n, i, 0, 0])

@@ -21,15 +21,18 @@ sums its products over tiles and pictures before it ever leaves the points:
 A picture is first copied into lines with zeros all around, so that nothing later asks where the border is.  In
 a line the pixels follow one another, and so do the pixels i, i+1, ... that the cross taps of pixel i see: a row
 of the matrix product is simply a longer piece of the line.
+
+Threads share out the pictures of a batch, and forward, where there are too few, pieces of them (strips.pxd).
 """
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport parallel, prange, threadid
 from libc.stdint cimport int32_t, uint8_t
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, Factor, Sizes, add_parts, csrc, release_workspace, threads, whole_cache_lines, whole_vectors,
-    workspace, zero_run,
+    BATCH_PARTS, FLAT_RUN, Factor, Sizes, add_parts, csrc, release_workspace, threads, threads_for, whole_cache_lines,
+    whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.pooling cimport before_max_pooling
+from npcnn.kernels.strips cimport Cut, Piece, cut_of, piece_of, pieces_of
 from npcnn.kernels.windows cimport Windows, any_outside, output_size, picture_size
 
 cdef enum:
@@ -99,42 +102,46 @@ cdef inline Bordered bordered_gradient(const Picture* x, const Picture* y, const
     return b
 
 
-cdef bint copy_inside(const float* x, const float* relu_output, const Picture* picture, const Bordered* b,
-                      float* lines) noexcept nogil:
-    """Copy a picture to its place between the zeros; with `relu_output`, only what the ReLU let through.
+cdef bint copy_inside(const float* x, const float* relu_output, const Picture* picture, Py_ssize_t first,
+                      Py_ssize_t last, const Bordered* b, float* lines) noexcept nogil:
+    """Copy the pixels from `first` to before `last` of every line of a picture to their place between the zeros.
 
-    It is read row by row, as it lies in memory, whichever way the lines go.  Returns whether the transforms can carry
-    its numbers.
+    With `relu_output`, only what the ReLU let through.  The picture is read row by row, as it lies in memory, whichever
+    way the lines go.  Returns whether the transforms can carry its numbers.
     """
     cdef int too_large = 0
     cdef Py_ssize_t i, at
     cdef bint rows_are_lines = picture.line_step > picture.pixel_step
-    cdef Py_ssize_t rows = picture.lines if rows_are_lines else picture.pixels
+    cdef Py_ssize_t rows = picture.lines if rows_are_lines else last - first
     cdef Py_ssize_t row_step = picture.line_step if rows_are_lines else picture.pixel_step
     cdef Py_ssize_t to_row = b.line if rows_are_lines else b.pixel
     cdef Py_ssize_t to_pixel = b.pixel if rows_are_lines else b.line
-    lines += b.first_line * b.line + b.first_pixel * b.pixel
+    lines += b.first_line * b.line + (b.first_pixel + first) * b.pixel
     for i in range(rows):
-        at = i * row_step
+        at = first * picture.pixel_step + i * row_step
         csrc(x).toom_cook_copy(x + at, relu_output + at if relu_output != NULL else NULL,
-                               picture.pixels if rows_are_lines else picture.lines, picture.channels,
+                               last - first if rows_are_lines else picture.lines, picture.channels,
                                picture.channels, lines + i * to_row, to_pixel, &too_large)
     return not too_large
 
 
 cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line, Py_ssize_t first_pixel,
                    Py_ssize_t channels, const float* u, Py_ssize_t u_row, const float* bias, const Taps* taps,
-                   const Picture* to, bint relu, float* v, float* m, float* y) noexcept nogil:
-    """y of one picture from its bordered lines, of which the windows start at the given line and pixel.
+                   const Picture* to, Py_ssize_t first_tile, Py_ssize_t last_tile, bint relu, float* v, float* m,
+                   float* y) noexcept nogil:
+    """y of some tiles of a picture from its bordered lines, of which the windows start at the given line and pixel.
 
     `v` and `m` are buffers for the values and the products of a tile at the points.
     """
     cdef Py_ssize_t tile, p, i, pixels
     cdef bint one_run = b.pixel == channels        # the cross taps are then one run of the line
     cdef Py_ssize_t depth = taps.across * channels if one_run else channels
-    for tile in range(tiles_of(to, taps)):
-        csrc(v).toom_cook_input(taps.along, lines + (first_line + tile * taps.outputs) * b.line, b.line, b.line,
-                                v, b.line)
+    # The run of a line that the windows see, from a cache line on: its end is then within the last vector of the line.
+    cdef Py_ssize_t begin = first_pixel * b.pixel // 16 * 16
+    cdef Py_ssize_t run = whole_vectors((first_pixel + to.pixels + taps.across - 1) * b.pixel - begin, sizeof(float))
+    for tile in range(first_tile, last_tile):
+        csrc(v).toom_cook_input(taps.along, lines + (first_line + tile * taps.outputs) * b.line + begin, b.line, run,
+                                v + begin, b.line)
         i = 0
         while i < to.pixels:
             pixels = min(to.pixels - i, PIXELS)
@@ -150,60 +157,136 @@ cdef void convolve(const float* lines, const Bordered* b, Py_ssize_t first_line,
             i += pixels
 
 
+cdef struct ForwardPlan:
+    # One forward pass: the kernel, the pictures, the lines they are copied to, the pooling if there is one, and how a
+    # picture is cut.  It is small and in one piece, because the other threads have to fetch it.
+    Taps taps
+    Picture x, y
+    Bordered lines
+    Windows pooling
+    Cut cut
+    bint pooled, relu
+    # The numbers in a picture of x, in one of y and in a row of y, and the columns of one row of u.
+    Py_ssize_t x_picture, y_picture, y_row, u_row
+    # The sizes of a thread's buffers, in this order: the lines of x, a tile at the points, its products, and y before
+    # the pooling.
+    Py_ssize_t lines_size, v_size, m_size, room_size
+    const float* x_numbers
+    const float* u
+    const float* bias
+    float* y_numbers
+    float* rooms
+    int32_t* argmax
+    uint8_t* skipped
+
+
+cdef ForwardPlan forward_plan(const Taps* taps, const Windows* pooling, bint pooled, Py_ssize_t N, Py_ssize_t H,
+                              Py_ssize_t W, Py_ssize_t C, Py_ssize_t u_row) noexcept nogil:
+    """All of the plan but the pointers."""
+    cdef ForwardPlan plan
+    cdef Py_ssize_t points = points_of(taps)
+    plan.taps, plan.pooling, plan.pooled = taps[0], pooling[0], pooled
+    plan.x = picture_of(taps, H, W, C)
+    plan.y = picture_of(taps, pooling.height, pooling.width, pooling.channels)
+    plan.lines = bordered_input(&plan.x, &plan.y, taps)
+    plan.cut = cut_of(taps.along_height, pooling, pooled, tiles_of(&plan.y, taps), N)
+    plan.x_picture, plan.y_picture = H * W * C, output_size(pooling)
+    plan.y_row, plan.u_row = pooling.out_width * pooling.channels, u_row
+    plan.lines_size = whole_cache_lines(plan.lines.lines * plan.lines.line)
+    plan.v_size = whole_cache_lines(points * plan.lines.line)
+    plan.m_size = whole_cache_lines(points * PIXELS * u_row)
+    plan.room_size = plan.lines_size + plan.v_size + plan.m_size + pooled * whole_cache_lines(picture_size(pooling))
+    return plan
+
+
+cdef void compute_piece(const ForwardPlan* plan, Py_ssize_t number, float* room) noexcept nogil:
+    """Convolve what one piece sees of its picture and pool it, unless the transforms cannot carry what it sees."""
+    cdef const Taps* taps = &plan.taps
+    cdef Py_ssize_t i, n = number // pieces_of(&plan.cut)
+    cdef Piece piece = piece_of(taps.along_height, &plan.pooling, &plan.cut, number % pieces_of(&plan.cut))
+    cdef Py_ssize_t at = n * plan.y_picture + piece.row * plan.y_row + piece.column * plan.pooling.channels
+    cdef Py_ssize_t first = min(max(piece.first - taps.cross_pad, 0), plan.x.pixels)
+    cdef Py_ssize_t last = max(min(piece.last - 1 + taps.across - taps.cross_pad, plan.x.pixels), 0)
+    cdef Picture to = picture_of(taps, piece.pooling.height, piece.pooling.width, piece.pooling.channels)
+    cdef float* v = room + plan.lines_size
+    cdef float* m = v + plan.v_size
+    cdef float* unpooled = m + plan.m_size
+    cdef float* y = unpooled if plan.pooled else plan.y_numbers + at
+    if not plan.pooled:
+        to.line_step, to.pixel_step = plan.y.line_step, plan.y.pixel_step
+    if not copy_inside(plan.x_numbers + n * plan.x_picture, NULL, &plan.x, first, last, &plan.lines, room):
+        plan.skipped[n] = True          # several threads may say so
+        return
+    convolve(room, &plan.lines, 0, piece.first, plan.x.channels, plan.u, plan.u_row, plan.bias, taps, &to,
+             piece.first_tile, piece.last_tile, plan.relu, v, m, y)
+    if plan.pooled:
+        for i in range(piece.pooling.out_height):
+            csrc(y).max_pool2d_row(y, &piece.pooling, i, plan.y_numbers + at + i * plan.y_row,
+                                   plan.argmax + at + i * plan.y_row)
+
+
+cdef void compute_pieces(const ForwardPlan* plan, Py_ssize_t pieces, int team) noexcept nogil:
+    cdef Py_ssize_t number
+    cdef float* room = NULL
+    with parallel(num_threads=team):
+        room = plan.rooms + threadid() * plan.room_size
+        zero_run(room, plan.lines_size)
+        for number in prange(pieces, schedule="dynamic"):
+            compute_piece(plan, number, room)
+
+
 def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::1] b, Taps taps, bint relu,
            Windows pooling, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
     """y = x convolved with w, plus b, and then the ReLU if there is one.
 
-    `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded with zeros to whole
-    vectors; `b` may be None.  With `argmax`, y is the result of max pooling that, see pooling.pyx.  Pictures with a
-    number that the transforms cannot carry are not computed, but marked with 1 in `skipped`.
+    `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded to whole vectors; `b` may be
+    None.  With `argmax`, y is the result of max pooling that, see pooling.pyx.  Pictures with a number that the
+    transforms cannot carry are not computed, but marked with 1 in `skipped`, which comes in with zeros.
     """
-    cdef:
-        Py_ssize_t N = x.shape[0], u_row = u.shape[2], points = u.shape[0], n, i
-        Picture px = picture_of(&taps, x.shape[1], x.shape[2], x.shape[3])
-        Picture py = picture_of(&taps, pooling.height, pooling.width, pooling.channels)
-        Bordered bx = bordered_input(&px, &py, &taps)
-        bint pooled = argmax is not None
-        # The workspace of one thread: the lines of x, a tile at the points, its products, and y before the pooling.
-        Py_ssize_t lines_size = whole_cache_lines(bx.lines * bx.line), v_size = whole_cache_lines(points * bx.line)
-        Py_ssize_t m_size = whole_cache_lines(points * PIXELS * u_row)
-        Py_ssize_t thread_size = lines_size + v_size + m_size + pooled * whole_cache_lines(picture_size(&pooling))
-        int team = threads()
-        const float* bias = &b[0] if b is not None else NULL
-        float* scratch
-        float* lines
-        float* m
-        float* picture
+    cdef Py_ssize_t N = x.shape[0]
+    cdef ForwardPlan plan = forward_plan(&taps, &pooling, argmax is not None, N, x.shape[1], x.shape[2], x.shape[3],
+                                         u.shape[2])
+    cdef Py_ssize_t pieces = N * pieces_of(&plan.cut)
+    cdef int team = threads_for(pieces)
     if N == 0:
         return
-    scratch = <float*>workspace(team * thread_size, sizeof(float))
-    for n in range(team):
-        zero_run(scratch + n * thread_size, lines_size)
-    for n in prange(N, nogil=True, schedule="dynamic", num_threads=team):
-        lines = scratch + threadid() * thread_size
-        m = lines + lines_size + v_size
-        picture = m + m_size if pooled else &y[n, 0, 0, 0]
-        skipped[n] = not copy_inside(&x[n, 0, 0, 0], NULL, &px, &bx, lines)
-        if skipped[n]:
-            continue
-        convolve(lines, &bx, 0, 0, px.channels, &u[0, 0, 0], u_row, bias, &taps, &py, relu, lines + lines_size, m,
-                 picture)
-        if pooled:
-            for i in range(pooling.out_height):
-                csrc(picture).max_pool2d_row(picture, &pooling, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
-    release_workspace(scratch)
+    plan.relu, plan.bias = relu, &b[0] if b is not None else NULL
+    plan.x_numbers, plan.u, plan.y_numbers = &x[0, 0, 0, 0], &u[0, 0, 0], &y[0, 0, 0, 0]
+    plan.argmax = &argmax[0, 0, 0, 0] if argmax is not None else NULL
+    plan.skipped = &skipped[0]
+    plan.rooms = <float*>workspace(team * plan.room_size, sizeof(float))
+    with nogil:
+        compute_pieces(&plan, pieces, team)
+    release_workspace(plan.rooms)
+
+
+cdef bint rows_at_points(const float* w, Py_ssize_t taps, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t first,
+                         Py_ssize_t last, float* u, Py_ssize_t u_row) noexcept nogil:
+    """u[p] = sum_t kernel[p, t] w[t] of the rows from `first` to before `last`, those of u in whole vectors.
+
+    Returns whether the transforms can carry these weights.  Past the last column of a row of u comes what follows in w,
+    but nothing that is past its end: no product with it is ever looked at, and to cut it off would take as long as all
+    the rest.
+    """
+    cdef Py_ssize_t t, row
+    cdef int too_large = 0
+    for t in range(taps):
+        csrc(w).toom_cook_look(w + (t * rows + first) * columns, (last - first) * columns, &too_large)
+    if not too_large:
+        for row in range(first, last):
+            csrc(w).toom_cook_weights(taps, w + row * columns, rows * columns, min(u_row, (rows - row) * columns),
+                                      u + row * u_row, rows * u_row)
+    return not too_large
 
 
 def weights_at_points(const float[:, :, ::1] w, float[:, :, ::1] u):
-    """u[p] = sum_t kernel[p, t] w[t], both in rows of whole vectors.  Returns whether the transforms can carry w."""
-    cdef Py_ssize_t row, row_size = w.shape[2], step = w.shape[1] * row_size
-    cdef int too_large = 0
-    csrc(&w[0, 0, 0]).toom_cook_look(&w[0, 0, 0], w.shape[0] * step, &too_large)
-    if too_large:
-        return False
-    for row in prange(w.shape[1], nogil=True, schedule="static", num_threads=threads()):
-        csrc(&w[0, row, 0]).toom_cook_weights(w.shape[0], &w[0, row, 0], step, row_size, &u[0, row, 0], step)
-    return True
+    """u[p] = sum_t kernel[p, t] w[t], the rows of u in whole vectors.  Returns whether the transforms can carry w."""
+    cdef Py_ssize_t taps = w.shape[0], rows = w.shape[1], columns = w.shape[2], part
+    cdef int team = threads_for(taps * rows * columns // FLAT_RUN), too_large = 0
+    for part in prange(team, nogil=True, schedule="static", num_threads=team):
+        too_large += not rows_at_points(&w[0, 0, 0], taps, rows, columns, part * rows // team,
+                                        (part + 1) * rows // team, &u[0, 0, 0], u.shape[2])
+    return not too_large
 
 
 cdef struct BackwardPlan:
@@ -250,9 +333,9 @@ cdef bint copy_gradient(const BackwardPlan* plan, const float* dy, const float* 
     result.
     """
     if not plan.pooled:
-        return copy_inside(dy, relu_output, &plan.y, &plan.dy_lines, lines)
+        return copy_inside(dy, relu_output, &plan.y, 0, plan.y.pixels, &plan.dy_lines, lines)
     before_max_pooling(&plan.pooling, dy, relu_output, argmax, unpooled)
-    return copy_inside(unpooled, NULL, &plan.y, &plan.dy_lines, lines)
+    return copy_inside(unpooled, NULL, &plan.y, 0, plan.y.pixels, &plan.dy_lines, lines)
 
 
 cdef void weight_gradient(const BackwardPlan* plan, const float* x_lines, const float* dy_lines, float* v, float* g,
@@ -290,7 +373,7 @@ cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const floa
     cdef float* dy_lines = x_lines + plan.x_size
     cdef float* v = dy_lines + plan.dy_size
     cdef float* g = v + plan.v_size
-    if not (copy_inside(x, NULL, &plan.x, &plan.x_lines, x_lines)
+    if not (copy_inside(x, NULL, &plan.x, 0, plan.x.pixels, &plan.x_lines, x_lines)
             and copy_gradient(plan, dy, relu_output, argmax, g + plan.g_size, dy_lines)):
         return False
     csrc(du).add_rows(dy_lines, bdy.lines * bdy.line // bdy.pixel, bdy.pixel, bdy.pixel,
@@ -298,7 +381,8 @@ cdef bint picture_gradients(const BackwardPlan* plan, const float* x, const floa
     weight_gradient(plan, x_lines, dy_lines, v, g, accumulate, du)
     if dx != NULL:
         convolve(dy_lines, bdy, bdy.first_line - plan.flipped.pad, bdy.first_pixel - plan.flipped.cross_pad,
-                 plan.y.channels, u_flipped, plan.u_row, NULL, &plan.flipped, &plan.x, False, g, v, dx)
+                 plan.y.channels, u_flipped, plan.u_row, NULL, &plan.flipped, &plan.x,
+                 0, tiles_of(&plan.x, &plan.flipped), False, g, v, dx)
     return True
 
 

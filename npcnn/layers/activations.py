@@ -45,7 +45,7 @@ class _Activation(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return `dy` times the slope at each number of the input."""
         kept = self._take_kept()
-        return self._gradient(dy, kept, self._buffer("dx", kept.shape, kept.dtype))
+        return self._gradient(dy, kept, self._dx_array(kept.shape, kept.dtype))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return `input_shape`."""

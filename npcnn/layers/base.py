@@ -7,7 +7,6 @@ import functools
 import inspect
 import json
 import re
-import sys
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -18,11 +17,14 @@ from numpy.typing import DTypeLike, NDArray
 from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import WindowGeometry
-from npcnn.functional.checks import addressable, integer, shown
+from npcnn.functional.checks import integer, shown
+from npcnn.functional.outputs import addressable
 from npcnn.initializers import Initializer
+from npcnn.layers.buffers import GradientMemory, kept_array, shared_gradient_memory
 from npcnn.layers.checks import float_dtype, generator
 from npcnn.layers.description import Call, Unreadable, arguments, describe, is_layer, recorded
 from npcnn.layers.parameters import NamedArrays
+from npcnn.layers.remembered import Remembered
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -93,7 +95,9 @@ class Layer:
         self._grads: dict[str, Array] = {}
         self._state: dict[str, Array] = {}
         self._buffers: dict[str, Array] = {}
+        self._gradient_memory: GradientMemory | None = None
         self._kept: Any = None
+        self._remembered = Remembered()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -412,19 +416,24 @@ class Layer:
             self.dtype = dtype
 
     def _buffer(self, name: str, shape: Shape, dtype: DTypeLike) -> Array:
-        """Return an array to write a result into: the one used last time if nobody else holds it.
+        """Return an array to write a result into: the one used last time if nobody else holds it."""
+        return kept_array(self._buffers, name, shape, dtype)
 
-        The outputs of a training step are as large as the caches; asking the system for fresh pages every step takes
-        a quarter of its time.  If anyone still holds last step's result, the reference count shows it, and a new array
-        is made.  While it is being counted, the array is out of `_buffers`, so only one of two threads can get it.
+    def _dx_array(self, shape: Shape, dtype: DTypeLike) -> Array:
+        """Return an array to write an input gradient into: all layers share a few."""
+        if self._gradient_memory is None:
+            self._gradient_memory = shared_gradient_memory()
+        return self._gradient_memory.array(shape, dtype)
+
+    def _gradient_arrays(self, x: Array, need_dx: bool) -> tuple[Array | None, Array, Array]:
+        """Return where a layer with weights writes (dx, dw, db): the last two are those of `grads`.
+
+        Without a bias there is an array for db all the same.
         """
-        array = self._buffers.pop(name, None)
-        fits = array is not None and array.shape == shape and array.dtype == dtype
-        if array is None or not fits or sys.getrefcount(array) > _ONE_VARIABLE:
-            addressable(shape, dtype, name)
-            array = np.empty(shape, dtype)
-        self._buffers[name] = array
-        return array
+        w = self._grads["w"]
+        dx = self._dx_array(x.shape, x.dtype) if need_dx else None
+        db = self._grads["b"] if "b" in self._grads else np.empty(self.out_channels or 0, w.dtype)
+        return dx, w, db
 
     def _take_kept(self) -> Any:
         """Return what the forward pass kept, and forget it."""
@@ -435,16 +444,6 @@ class Layer:
             )
         kept, self._kept = self._kept, None
         return kept
-
-
-def _references_of_one_variable() -> int:
-    array = np.empty(1)
-    return sys.getrefcount(array)
-
-
-# Measured, because it depends on the interpreter: from Python 3.14 on, some references of the running function go
-# uncounted.
-_ONE_VARIABLE = _references_of_one_variable()
 
 
 def _taking_need_dx(backward: Callable[[Any, Array], Array | None]) -> Callable[..., Array | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -66,8 +66,10 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return given
 
 
-def activation_name(value: str | None, name: str = "activation") -> str | None:
+def activation_name(value: str | None, name: str = "activation") -> Literal["relu"] | None:
     """Return `value` if it is "relu" or None; else raise ValueError."""
-    if value not in (None, "relu"):
+    if value is None:
+        return None
+    if value != "relu":
         raise ValueError(f"{name} must be 'relu' or None, got {shown(value)}")
-    return value
+    return "relu"

@@ -51,7 +51,7 @@ class Sequential(Layer):
         self.children = numbered(layers)
         self.in_channels = layers[0].in_channels
         self.channels_after(self.in_channels)
-        self._planned, self._plan = layers, fusion.steps(layers)
+        self._planned, self._plan = fusion.parts(layers), fusion.steps(layers)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -61,10 +61,10 @@ class Sequential(Layer):
     @property
     def _steps(self) -> list[Layer]:
         """The steps that run the layers; another layer in `children` makes new ones."""
-        layers = self.layers
-        if layers != self._planned:
-            self._plan = fusion.steps(layers)
-            self._planned = layers
+        parts = fusion.parts(self.layers)
+        if parts != self._planned:
+            self._plan = fusion.steps(self.layers)
+            self._planned = parts
         return self._plan
 
     def channels_after(self, channels: int | None) -> int | None:
@@ -176,7 +176,7 @@ class Concat(Layer):
         ]
         if not need_dx:
             return None
-        dx = self._buffer("dx", gradients[0].shape, gradients[0].dtype)
+        dx = self._dx_array(gradients[0].shape, gradients[0].dtype)
         np.copyto(dx, gradients[0])
         for gradient in gradients[1:]:
             dx += gradient

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from npcnn import functional
 from npcnn.functional.algorithms import Algorithm, chosen_algorithm, spent_multiplications
-from npcnn.functional.checks import integer, pair, same_dtype
+from npcnn.functional.checks import bias, contiguous, integer, pair, same_dtype
+from npcnn.functional.convolution_plan import Plan, backward, planned, run
+from npcnn.functional.toom_cook import KeptWeights
 from npcnn.functional.windows import (
     Axis,
     IntOrPair,
@@ -27,13 +28,11 @@ from npcnn.layers.checks import activation_name, batch_shape, float_dtype, gener
 
 
 class _Convolution(Layer):
-    """What 1-D and 2-D convolution share: everything but the function of `npcnn.functional` that they call."""
+    """What 1-D and 2-D convolution share: everything but how the shape of the weights is given."""
 
     kind = "convolution"
     in_channels: int
     out_channels: int
-    _function: Callable[..., Array]
-    _gradient: Callable[..., tuple[Array | None, Array, Array]]
 
     def __init__(
         self,
@@ -69,6 +68,7 @@ class _Convolution(Layer):
         self.algorithm = algorithm
         self._windows = windows
         self._window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        self._kept_weights = KeptWeights()  # while it is trained, they are others every time
         self._weights_2d = (*windows.size, self.in_channels // self.groups, self.out_channels)
         self._set_dtype(float_dtype(dtype))
         rng = generator(rng)
@@ -89,30 +89,31 @@ class _Convolution(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""
-        N, shape = batch_shape(x)
         w, b, relu = self._params["w"], self._params.get("b"), self.activation == "relu"
-        same_dtype(x, "x", w, "w")
-        out = self._buffer("y", (N, *self.output_shape(shape)), self.dtype)
-        y = self._function(x, w, b, relu=relu, algorithm=self.runs_on, out=out, **self._window)
+        plan = self._remembered(self._planned, x, w, b)
+        y = self._buffer("y", (len(x), *plan.y_shape), self.dtype)
+        run(plan, contiguous(x), w.reshape(plan.w_shape), b, relu, y, kept=None if training else self._kept_weights)
         if training:
             self._kept = x, y if relu else None
         return y
 
+    def _planned(self, x: Array, w: Array, b: Array | None, pooling: Mapping[str, Any] | None = None) -> Plan:
+        """Check pictures and parameters, and return how they are convolved, and pooled if there is a pooling."""
+        _, shape = batch_shape(x)
+        same_dtype(x, "x", w, "w")
+        self.output_shape(shape)  # says what does not fit in the words of the layer
+        bias(b, w)
+        return planned(x, w, self.runs_on, pooling=pooling, **self._window)[0]
+
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients of w and b; return dx, or None where it is not needed."""
         x, relu_output = self._take_kept()
-        out = self._gradient_arrays(x.shape, need_dx)
-        dx, _, _ = self._gradient(
-            dy, x, self._params["w"],
-            need_dx=need_dx, relu_output=relu_output, algorithm=self.runs_on, out=out, **self._window,
-        )  # fmt: skip
+        w = self._params["w"]
+        plan = self._remembered(self._planned, x, w, self._params.get("b"))
+        out = self._gradient_arrays(x, need_dx)
+        x, w_2d = contiguous(x), w.reshape(plan.w_shape)
+        dx, _, _ = backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape)
         return dx
-
-    def _gradient_arrays(self, x_shape: Shape, need_dx: bool) -> tuple[Array | None, Array, Array]:
-        """Return the arrays that a backward pass writes (dx, dw, db) into; dw and db are those of `grads`."""
-        dx = self._buffer("dx", x_shape, self.dtype) if need_dx else None
-        unused_db = np.empty(self.out_channels, self.dtype)
-        return dx, self._grads["w"], self._grads.get("b", unused_db)
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
         """Return where the kernel lies over a picture."""
@@ -200,7 +201,6 @@ class Conv2D(_Convolution):
     ) -> None:
         taps = pair(kernel_size, "kernel_size", minimum=1)
         windows = window_options(kernel_size, stride=stride, padding=padding, dilation=dilation)
-        self._function, self._gradient = functional.conv2d, functional.conv2d_backward
         super().__init__(
             taps, windows, in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
             bias, activation, algorithm, rng, dtype, weight_init, bias_init,
@@ -260,7 +260,6 @@ class Conv1D(_Convolution):
     ) -> None:
         kernel_size = integer(kernel_size, "kernel_size", minimum=1)
         windows = line_options(kernel_size, axis=axis, stride=stride, padding=padding, dilation=dilation)
-        self._function, self._gradient = functional.conv1d, functional.conv1d_backward
         super().__init__(
             (kernel_size,), windows, in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
             bias, activation, algorithm, rng, dtype, weight_init, bias_init,

@@ -1,12 +1,13 @@
-"""The fully connected layer.  NumPy's matrix product does the work."""
+"""The fully connected layer."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from npcnn import functional
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import exact_shape, float_array, integer, same_dtype
+from npcnn.functional.checks import float_array, integer, same_dtype
 from npcnn.functional.windows import WindowGeometry, window_geometry
 from npcnn.initializers import Initializer, constant, glorot_uniform
 from npcnn.layers.base import Array, Layer, Shape
@@ -71,25 +72,17 @@ class Dense(Layer):
         x = float_array(x, "x", "N, features")
         same_dtype(x, "x", self._params["w"], "w")
         self.output_shape(x.shape[1:])
-        with np.errstate(over="ignore", invalid="ignore"):  # a NaN is reported where it can be explained, in `fit`
-            y: Array = x @ self._params["w"]
-        if "b" in self._params:
-            y += self._params["b"]
+        out = self._buffer("y", (len(x), self.out_features), self.dtype)
+        y = functional.linear(x, self._params["w"], self._params.get("b"), out=out)
         if training:
             self._kept = x
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dw = x^T @ dy and db = sum of dy; return dx = dy @ w^T."""
-        dy = float_array(dy, "dy", "N, features")
-        same_dtype(dy, "dy", self._params["w"], "w")
         x = self._take_kept()
-        exact_shape(dy, "dy", (len(x), self.out_features), "the shape of the output")
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.matmul(x.T, dy, out=self._grads["w"])
-        if "b" in self._params:
-            np.sum(dy, axis=0, out=self._grads["b"])
-        return dy @ self._params["w"].T if need_dx else None
+        out = self._gradient_arrays(x, need_dx)
+        return functional.linear_backward(dy, x, self._params["w"], need_dx=need_dx, out=out)[0]
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
         """Return the window of a 1 x 1 convolution of a one-pixel picture, which is what the layer computes."""

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from npcnn import functional
 from npcnn.functional.checks import integer, pair
 from npcnn.functional.windows import IntOrPair, Padding, window_options
 from npcnn.initializers import Initializer
@@ -72,7 +71,6 @@ class DepthwiseConv2D(_Convolution):
         multiplier = integer(multiplier, "multiplier", minimum=1)
         taps = pair(kernel_size, "kernel_size", minimum=1)
         windows = window_options(kernel_size, stride=stride, padding=padding, dilation=dilation)
-        self._function, self._gradient = functional.conv2d, functional.conv2d_backward
         super().__init__(
             taps, windows, channels, channels * multiplier, kernel_size, stride, padding, dilation, channels,
             bias, activation, "auto", rng, dtype, weight_init, bias_init,

@@ -1,7 +1,8 @@
-"""The steps in which a `Sequential` runs its layers: one by one, but a convolution and its max pooling in one go.
+"""The steps in which a `Sequential` runs its layers: one by one, but some pairs in one go.
 
-None of this shows from outside: the layers, their parameters and the numbers that come out are the same.  Only the
-output between the two is never written to memory; `npcnn.functional.convolution` says why.
+These are a convolution and the max pooling after it, and a batch normalisation and the GELU after it.  None of this
+shows from outside: the layers, their parameters and the numbers that come out are the same.  Only the output between
+the two is never written to memory; `npcnn.functional.convolution` says why.
 """
 
 from __future__ import annotations
@@ -11,19 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from npcnn import functional
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.convolution_plan import TOOM_COOK
+from npcnn.functional import convolution_plan
+from npcnn.functional.checks import contiguous
+from npcnn.functional.convolution_plan import TOOM_COOK, Plan
+from npcnn.layers.activations import GELU
 from npcnn.layers.base import Array, Layer, Shape, snake_case
-from npcnn.layers.convolution import Conv2D
+from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
+from npcnn.layers.normalization import BatchNorm
 from npcnn.layers.pooling import MaxPool2D
 
 
 def steps(layers: Sequence[Layer]) -> list[Layer]:
     """Return the steps that run `layers` one after the other.
 
-    A `Conv2D` that runs on Toom-Cook and a `MaxPool2D` after it are one step, but not their subclasses, which may do
-    something else.
+    A `Conv2D` or `Conv1D` that runs on Toom-Cook and a `MaxPool2D` after it are one step, and so are a `BatchNorm` and
+    an exact `GELU` after it; but not their subclasses, which may do something else.  A `SpatiallySeparableConv2D` is
+    the two convolutions in it.
 
     Examples
     --------
@@ -32,20 +37,47 @@ def steps(layers: Sequence[Layer]) -> list[Layer]:
     2
     """
     plan: list[Layer] = []
-    for i, layer in enumerate(layers):
-        before = layers[i - 1] if i else None
-        plan.append(_InItsPlace(i, layer))
-        if type(layer) is MaxPool2D and type(before) is Conv2D and before.runs_on in TOOM_COOK:
-            plan[-2:] = [_ConvolutionMaxPooling(before, layer, plan[-2:])]
+    before: Layer | None = None
+    for i, whole in enumerate(layers):
+        for layer in parts([whole]):
+            plan.append(_InItsPlace(i, whole, layer))
+            if type(layer) is MaxPool2D and isinstance(before, Conv1D | Conv2D) and _pools_too(before):
+                plan[-2:] = [_ConvolutionMaxPooling(before, layer, plan[-2:])]
+            elif type(layer) is GELU and type(before) is BatchNorm and _is_exact_and_alone(layer, before):
+                plan[-2:] = [_InItsPlace(i - 1, before, _BatchNormGELU(before))]
+            before = layer
     return plan
 
 
-class _InItsPlace(Layer):
-    """One layer, whose errors say which of the layers it is."""
+def parts(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return `layers` with the two convolutions of a `SpatiallySeparableConv2D` in its place.
 
-    def __init__(self, number: int, layer: Layer) -> None:
+    Examples
+    --------
+    >>> from npcnn.layers.fusion import parts
+    >>> parts([nn.ReLU(), nn.SpatiallySeparableConv2D(1, 1, 3)])[1:]
+    (Conv1D(1, 1, 3, axis='height', activation='relu'), Conv1D(1, 1, 3, axis='width'))
+    """
+    found: list[Layer] = []
+    for layer in layers:
+        found += layer.children.values() if type(layer) is SpatiallySeparableConv2D else [layer]
+    return tuple(found)
+
+
+def _pools_too(convolution: Conv1D | Conv2D) -> bool:
+    return type(convolution) in (Conv1D, Conv2D) and convolution.runs_on in TOOM_COOK
+
+
+def _is_exact_and_alone(gelu: GELU, before: BatchNorm) -> bool:
+    return gelu.approximate == "none" and before.activation is None
+
+
+class _InItsPlace(Layer):
+    """One layer, or what runs it, whose errors say which of the layers it is."""
+
+    def __init__(self, number: int, layer: Layer, runs: Layer) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer = runs
         self.place = f"layer {number}, {snake_case(type(layer).__name__)}"
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -70,23 +102,21 @@ class _ConvolutionMaxPooling(Layer):
     Parameters and gradients stay those of the two layers.
     """
 
-    def __init__(self, convolution: Conv2D, pooling: MaxPool2D, in_turn: Sequence[Layer]) -> None:
+    def __init__(self, convolution: Conv1D | Conv2D, pooling: MaxPool2D, in_turn: Sequence[Layer]) -> None:
         super().__init__()
         self.convolution = convolution
+        self.pooling = {"size": pooling.size, **pooling._window}
         self.first, self.second = in_turn
-        self._options: dict[str, Any] = {
-            "convolution": convolution._window,
-            "pooling": {"size": pooling.size, **pooling._window},
-            "algorithm": convolution.algorithm,
-        }
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        shape = self._result_shape(x)
-        if shape is None:
+        w, b = self.convolution._params["w"], self.convolution._params.get("b")
+        plan = self._remembered(self._planned, x, w, b)
+        if plan is None:
             return self.second.forward(self.first.forward(x, training), training)
-        out = (self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32))
-        params, relu = self.convolution._params, self.convolution.activation == "relu"
-        y, argmax = functional.conv2d_max_pool2d(x, params["w"], params.get("b"), relu=relu, out=out, **self._options)
+        relu, shape = self.convolution.activation == "relu", (len(x), *plan.y_shape)
+        y, argmax = self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32)
+        kept = None if training else self.convolution._kept_weights
+        convolution_plan.run(plan, contiguous(x), w.reshape(plan.w_shape), b, relu, y, argmax, kept)
         if training:
             self._kept = x, argmax, y if relu else None
         return y
@@ -96,26 +126,43 @@ class _ConvolutionMaxPooling(Layer):
             between: Any = self.second.backward(dy)
             return self.first.backward(between, need_dx=need_dx)
         x, argmax, relu_output = self._take_kept()
-        dx, _, _ = functional.conv2d_max_pool2d_backward(
-            dy,
-            argmax,
-            x,
-            self.convolution._params["w"],
-            relu_output=relu_output,
-            need_dx=need_dx,
-            out=self.convolution._gradient_arrays(x.shape, need_dx),
-            **self._options,
-        )
+        w, b = self.convolution._params["w"], self.convolution._params.get("b")
+        plan = self._remembered(self._planned, x, w, b)
+        out = self.convolution._gradient_arrays(x, need_dx)
+        x, w_2d = contiguous(x), w.reshape(plan.w_shape)
+        dx, _, _ = convolution_plan.backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape, argmax)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.second.output_shape(self.first.output_shape(input_shape))
 
-    def _result_shape(self, x: Any) -> Shape | None:
-        """Return the shape of the result; None for an `x` that one of the two refuses: called in turn, it says why."""
-        if not isinstance(x, np.ndarray) or x.ndim != 4 or x.dtype != self.convolution.dtype:
-            return None
+    def _planned(self, x: Any, w: Array, b: Array | None) -> Plan | None:
+        """Return how the two are computed in one go; None where they must be called in turn.
+
+        An `x` that one of them refuses is for that one to refuse; and after `astype` it may not be Toom-Cook that runs.
+        """
         try:
-            return len(x), *self.output_shape(x.shape[1:])
-        except ShapeError:
+            plan = self.convolution._planned(x, w, b, self.pooling)
+        except (ShapeError, DTypeError, TypeError):
             return None
+        return plan if plan.places is not None else None
+
+
+class _BatchNormGELU(Layer):
+    """A batch normalisation and the GELU after it in one pass over memory.
+
+    The backward pass needs what went into the normalisation, and computes from it once more what went into the GELU.
+    """
+
+    def __init__(self, normalisation: BatchNorm) -> None:
+        super().__init__()
+        self.normalisation = normalisation
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        return self.normalisation._normalized(x, training, "gelu")
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        return self.normalisation._taken_back(dy, "gelu")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.normalisation.output_shape(input_shape)

@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from npcnn import functional
 from npcnn.functional.checks import boolean, integer, number, same_dtype
+from npcnn.functional.normalization import Activation
 from npcnn.initializers import constant
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import activation_name, batch_shape, float_dtype
@@ -100,13 +101,21 @@ class BatchNorm(_Normalization):
         dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__(channels, eps, scale, shift, dtype)
-        self.activation = activation_name(activation)
+        self.activation: Activation | None = activation_name(activation)
         self.momentum = number(momentum, "momentum", minimum=0, below=1)
         self.add_state("mean", (self.channels,), constant(0.0), dtype=self.dtype)
         self.add_state("variance", (self.channels,), constant(1.0), dtype=self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return `x` normalised: by the statistics of the batch in training, else by the running ones."""
+        return self._normalized(x, training, self.activation)
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Fill the gradients of scale and shift; return dx, which comes through the statistics of the batch too."""
+        return self._taken_back(dy, self.activation)
+
+    def _normalized(self, x: Array, training: bool, activation: Activation | None) -> Array:
+        """Do what `forward` does, with another activation."""
         self._checked(x)
         if training:
             mean, variance = functional.batch_statistics(x)
@@ -123,17 +132,23 @@ class BatchNorm(_Normalization):
             mean=mean,
             variance=variance,
             eps=self.eps,
-            relu=self.activation == "relu",
+            activation=activation,
             out=self._buffer("y", x.shape, x.dtype),
         )
 
-    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Fill the gradients of scale and shift; return dx, which comes through the statistics of the batch too."""
+    def _taken_back(self, dy: Array, activation: Activation | None) -> Array:
+        """Do what `backward` does, after `_normalized`."""
         x, mean, variance = self._take_kept()
-        out = self._buffer("dx", x.shape, x.dtype)
-        scale, shift, relu = self._params.get("scale"), self._params.get("shift"), self.activation == "relu"
         dx, dscale, dshift = functional.batch_norm_backward(
-            dy, x, scale, shift, mean=mean, variance=variance, eps=self.eps, relu=relu, out=out
+            dy,
+            x,
+            self._params.get("scale"),
+            self._params.get("shift"),
+            mean=mean,
+            variance=variance,
+            eps=self.eps,
+            activation=activation,
+            out=self._dx_array(x.shape, x.dtype),
         )
         self._set_gradients(dscale, dshift)
         return dx

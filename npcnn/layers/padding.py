@@ -54,7 +54,7 @@ class ZeroPad2D(Layer):
         dy = float_array(dy, "dy", "N, OH, OW, C")
         x_shape = self._take_kept()
         exact_shape(dy, "dy", (x_shape[0], *self.output_shape(x_shape[1:])), "the shape of the output")
-        return functional.zero_pad2d_backward(dy, padding=self.padding, out=self._buffer("dx", x_shape, dy.dtype))
+        return functional.zero_pad2d_backward(dy, padding=self.padding, out=self._dx_array(x_shape, dy.dtype))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (top + H + bottom, left + W + right, C)."""

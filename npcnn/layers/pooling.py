@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from npcnn import functional
-from npcnn.functional.checks import boolean, float_array
-from npcnn.functional.pooling import pool_options
+from npcnn.functional.checks import boolean, contiguous, float_array, pictures
+from npcnn.functional.pooling import PoolOptions, PoolPlan, planned, pool_options, run_avg, run_max
 from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import batch_shape, picture_shape
@@ -35,6 +35,9 @@ class _Pooling(Layer):
         """Return where the windows lie over a picture."""
         H, W, _ = picture_shape(input_shape, self)
         return self._windows.over((H, W))
+
+    def _planned(self, x: Array) -> PoolPlan:
+        return _checked_plan(self, x, self._windows)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, C)."""
@@ -80,10 +83,10 @@ class MaxPool2D(_Pooling):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the maxima, and remember where they were."""
-        N, input_shape = batch_shape(x)
-        shape = (N, *self.output_shape(input_shape))
-        out = (self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32))
-        y, argmax = functional.max_pool2d(x, self.size, out=out, **self._window)
+        plan = self._remembered(self._planned, x)
+        shape = (len(x), *plan.y_shape)
+        y, argmax = self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32)
+        run_max(plan, contiguous(x), y, argmax)
         if training:
             self._kept = argmax, x.shape
         return y
@@ -92,7 +95,7 @@ class MaxPool2D(_Pooling):
         """Return dy, each at the pixel that was the largest."""
         dy = float_array(dy, "dy", "N, OH, OW, C")
         argmax, x_shape = self._take_kept()
-        out = self._buffer("dx", x_shape, dy.dtype)
+        out = self._dx_array(x_shape, dy.dtype)
         return functional.max_pool2d_backward(dy, argmax, x_shape, size=self.size, out=out, **self._window)
 
 
@@ -129,9 +132,9 @@ class AvgPool2D(_Pooling):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means."""
-        N, input_shape = batch_shape(x)
-        shape = (N, *self.output_shape(input_shape))
-        y = functional.avg_pool2d(x, self.size, out=self._buffer("y", shape, x.dtype), **self._window)
+        plan = self._remembered(self._planned, x)
+        y = self._buffer("y", (len(x), *plan.y_shape), x.dtype)
+        run_avg(plan, contiguous(x), self.count_include_pad, y)
         if training:
             self._kept = x.shape
         return y
@@ -140,7 +143,7 @@ class AvgPool2D(_Pooling):
         """Return dy, shared out over each window."""
         dy = float_array(dy, "dy", "N, OH, OW, C")
         x_shape = self._take_kept()
-        out = self._buffer("dx", x_shape, dy.dtype)
+        out = self._dx_array(x_shape, dy.dtype)
         return functional.avg_pool2d_backward(dy, x_shape, size=self.size, out=out, **self._window)
 
 
@@ -161,19 +164,22 @@ class GlobalAvgPool2D(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means, shape (N, C)."""
-        N, input_shape = batch_shape(x)
-        output_shape = self.output_shape(input_shape)
-        y = functional.avg_pool2d(x, x.shape[1:3]).reshape(N, *output_shape)
+        plan = self._remembered(self._planned, x)
+        y = self._buffer("y", (len(x), *plan.y_shape), x.dtype)
+        run_avg(plan, contiguous(x), False, y)
         if training:
             self._kept = x.shape
-        return y
+        return y[:, 0, 0]
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return dy / (H * W) at every pixel."""
         dy = float_array(dy, "dy", "N, C")
         x_shape = self._take_kept()
-        out = self._buffer("dx", x_shape, dy.dtype)
+        out = self._dx_array(x_shape, dy.dtype)
         return functional.avg_pool2d_backward(dy[:, np.newaxis, np.newaxis], x_shape, size=x_shape[1:3], out=out)
+
+    def _planned(self, x: Array) -> PoolPlan:
+        return _checked_plan(self, x, None)
 
     def windows(self, input_shape: Shape) -> WindowGeometry:
         """Return the one window, which is as large as the picture."""
@@ -183,3 +189,10 @@ class GlobalAvgPool2D(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (C,)."""
         return picture_shape(input_shape, self)[2:]
+
+
+def _checked_plan(layer: Layer, x: Array, options: PoolOptions | None) -> PoolPlan:
+    """Return how a layer pools `x`, without options by one window; what does not fit, it says in its own words."""
+    _, input_shape = batch_shape(x)
+    layer.output_shape(input_shape)
+    return planned(pictures(x), options or pool_options(x.shape[1:3]))

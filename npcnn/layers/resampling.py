@@ -58,7 +58,7 @@ class UpSample2D(Layer):
         dy = float_array(dy, "dy", "N, OH, OW, C")
         x_shape = self._take_kept()
         exact_shape(dy, "dy", (x_shape[0], *self.output_shape(x_shape[1:])), "the shape of the output")
-        out = self._buffer("dx", x_shape, dy.dtype)
+        out = self._dx_array(x_shape, dy.dtype)
         return functional.upsample2d_backward(dy, factor=self.factor, mode=self.mode, out=out)
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -89,12 +89,12 @@ class Add(Layer):
         """Hand each branch what the activation lets through of `dy`; return the sum of their input gradients."""
         y = self._take_kept()
         if self.activation == "relu":
-            dy = functional.relu_backward(dy, y, out=self._buffer("dz", y.shape, y.dtype))
+            dy = functional.relu_backward(dy, y, out=self._dx_array(y.shape, y.dtype))
         gradients = [branch.backward(dy, need_dx=need_dx) for branch in self.children.values()]
         if not need_dx:
             return None
         first, *others = [dx for dx in gradients if dx is not None]
-        dx = self._buffer("dx", first.shape, first.dtype)
+        dx = self._dx_array(first.shape, first.dtype)
         np.add(first, others[0], out=dx) if others else np.copyto(dx, first)
         for other in others[1:]:
             dx += other

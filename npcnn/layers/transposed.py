@@ -114,11 +114,7 @@ class Conv2DTranspose(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients of w and b; return dx, or None where it is not needed."""
         x, relu_output = self._take_kept()
-        out = (
-            self._buffer("dx", x.shape, self.dtype) if need_dx else None,
-            self._grads["w"],
-            self._grads["b"] if self.bias else np.empty(self.out_channels, self.dtype),
-        )
+        out = self._gradient_arrays(x, need_dx)
         dx, _, _ = functional.conv2d_transpose_backward(
             dy, x, self._params["w"], need_dx=need_dx, relu_output=relu_output, out=out, **self._window
         )

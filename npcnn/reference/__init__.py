@@ -10,6 +10,7 @@ the docstring and the code uses its letters.
 windows.py            where sliding windows lie: padding and output size
 convolution.py        conv2d, conv1d; im2col, col2im: convolution as a matrix product
 transposed.py         conv2d_transpose
+dense.py              linear: vectors times a matrix
 pooling.py            max_pool2d, avg_pool2d
 resampling.py         upsample2d
 padding.py            zero_pad2d
@@ -31,6 +32,7 @@ truth.  They import nothing but NumPy and the standard library.
 from npcnn.reference import (
     activations,
     convolution,
+    dense,
     losses,
     normalization,
     orthogonalization,
@@ -43,6 +45,7 @@ from npcnn.reference import (
 )
 from npcnn.reference.activations import *  # noqa: F403
 from npcnn.reference.convolution import *  # noqa: F403
+from npcnn.reference.dense import *  # noqa: F403
 from npcnn.reference.losses import *  # noqa: F403
 from npcnn.reference.normalization import *  # noqa: F403
 from npcnn.reference.orthogonalization import *  # noqa: F403
@@ -56,6 +59,7 @@ from npcnn.reference.updates import *  # noqa: F403
 __all__ = [
     *activations.__all__,
     *convolution.__all__,
+    *dense.__all__,
     *losses.__all__,
     *normalization.__all__,
     *orthogonalization.__all__,

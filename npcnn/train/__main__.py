@@ -28,6 +28,7 @@ from npcnn import config, datasets, models, optimizers, report, schedules
 from npcnn.datasets import Dataset, TrainingBatches, evaluation_batches, steps
 from npcnn.functional import softmax_cross_entropy
 from npcnn.layers import Layer
+from npcnn.muon import Muon
 from npcnn.schedules import Schedule
 from npcnn.train.averages import ExponentialMovingAverage
 from npcnn.train.command_line import above_zero, at_least, command, exit_status, number_from, parse_run
@@ -42,7 +43,8 @@ FIXED = (
 )  # fmt: skip
 # What has to be given to repeat a run.
 REPEAT = (*FIXED, "data_dir")
-OPTIMIZERS = ("adam", "adamw", "sgd")
+OPTIMIZERS = ("adam", "adamw", "muon", "sgd")
+SGD_SHARE = 0.2  # of the learning rate, for what Muon leaves to SGD
 # How the learning rate goes on after the warm-up.
 SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
     "constant": lambda lr, count: schedules.Constant(lr),
@@ -78,7 +80,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     group = parser.add_argument_group("network and training").add_argument
     group("--net", choices=models.MODELS, default="simple_cnn", help="default: %(default)s")
     group("--epochs", type=at_least(1), default=20, help="how often to go through the data; default: %(default)s")
-    group("--optimizer", choices=OPTIMIZERS, default="adamw", help="sgd has momentum 0.9; default: %(default)s")
+    text = "sgd has momentum 0.9; muon trains biases and shifts by SGD at a fifth of the rate; default: %(default)s"
+    group("--optimizer", choices=OPTIMIZERS, default="adamw", help=text)
     group("--lr", type=above_zero, default=1e-3, help="the largest learning rate; default: %(default)s")
     text = "the learning rate after the warm-up; cosine and linear end at 0; default: %(default)s"
     group("--schedule", choices=SCHEDULES, default="cosine", help=text)
@@ -149,22 +152,26 @@ def make_optimizer(net: Layer, options: argparse.Namespace, steps_of_epoch: int)
     count = options.epochs * steps_of_epoch - warmup
     if count < 1:
         raise ValueError(f"--warmup must be below the {options.epochs} epochs of the training, got {options.warmup}")
-    schedule: Schedule = SCHEDULES[options.schedule](options.lr, count)
-    if warmup:
-        schedule = schedules.Warmup(schedule, steps=warmup)
+
+    def schedule(lr: float) -> Schedule:
+        after: Schedule = SCHEDULES[options.schedule](lr, count)
+        return schedules.Warmup(after, steps=warmup) if warmup else after
+
     # A pattern that matches nothing is refused; not every network has all three.
     undecayed = [pattern for pattern in ("*.b", "*.scale", "*.shift") if fnmatch.filter(net.params, pattern)]
     given: dict[str, Any] = {"clip_norm": options.clip_norm}
     if options.optimizer == "adam":
         if options.weight_decay:
             raise ValueError(
-                "--weight-decay is for adamw and sgd; use --optimizer adamw, or --weight-decay 0 with adam"
+                "--weight-decay is for adamw, muon and sgd; use --optimizer adamw, or --weight-decay 0 with adam"
             )
-        return optimizers.Adam(net, schedule, **given)
+        return optimizers.Adam(net, schedule(options.lr), **given)
     given |= {"weight_decay": options.weight_decay, "groups": {pattern: {"weight_decay": 0} for pattern in undecayed}}
     if options.optimizer == "adamw":
-        return optimizers.AdamW(net, schedule, **given)
-    return optimizers.SGD(net, schedule, momentum=0.9, nesterov=True, **given)
+        return optimizers.AdamW(net, schedule(options.lr), **given)
+    if options.optimizer == "muon":
+        return Muon(net, schedule(options.lr), schedule(SGD_SHARE * options.lr), **given)
+    return optimizers.SGD(net, schedule(options.lr), momentum=0.9, nesterov=True, **given)
 
 
 def train(arguments: Sequence[str] | None) -> int:

@@ -13,7 +13,6 @@ batch depends on its number and the seed only (`npcnn.datasets.TrainingBatches`)
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from npcnn import config, weights
 from npcnn.errors import CheckpointError, WeightsError
+from npcnn.file_lock import FileLock
 from npcnn.functional.checks import integer, number, shown
 from npcnn.layers import Layer
 from npcnn.optimizers import Optimizer
@@ -135,14 +135,10 @@ class Checkpoints:
         self.every, self.keep = integer(every, "every", minimum=1), integer(keep, "keep", minimum=1)
         self.settings = _plain_settings(settings or {})
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / "lock").open("w")  # (closed by close)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        self._lock = FileLock(self.folder / "lock")  # (released by close)
+        if not self._lock.try_to_take():
             self._lock.close()
-            raise CheckpointError(
-                f"another process is training in {self.folder}; wait for it, or name another folder"
-            ) from None
+            raise CheckpointError(f"another process is training in {self.folder}; wait for it, or name another folder")
 
     def __call__(self, result: StepResult) -> None:
         """Write a checkpoint when it is due.

@@ -6,7 +6,6 @@ import argparse
 import math
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from npcnn.train.run import read_settings
 
 # What the user gives may be wrong in these ways; anything else is a fault of the program and shows its traceback.
 USER_ERRORS = (ValueError, OSError, ImportError, NonFiniteError)
+READER_GONE = 141  # what shells report of a program that SIGPIPE ended; Windows has no such signal
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
@@ -114,7 +114,7 @@ def exit_status(
         return status
     except BrokenPipeError:  # of `... | head -1`, for example
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return READER_GONE
     except USER_ERRORS as error:
         missing = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(("PIL", "matplotlib"))
         install = f"; install what pictures need: {to_install('plot')}" if missing else ""

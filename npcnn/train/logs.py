@@ -111,7 +111,7 @@ class MetricsCSV(Log):
             self._had = _cut_csv(path, integer(resume_after, "resume_after", minimum=0))
         # Line by line, so that a process killed at any time leaves at most half a line.
         mode = "x" if resume_after is None else "a"
-        self._file = path.open(mode, newline="", buffering=1)  # (closed by close)
+        self._file = path.open(mode, newline="", encoding="utf-8", buffering=1)  # (closed by close)
         self._writer = csv.writer(self._file, lineterminator="\n")
         if resume_after is None:
             self._writer.writerow(COLUMNS)
@@ -167,7 +167,8 @@ class MetricsJSONL(Log):
         path, self._had = Path(path), -1  # the last step whose evaluation the file had
         if resume_after is not None:
             self._had = _cut_jsonl(path, integer(resume_after, "resume_after", minimum=0))
-        self._file = path.open("x" if resume_after is None else "a", buffering=1)  # (closed by close)
+        mode = "x" if resume_after is None else "a"
+        self._file = path.open(mode, newline="\n", encoding="utf-8", buffering=1)  # (closed by close)
 
     def __call__(self, result: StepResult) -> None:
         """Write the line of one step."""

@@ -321,7 +321,7 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"{folder} is not the folder of a run: it has no settings.json")
     try:
-        settings = json.loads(path.read_text())
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); start a new run") from error
     if not isinstance(settings, dict):
