@@ -1,7 +1,8 @@
-"""Activations that a file spells out: GELU as products and an erf, SiLU as x * sigmoid(x).
+"""What a file spells out in several nodes: GELU as products and an erf, SiLU as x * sigmoid(x), Flatten by a shape.
 
-Before opset 20 ONNX had no operator for them, so every library wrote a handful of nodes, each in its own order.  The
-expressions are written down here as trees, and found again in a graph from their last node backwards.
+Before opset 20 ONNX had no operator for these activations, so every library wrote a handful of nodes, each in its own
+order; and ``x.view(len(x), -1)`` of PyTorch looks up the length of the batch when the file is run.  The expressions are
+written down here as trees, and found again in a graph from their last node backwards.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def _gelus(bracket: Tree) -> Iterator[Tree]:
 
 
 _CUBES = (("Pow", "x", 3.0), ("Mul", ("Mul", "x", "x"), "x"))
+_BATCH = ("Gather", ("Shape", "x"), 0.0)  # its length, as a number
 _ERFS = (("Div", "x", math.sqrt(2)), ("Mul", "x", math.sqrt(0.5)))
 
 # What stands in the place of an expression: operator, attributes, the trees.
@@ -42,6 +44,11 @@ EXPRESSIONS: tuple[tuple[str, dict[str, Any], list[Tree]], ...] = (
                 ("Add", ("Tanh", ("Mul", ("Add", "x", ("Mul", cube, 0.044715)), math.sqrt(2 / math.pi))), 1.0)
             )
         ],
+    ),
+    (
+        "Flatten",
+        {"axis": 1},
+        [("Reshape", "x", ("Concat", ("Unsqueeze", _BATCH, *axes), -1.0)) for axes in ((), (0.0,))],
     ),
 )
 

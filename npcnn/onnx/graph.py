@@ -94,7 +94,7 @@ def read_graph(model: Any, input_shape: tuple[int, ...] | None) -> Graph:
         raise OnnxError(
             f"the model is of opset {opset}, expected at least {OLDEST_OPSET}; onnx.version_converter raises it"
         )
-    constants = {one.name: onnx.numpy_helper.to_array(one) for one in proto.initializer}
+    constants = {one.name: _array(one, onnx) for one in proto.initializer}
     inputs = [one for one in proto.input if one.name not in constants]
     if len(inputs) != 1 or len(proto.output) != 1:
         raise OnnxError(
@@ -165,8 +165,15 @@ def _add_nodes(graph: Graph, proto: Any, onnx: Any) -> None:
 
 def _attribute(value: Any, onnx: Any) -> Any:
     if isinstance(value, bytes):
-        return value.decode()
-    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+        return value.decode(errors="replace")
+    return _array(value, onnx) if isinstance(value, onnx.TensorProto) else value
+
+
+def _array(tensor: Any, onnx: Any) -> Array:
+    try:
+        return np.asarray(onnx.numpy_helper.to_array(tensor))
+    except (KeyError, TypeError, ValueError) as error:
+        raise OnnxError(f"constant {tensor.name!r} is damaged: {error!r}") from error
 
 
 def _constant(attributes: dict[str, Any]) -> Array:
@@ -186,7 +193,10 @@ def _computed(proto: Any, node: Node, graph: Graph, onnx: Any) -> Array:
     output = onnx.helper.make_empty_tensor_value_info(proto.output[0])
     alone = onnx.helper.make_graph([proto], "constant", kinds, [output])
     opsets = [onnx.helper.make_opsetid("", graph.opset)]
-    (value,) = ReferenceEvaluator(onnx.helper.make_model(alone, opset_imports=opsets)).run(None, known)
+    try:
+        (value,) = ReferenceEvaluator(onnx.helper.make_model(alone, opset_imports=opsets)).run(None, known)
+    except (ArithmeticError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise OnnxError(f"{node}: what it makes of constants cannot be computed: {error}") from error
     return np.asarray(value)
 
 

@@ -19,14 +19,10 @@ from npcnn.layers import Layer
 from npcnn.onnx.graph import Array, Graph
 from npcnn.onnx.place import CHANNELS_FIRST, Place, Plan, Refused, Shift, Value, shape
 from npcnn.onnx.resizing import is_bilinear, repeats
+from npcnn.onnx.windows import pair_or_number, windows
 
+LONGEST = 2**20  # pixels along one side; what asks for more is damaged
 Reader: TypeAlias = Callable[[Place], tuple[Plan | None, Value]]
-
-
-def pair_or_number(values: Any) -> Any:
-    """Return a pair as (height, width), or one number if they are equal."""
-    first, second = map(int, values)
-    return first if first == second else (first, second)
 
 
 def short(number: float) -> float:
@@ -34,49 +30,11 @@ def short(number: float) -> float:
     return float(str(np.float32(number)))
 
 
-def _windows(place: Place, size: Any) -> dict[str, Any]:
-    """Return stride, padding and dilation of a convolution or a pooling."""
-    stride = tuple(map(int, place.setting("strides", (1, 1))))
-    dilation = tuple(map(int, place.setting("dilations", (1, 1))))
-    padding: Any = "same"
-    how = place.setting("auto_pad", "NOTSET")
-    if how in ("NOTSET", "VALID"):
-        top, left, bottom, right = place.setting("pads", (0, 0, 0, 0)) if how == "NOTSET" else (0, 0, 0, 0)
-        padding = _padding_in_words(((top, bottom), (left, right)), size, stride, dilation)
-    elif how == "SAME_LOWER":
-        padding = tuple(
-            _same_lower(length, (taps - 1) * apart + 1, step)
-            for length, taps, apart, step in zip(place.pictures().lengths[2:], size, dilation, stride, strict=True)
-        )
-    return {"stride": pair_or_number(stride), "padding": padding, "dilation": pair_or_number(dilation)}
-
-
-def _padding_in_words(sides: Any, size: Any, stride: Any, dilation: Any) -> Any:
-    """Return padding by name where it has one for pictures of any size, else by number."""
-    if min(min(side) for side in sides) < 0:
-        raise Refused(f"padding must not be negative, got {sides}")
-    totals = [(taps - 1) * apart for taps, apart in zip(size, dilation, strict=True)]
-    if stride == (1, 1) and sides == tuple((total // 2, total - total // 2) for total in totals):
-        return "same"
-    if sides == ((0, 0), (0, 0)):
-        return "valid"
-    return int(sides[0][0]) if len({*sides[0], *sides[1]}) == 1 else tuple(tuple(map(int, side)) for side in sides)
-
-
-def _same_lower(length: int | None, span: int, stride: int) -> tuple[int, int]:
-    if length is None:
-        raise Refused(
-            "padding of SAME_LOWER needs the size of the pictures, which the file leaves open; give input_shape"
-        )
-    total = max((-(-length // stride) - 1) * stride + span - length, 0)
-    return total - total // 2, total // 2
-
-
 def _conv(place: Place) -> tuple[Plan, Value]:
     place.pictures()
-    w, groups = place.weights(1, "W"), int(place.setting("group", 1))
+    w, groups = _kernel(place), int(place.setting("group", 1))
     C_out, C_group, *size = w.shape
-    arguments = {"kernel_size": pair_or_number(size), **_windows(place, size), "bias": _has(place, 2)}
+    arguments = {"kernel_size": pair_or_number(size), **windows(place, size), "bias": _has(place, 2)}
     C_in = C_group * groups
     if groups == C_in > 1:
         plan = place.plan(layers.DepthwiseConv2D, channels=C_in, multiplier=C_out // C_in, **arguments)
@@ -86,20 +44,27 @@ def _conv(place: Place) -> tuple[Plan, Value]:
 
 
 def _conv_transpose(place: Place) -> tuple[Plan, Value]:
-    x, w = place.pictures(), place.weights(1, "W")
+    x, w = place.pictures(), _kernel(place)
     if place.setting("group", 1) != 1:
         raise Refused(f"npcnn has no transposed convolution in groups, got group {place.setting('group')}")
     C_in, C_out, *size = w.shape
-    windows = _windows(place, size)
+    laid = windows(place, size)
     more = tuple(map(int, place.setting("output_padding", (0, 0))))
     if place.setting("output_shape") is not None or place.setting("auto_pad", "NOTSET").startswith("SAME"):
-        windows["padding"], more = _cut_off(place, x, size, more)
-    windows["output_padding"] = pair_or_number(more)
+        laid["padding"], more = _cut_off(place, x, size, more)
+    laid["output_padding"] = pair_or_number(more)
     plan = place.plan(
-        layers.Conv2DTranspose, in_channels=C_in, out_channels=C_out, kernel_size=pair_or_number(size), **windows,
+        layers.Conv2DTranspose, in_channels=C_in, out_channels=C_out, kernel_size=pair_or_number(size), **laid,
         bias=_has(place, 2),
     )  # fmt: skip
     return _with_weights(plan, place, w.transpose(2, 3, 1, 0)), Value(place.lengths(), CHANNELS_FIRST)
+
+
+def _kernel(place: Place) -> Array:
+    w = place.weights(1, "W")
+    if w.ndim != 4:
+        raise Refused(f"its weights must have four axes, as the pictures, got shape {w.shape}")
+    return w
 
 
 def _cut_off(place: Place, x: Value, size: Any, more: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
@@ -140,10 +105,10 @@ def _pool(layer: type[Layer], **settings: str) -> Reader:
         place.unused(1)
         size = place.setting("kernel_shape")
         more = {name: bool(place.setting(attribute, 0)) for name, attribute in settings.items()}
-        windows = _windows(place, size)
-        if windows["stride"] == pair_or_number(size):
-            del windows["stride"]
-        plan = place.plan(layer, size=pair_or_number(size), **windows, **more)
+        laid = windows(place, size)
+        if laid["stride"] == pair_or_number(size):
+            del laid["stride"]
+        plan = place.plan(layer, size=pair_or_number(size), **laid, **more)
         return plan, Value(place.lengths(), CHANNELS_FIRST)
 
     return read
@@ -173,14 +138,18 @@ def _gemm(place: Place) -> tuple[Plan, Value]:
     if place.setting("transA", 0):
         raise Refused("it must not turn its input round, got transA 1")
     w = place.weights(1, "B")
-    w = place.setting("alpha", 1.0) * (w.T if place.setting("transB", 0) else w)
+    w = _times(place.setting("alpha", 1.0), w.T if place.setting("transB", 0) else w)
     plan, y = _dense(place, w, bias=_has(place, 2))
     if plan.arguments["bias"]:
-        b = place.setting("beta", 1.0) * place.weights(2, "C")
+        b = _times(place.setting("beta", 1.0), place.weights(2, "C"))
         if b.size != 1 and b.shape not in ((w.shape[1],), (1, w.shape[1])):
             raise Refused(f"its C must be a bias, one row for all, got shape {b.shape}")
         plan.arrays["b"] = np.broadcast_to(b.ravel(), w.shape[1:])
     return _with_weights(plan, place, plan.arrays["w"]), y
+
+
+def _times(factor: float, weights: Array) -> Array:
+    return weights if factor == 1 else np.asarray(factor * weights)
 
 
 def _mat_mul(place: Place) -> tuple[Plan, Value]:
@@ -222,7 +191,10 @@ def _layer_norm(place: Place) -> tuple[Plan, Value]:
 
 
 def _normalization(place: Place, layer: type[Layer], arrays: dict[str, Array], **more: Any) -> tuple[Plan, Value]:
-    (channels,) = {array.size for array in arrays.values()}
+    channels = place.channels()
+    if {array.size for array in arrays.values()} != {channels}:
+        sizes = ", ".join(f"{array.size} of {name}" for name, array in arrays.items())
+        raise Refused(f"it must have one number for each of {channels} channels, got {sizes}")
     plan = place.plan(
         layer, channels=channels, eps=short(place.setting("epsilon", 1e-5)), dtype=place.graph.dtype, **more
     )
@@ -330,7 +302,7 @@ def _joined(layer: type[Layer]) -> Reader:
 
 
 def _flatten(place: Place) -> tuple[Plan | None, Value]:
-    if place.axis(1) != 1:
+    if place.setting("axis", 1) not in (1, 1 - len(place.x().lengths)):
         raise Refused(f"it must keep the batch and nothing else, got axis {place.setting('axis')}")
     return flattened(place)
 
@@ -371,11 +343,20 @@ def flattened(place: Place) -> tuple[Plan | None, Value]:
     return place.plan(layers.Flatten, channels_first=True), Value(place.lengths(), (0, 1))
 
 
+def _gather(place: Place) -> tuple[None, Value]:
+    """Take what `save` writes where a network gives a flattened picture: its numbers put into npcnn's order."""
+    x, where = place.x(), place.constant(1, "indices")
+    flat = x.flattened is not None and where is not None and where.size == math.prod(x.flattened)
+    if not flat or where is None or place.axis(0) != 1 or not np.array_equal(where, x.order(where.size)):
+        raise Refused("npcnn has it where a flattened picture is put into the order (H, W, C), and nowhere else")
+    return None, Value(place.lengths(), (0, 1))
+
+
 def any_order_will_do(graph: Graph, name: str) -> bool:
     """Return whether all that takes a vector has weights that can be put into another order."""
     consumers = graph.consumers(name)
     return bool(consumers) and all(
-        node.operation in ("Gemm", "MatMul")
+        node.operation in ("Gemm", "MatMul", "Gather")
         or (node.operation in KEEPING_ORDER and any_order_will_do(graph, node.outputs[0]))
         for node in consumers
     )
@@ -405,6 +386,8 @@ def _resize(place: Place) -> tuple[Plan, Value]:
         raise Refused(f"it must stretch, got keep_aspect_ratio_policy {place.setting('keep_aspect_ratio_policy')}")
     axes = [axis % len(x.axes) for axis in place.setting("axes", range(len(x.axes)))]
     lengths = [x.lengths[axis] for axis in axes]
+    if len(scales or sizes or []) != len(axes):
+        raise Refused(f"it must say how large each of {len(axes)} axes becomes, got scales {scales}, sizes {sizes}")
     if not scales and sizes:
         scales = [size / length if length else 1.0 if size == length else math.nan
                   for size, length in zip(sizes, lengths, strict=True)]  # fmt: skip
@@ -413,6 +396,8 @@ def _resize(place: Place) -> tuple[Plan, Value]:
     if len(x.axes) != 4 or any(scale != 1 for scale in factors.values()) or any(one < 1 or one % 1 for one in factor):
         raise Refused(f"npcnn makes pictures larger by whole numbers, got scales {scales} of shape {shape(x)}")
     H, W = (x.lengths[x.axes.index(axis)] for axis in (1, 2))
+    if max((H or 1) * factor[0], (W or 1) * factor[1]) > LONGEST:
+        raise Refused(f"it makes pictures longer than {LONGEST} pixels, got scales {scales} of shape {shape(x)}")
     mode = _resize_mode(place, ((H, int(factor[0])), (W, int(factor[1]))))
     even = int(factor[0]) if factor[0] == factor[1] else (int(factor[0]), int(factor[1]))
     return place.plan(layers.UpSample2D, factor=even, mode=mode), Value(place.lengths(), x.axes)
@@ -473,6 +458,7 @@ READ: dict[str, Reader] = {
     "Flatten": _flatten,
     "Reshape": _reshape,
     "Squeeze": _squeeze,
+    "Gather": _gather,
     "Transpose": _transpose,
     "Pad": _pad,
     "Resize": _resize,

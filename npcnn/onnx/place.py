@@ -85,6 +85,14 @@ class Place:
             raise Refused("it must take pictures in the order (N, C, H, W), got one that a Transpose has changed")
         return x
 
+    def channels(self) -> int:
+        """Return how many channels go in."""
+        x = self.x()
+        channels = x.lengths[x.axes.index(len(x.axes) - 1)]
+        if channels is None:
+            raise Refused(f"the number of its channels cannot be told from the file, got shape {shape(x)}")
+        return channels
+
     def plan(self, layer: type[Layer], **arguments: Any) -> Plan:
         """Return the plan of a layer."""
         return Plan(self.node, layer, arguments)
@@ -130,4 +138,6 @@ class Place:
     def axis(self, default: int) -> int:
         """Return the attribute axis, counted from the front."""
         axis, rank = int(self.setting("axis", default)), len(self.inputs[0].lengths)
-        return axis + rank if axis < 0 else axis
+        if not -rank <= axis < rank:
+            raise Refused(f"there is no axis {axis} in shape {shape(self.inputs[0])}")
+        return axis % rank

@@ -111,7 +111,7 @@ def from_model(model: Any, input_shape: tuple[int, ...] | None = None) -> Sequen
     plans, values = _planned(graph)
     network = _simplified(_taken_apart(graph, plans))
     _refuse([(step.node, reason) for step, reason in _left_over(network)])
-    net = Sequential(*map(_built, network or [Plan(Node("", "", (), (), {}), layers.Identity)]))
+    net = _one_after_the_other(network or [Plan(Node("", "", (), (), {}), layers.Identity)])
     _check_output(net, values[graph.input], values[graph.output])
     _remember(net, model)
     return net
@@ -154,6 +154,8 @@ def _planned(graph: Graph) -> tuple[dict[str, Plan | None], dict[str, Value]]:
                 raise Refused("npcnn has no such operator")
             if len(known) < len(inputs):
                 continue
+            if not known:
+                raise Refused("nothing that goes in is computed, all of it is constant")
             if node.outputs[0] not in graph.shapes:
                 raise Refused("the shape of its output cannot be told from the file; give input_shape")
             plans[node.outputs[0]], values[node.outputs[0]] = READ[node.operation](Place(graph, node, known))
@@ -320,7 +322,15 @@ def _built(step: Step) -> Layer:
 def _branch(steps: list[Step]) -> Layer:
     if not steps:
         return layers.Identity()
-    return _built(steps[0]) if len(steps) == 1 else Sequential(*map(_built, steps))
+    return _built(steps[0]) if len(steps) == 1 else _one_after_the_other(steps)
+
+
+def _one_after_the_other(steps: list[Step]) -> Sequential:
+    built = [_built(step) for step in steps]
+    try:
+        return Sequential(*built)
+    except ShapeError as error:
+        raise OnnxError(f"the layers do not fit together: {error}") from error
 
 
 def _check_output(net: Sequential, x: Value, y: Value) -> None:
