@@ -59,6 +59,6 @@ cd "$build"
 echo "run_on_arm.sh: kernel tests on neon (some minutes)"
 NPCNN_ISA=neon "${arm_python[@]}" -m pytest -q -p no:cacheprovider \
     tests/test_convolution.py tests/test_pooling.py tests/test_activations.py tests/test_all_ops.py \
-    tests/test_toom_cook.py
+    tests/test_toom_cook.py tests/test_groups.py
 echo "run_on_arm.sh: and some on plain"
 NPCNN_ISA=plain "${arm_python[@]}" -m pytest -q -p no:cacheprovider tests/test_all_ops.py

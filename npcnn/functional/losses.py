@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.activations import log_softmax
 from npcnn.functional.checks import class_labels, exact_shape, float_array, number, same_dtype
 from npcnn.functional.exchange import as_array
+from npcnn.functional.probabilities import log_softmax
 
 __all__ = ["mean_squared_error", "softmax_cross_entropy"]
 

@@ -167,22 +167,39 @@ class Residual(Add):
     def shortcut(self) -> Layer | None:
         """The input's own way; None for the input as it is."""
         shortcut = self.children["shortcut"]
-        return None if isinstance(shortcut, _Identity) else shortcut
+        return None if isinstance(shortcut, Identity) else shortcut
 
 
-class _Identity(Layer):
-    """Gives back what it gets."""
+class Identity(Layer):
+    """Gives back what it gets: the branch of a `Concat` that hands the input on.
+
+    Examples
+    --------
+    >>> nn.Concat(nn.Identity(), nn.Conv2D(3, 8, 3)).output_shape((6, 6, 3))
+    (6, 6, 11)
+    """
 
     kind = "identity"
 
     def channels_after(self, channels: int | None) -> int | None:
+        """Return `channels`."""
         return channels
 
     def forward(self, x: Array, training: bool = False) -> Array:
+        """Return `x` itself."""
+        x = as_array(x, "x")
+        batch_shape(x)
         return x
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        return dy
+        """Return `dy` itself."""
+        dx: Array = as_array(dy, "dy")
+        return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
+        """Return `input_shape`."""
         return tuple(input_shape)
+
+
+class _Identity(Identity):
+    """The shortcut of a `Residual` that was given none."""
