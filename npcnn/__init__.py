@@ -80,19 +80,7 @@ from npcnn.optimizers import SGD, Adam, AdamW
 from npcnn.version import __version__
 
 if TYPE_CHECKING:
-    from npcnn import (
-        datasets,
-        evaluation,
-        explain,
-        factorize,
-        onnx,
-        plot,
-        prediction,
-        reference,
-        report,
-        sklearn,
-        train,
-    )
+    from npcnn import datasets, evaluation, explain, factorize, onnx, plot, prediction, reference, report, train
 
 __all__ = [
     "GELU",
@@ -163,7 +151,6 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
-    "sklearn",
     "summary",
     "train",
     "weights",
@@ -178,6 +165,7 @@ _IMPORTED_WHEN_USED = (
 
 def __getattr__(name: str) -> Any:
     # Not everyone uses these, and together they take as long to import as all the rest: they are imported when used.
+    # `sklearn` is not in __all__, because without its extra ``from npcnn import *`` would end in an error.
     if name in _IMPORTED_WHEN_USED:
         return importlib.import_module(f"npcnn.{name}")
     if name == "toom_cook":

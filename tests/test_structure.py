@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -115,6 +116,13 @@ def test_extras_are_imported_where_they_are_used():
     for name, path in MODULES.items():
         packages = {other.split(".")[0] for other in imports(path, inside_functions=False)}
         assert packages - CORE - {"npcnn", MADE_OF_AN_EXTRA.get(name)} <= sys.stdlib_module_names, name
+
+
+def test_all_that_is_public_comes_without_the_extras():
+    extras = ["matplotlib", "onnx", "PIL", "sklearn", "tensorboardX"]
+    program = f"import sys; sys.modules |= dict.fromkeys({extras}); from npcnn import *; print(train.__name__)"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout == "npcnn.train\n", run.stderr
 
 
 @pytest.mark.parametrize("folder", ["npcnn", "csrc"])
