@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+AROUND = {"Constant", "Identity"}  # they name arrays, or carry constants, and are no layers
 # Operators whose inputs are all computed.
 JOINS = {"Concat", "Add", "Sum"}
 
@@ -31,27 +32,42 @@ class Case(NamedTuple):
 
 
 @functools.cache
-def cases(kind):
-    """Return the cases of a kind: "node", one operator each, or "pytorch-converted" or "pytorch-operator"."""
+def cases(kind, operators):
+    """Return the cases of a kind whose layers are all of these operators.
+
+    The kinds are "node", one operator each, "pytorch-converted" and "pytorch-operator".
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the expected arrays are computed now, some with overflows
         from onnx.backend.test.loader import load_model_tests
 
         found = load_model_tests(kind=kind)
-    return [as_network(case) for case in sorted(found, key=lambda case: case.name)]
+    with_models = [(case, model_of(case)) for case in sorted(found, key=lambda case: case.name)]
+    return [as_network(case, model) for case, model in with_models if set() < operators_of(model) - AROUND <= operators]
 
 
-def as_network(case):
+def model_of(case):
+    """Return the model of a case, to be changed."""
+    if case.model is None:
+        return onnx.load(Path(case.model_dir) / "model.onnx")
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    return model
+
+
+def operators_of(model):
+    return frozenset(node.op_type for node in model.graph.node)
+
+
+def as_network(case, model):
     """Return a case as one of one input."""
     if case.model is None:
-        folder = Path(case.model_dir)
-        model, data = onnx.load(folder / "model.onnx"), folder / "test_data_set_0"
+        data = Path(case.model_dir) / "test_data_set_0"
         given, expected = arrays(data, "input"), arrays(data, "output")
     else:
-        model, (given, expected) = onnx.ModelProto(), case.data_sets[0]
-        model.CopyFrom(case.model)
+        given, expected = case.data_sets[0]
     model.ir_version = max(model.ir_version, 4)  # until then all constants had to be inputs as well
-    operators = frozenset(node.op_type for node in model.graph.node)
+    operators = operators_of(model)
     constants = {one.name for one in model.graph.initializer}
     inputs = [one for one in model.graph.input if one.name not in constants]
     given = [np.asarray(one) if isinstance(one, np.generic) else one for one in given]

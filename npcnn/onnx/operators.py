@@ -162,6 +162,9 @@ def _dense(place: Place, w: Array, *, bias: bool) -> tuple[Plan, Value]:
         raise Refused(
             f"npcnn has it for vectors (N, features) and a matrix, got shapes {shape(place.x())} and {w.shape}"
         )
+    features = place.x().lengths[1] or len(w)
+    if features != len(w):
+        raise Refused(f"its matrix must have a row for each of {features} numbers, got shape {w.shape}")
     plan = place.plan(layers.Dense, in_features=w.shape[0], out_features=w.shape[1], bias=bias)
     plan.arrays["w"] = w[place.x().order(len(w))]
     return plan, Value(place.lengths(), (0, 1))
