@@ -84,8 +84,10 @@ def operator(case):
 
 @pytest.mark.parametrize("name", [*READ, "several"])
 def test_networks_give_what_the_standard_says(name):
-    held_to = 0
-    for case in (case for kind in KINDS for case in claimed(kind) if operator(case) == name):
+    held_to, tried = 0, [case for kind in KINDS for case in claimed(kind) if operator(case) == name]
+    if not tried:
+        pytest.skip("this release of ONNX has no case of it")
+    for case in tried:
         net, _ = read(case)
         if net is None:
             continue
