@@ -314,3 +314,9 @@ def test_a_step_of_ones_own_is_pickled_by_its_function(rng, name):
     images = rng.integers(0, 256, (3, 6, 6, 2), np.uint8)
     step = pickle.loads(pickle.dumps(steps.Step(name, {}, every_other_row)))
     np.testing.assert_array_equal(step(images), images[:, ::2])
+
+
+@pytest.mark.parametrize("name", ["halve", "mirror"])
+def test_a_step_of_ones_own_is_not_written_as_one_of_the_library(name):
+    with pytest.raises(TypeError, match=rf"steps\[1\], .*{name}.*, is a function of your own"):
+        steps.describe([steps.crop(4), steps.Step(name, {}, every_other_row)])

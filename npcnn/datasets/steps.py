@@ -15,7 +15,7 @@ from __future__ import annotations
 import copyreg
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -323,9 +323,14 @@ KNOWN: dict[str, Callable[..., Step]] = {
 }
 
 
+def _is_known(step: Function) -> TypeGuard[Step]:
+    """Whether a function of this file made the step; the name may be that of a step of one's own, too."""
+    return isinstance(step, Step) and step.name in KNOWN and getattr(step.function, "__module__", None) == __name__
+
+
 def _reduced(step: Step) -> Any:
     """Return how a step is copied and pickled: what it does is a function inside another, which has no name to find."""
-    if getattr(step.function, "__module__", None) == __name__:  # the name may be that of a step of one's own, too
+    if _is_known(step):
         return _made_again, (step.name, dict(step.arguments))
     return object.__reduce_ex__(step, 2)
 
@@ -391,7 +396,7 @@ def describe(steps: Iterable[Function]) -> list[dict[str, Any]]:
     """
     described = []
     for place, step in enumerate(steps):
-        if not isinstance(step, Step) or step.name not in KNOWN:
+        if not _is_known(step):
             raise TypeError(
                 f"steps[{place}], {name_of(step)}, is a function of your own and cannot be written into a file; "
                 f"only those of npcnn.datasets.steps can: {', '.join(KNOWN)}"
