@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from npcnn.functional.activations import relu_backward
 from npcnn.functional.algorithms import Algorithm
-from npcnn.functional.checks import bias
+from npcnn.functional.checks import bias, boolean
 from npcnn.functional.convolution_plan import backward, forward, like_result, planned, run
 from npcnn.functional.outputs import pooled_outputs
 from npcnn.functional.pooling import checked_argmax, max_pool2d, max_pool2d_backward
@@ -342,7 +342,7 @@ def conv2d_max_pool2d(
     plan, x, w = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
     if plan.places is None:
         return max_pool2d(conv2d(x, w, b, relu=relu, algorithm=algorithm, **(convolution or {})), **pooling, out=out)
-    b = bias(b, w)
+    b, relu = bias(b, w), boolean(relu, "relu")
     y, argmax = pooled_outputs(out, (len(x), *plan.y_shape), x.dtype, inputs=(x, w, b))
     run(plan, x, w, b, relu, y, argmax)
     return y, argmax

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn.functional.algorithms import Algorithm, chosen_algorithm, spent_multiplications
-from npcnn.functional.checks import bias, contiguous, integer, pair, same_dtype
+from npcnn.functional.checks import bias, boolean, contiguous, integer, pair, same_dtype
 from npcnn.functional.convolution_plan import Plan, backward, planned, run
 from npcnn.functional.exchange import as_array
 from npcnn.functional.toom_cook import KeptWeights
@@ -64,7 +64,7 @@ class _Convolution(Layer):
                 f"groups must divide in_channels, {self.in_channels}, and out_channels, {self.out_channels}, "
                 f"got {self.groups}"
             )
-        self.bias = bool(bias)
+        self.bias = boolean(bias, "bias")
         self.activation = activation_name(activation)
         self.algorithm = algorithm
         self._windows = windows

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn import functional
-from npcnn.functional.checks import integer, pair, same_dtype
+from npcnn.functional.checks import boolean, integer, pair, same_dtype
 from npcnn.functional.exchange import as_array
 from npcnn.functional.transposed import transposed_options
 from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
@@ -86,7 +86,8 @@ class Conv2DTranspose(Layer):
         self.in_channels = integer(in_channels, "in_channels", minimum=1)
         self.out_channels = integer(out_channels, "out_channels", minimum=1)
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        self.output_padding, self.bias, self.activation = output_padding, bool(bias), activation_name(activation)
+        self.output_padding, self.bias = output_padding, boolean(bias, "bias")
+        self.activation = activation_name(activation)
         taps = pair(kernel_size, "kernel_size", minimum=1)
         self._window: dict[str, Any] = {
             "stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding
