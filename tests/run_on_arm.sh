@@ -38,9 +38,9 @@ if [ ! -e "$root/complete" ]; then
 fi
 arm_python=(qemu-aarch64 -L "$root" "$root/usr/bin/python3.11")
 
-if [ ! -d "$site/numpy" ]; then
+if [ ! -d "$site/safetensors" ]; then
     "$host_python" -m pip install --quiet --target "$site" --only-binary=:all: --python-version 3.11 \
-        --platform manylinux_2_28_aarch64 --platform manylinux2014_aarch64 numpy pytest hypothesis
+        --platform manylinux_2_28_aarch64 --platform manylinux2014_aarch64 numpy safetensors tqdm pytest hypothesis
 fi
 
 echo "run_on_arm.sh: cross-compiling the kernels"
