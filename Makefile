@@ -1,7 +1,9 @@
 # make train     set everything up in .venv and train the default network of README.md on CIFAR-10
 # make test      set everything up in .venv and run the tests
-# make tour      run the chapters of docs/tour and build them: build/tour/html/index.html
-# make readme-pictures  the same, and copy the pictures of the tour that README.md shows to docs/
+# make docs      build the site, the chapters of the tour run for it: build/docs/html/index.html
+# make pages     the same without running the chapters: half a minute, for who writes another page
+# make tour      the same as make docs; tells where the chapters are
+# make readme-pictures  the same, and copy the pictures of the tour that other pages show to docs/
 # make test-arm  run the kernel tests for 64-bit ARM (NEON) under qemu; Debian on x86-64, see tests/run_on_arm.sh
 # make test-windows  build the C core for Windows and try it under Wine; Debian, see tests/run_on_windows.sh
 # make nightly   the long tests in full: 20,000 drawn configurations, 50 kills
@@ -22,7 +24,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py $(wildcard csrc/*) $(wildcard npcnn/kernels/*.pyx npcnn/kernels/*.pxd)
 
-.PHONY: train test tour readme-pictures test-arm test-windows nightly sanitize valgrind bench lint clean
+.PHONY: train test docs pages tour readme-pictures test-arm test-windows nightly sanitize valgrind bench lint clean
 
 train: $(VENV)/built
 	$(BIN)/python examples/train_cifar.py --steps $(STEPS) $(ARGS)
@@ -30,10 +32,20 @@ train: $(VENV)/built
 test: $(VENV)/built
 	$(BIN)/python -m pytest -q
 
-tour: $(VENV)/built
-	rm -rf build/tour
-	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs/tour build/tour/html
-	@echo "open build/tour/html/index.html; the chapters as notebooks are in build/tour/jupyter_execute"
+SPHINX := -m sphinx -W --keep-going -q -E -b html
+
+docs: $(VENV)/built
+	rm -rf build/docs
+	$(BIN)/python $(SPHINX) docs build/docs/html
+	@echo "open build/docs/html/index.html"
+
+pages: $(VENV)/built
+	rm -rf build/pages
+	$(BIN)/python $(SPHINX) -D nb_execution_mode=off docs build/pages/html
+	@echo "open build/pages/html/index.html; the cells of the tour were not run"
+
+tour: docs
+	@echo "the tour: build/docs/html/tour/index.html; the chapters as notebooks are in build/docs/jupyter_execute/tour"
 
 readme-pictures: tour
 	$(BIN)/python docs/tour/readme_pictures.py

@@ -6,10 +6,10 @@ python .ci/lowest_versions.py > lowest.txt && python -m pip install -r lowest.tx
 import pathlib
 import tomllib
 
-EXTRAS = ("plot", "tensorboard", "test")  # what checks and draws documents is used by nobody else
+EXTRAS = ("onnx", "plot", "sklearn", "tensorboard", "test")  # what checks and draws documents is used by nobody else
 
 project = tomllib.loads((pathlib.Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
 needed = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
 for extra in EXTRAS:
     needed += project["project"]["optional-dependencies"][extra]
-print(*sorted(requirement.replace(">=", "==") for requirement in needed), sep="\n")
+print(*sorted({requirement.replace(">=", "==") for requirement in needed}), sep="\n")

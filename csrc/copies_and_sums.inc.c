@@ -25,6 +25,29 @@ static void NAME(copy_pixels)(const REAL *restrict x, const REAL *restrict relu_
         }
 }
 
+/* Copy `count` numbers to memory past the caches: the way for results that would be pushed out before anyone reads
+ * them.  An ordinary store brings a line in before it changes it, so that memory moves it twice; whole lines that are
+ * written this way are not read before.  What is not a whole line, at either end, is stored as usual.  Other threads
+ * see what was written once the threads of a kernel have met at its end. */
+static void NAME(copy_past_caches)(const REAL *restrict x, REAL *restrict to, ptrdiff_t count)
+{
+#ifdef STREAMED_BYTES
+    ptrdiff_t i = 0;
+    while (i < count && (uintptr_t)(to + i) % CACHE_LINE) {
+        to[i] = x[i];
+        i++;
+    }
+    const ptrdiff_t line = CACHE_LINE / (ptrdiff_t)sizeof(REAL);
+    for (; i + line <= count; i += line)
+        UNROLL for (int bytes = 0; bytes < CACHE_LINE; bytes += STREAMED_BYTES)
+            STREAM((char *)(to + i) + bytes, (const char *)(x + i) + bytes);
+    for (; i < count; i++)
+        to[i] = x[i];
+#else
+    memcpy(to, x, (size_t)count * sizeof(REAL));
+#endif
+}
+
 static void NAME(add)(const REAL *restrict x, REAL *restrict total, ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++)

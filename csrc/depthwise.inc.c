@@ -10,13 +10,16 @@
 /* Pixels of a block: the sums of so many pixels by two vectors of channels are in registers at the same time. */
 #undef PIXELS
 #define PIXELS 4
+/* The same where one vector of channels goes along a row. */
+#undef ROW_PIXELS
+#define ROW_PIXELS 8
 
-/* Run `call` for two `vectors` of channels at a time, from channel c on, which begins as `first`, then for what is left:
- * two vectors side by side are whole cache lines.  In all but the last, `count` is a constant, the vector length. */
+/* Run `call` for two `vectors` of channels at a time, from channel c on, then for what is left: two vectors side by
+ * side are whole cache lines.  In all but the last, `count` is a constant, the vector length. */
 #undef FOR_VECTOR_PAIRS
-#define FOR_VECTOR_PAIRS(first, channels, call)                                                       \
+#define FOR_VECTOR_PAIRS(channels, call)                                                              \
     do {                                                                                              \
-        ptrdiff_t c = (first);                                                                        \
+        ptrdiff_t c = 0;                                                                              \
         for (; (channels) - c >= 2 * VECTOR_LENGTH; c += 2 * VECTOR_LENGTH) {                         \
             const int vectors = 2;                                                                    \
             const ptrdiff_t count = VECTOR_LENGTH;                                                    \
@@ -80,56 +83,13 @@ ALWAYS_INLINE void NAME(depthwise_block)(const int pixels, const int vectors, pt
             NAME(store)(y + p * y_pixel + v * VECTOR_LENGTH, relu ? NAME(relu_vec)(sum[p][v]) : sum[p][v], count);
 }
 
-/* The same for PIXELS pixels and all channels, whole pairs of vectors, where three taps lie side by side and a tap sees
- * the pixel next to that of the tap before it: the rows of the usual kernels.  Nothing is asked in the inner loop, and
- * little in front of it; a function of its own, because the compiler keeps too much at hand otherwise. */
-NEVER_INLINE void NAME(depthwise_threes)(const REAL *x, ptrdiff_t pixel, npcnn_taps taps, const REAL *w,
-                                         const REAL *bias, int relu, ptrdiff_t channels, REAL *y, ptrdiff_t y_pixel)
-{
-    for (ptrdiff_t c = 0; c < channels; c += 2 * VECTOR_LENGTH) {
-        vec sum[PIXELS][2];
-        UNROLL for (int v = 0; v < 2; v++) {
-            const vec start = bias ? NAME(load)(bias + c + v * VECTOR_LENGTH, VECTOR_LENGTH) : (vec){0};
-            UNROLL for (int p = 0; p < PIXELS; p++)
-                sum[p][v] = start;
-        }
-        const REAL *x_row = x + c, *w_row = w + c;
-        ptrdiff_t rows = taps.rows;
-        do {
-            const REAL *x_third[2] = {x_row, x_row + 3 * pixel};
-            UNROLL for (int j = 0; j < 3; j++)
-                UNROLL for (int v = 0; v < 2; v++) {
-                    const vec weight = NAME(load)(w_row + j * taps.w_col + v * VECTOR_LENGTH, VECTOR_LENGTH);
-                    UNROLL for (int p = 0; p < PIXELS; p++)
-                        sum[p][v] += NAME(load)(x_third[(p + j) / 3] + (p + j) % 3 * pixel + v * VECTOR_LENGTH,
-                                                VECTOR_LENGTH) * weight;
-                }
-            x_row += taps.x_row;
-            w_row += taps.w_row;
-        } while (--rows);
-        NAME(send_for)(PIXELS, 2, x_row, pixel);
-        UNROLL for (int p = 0; p < PIXELS; p++)
-            UNROLL for (int v = 0; v < 2; v++)
-                NAME(store)(y + c + p * y_pixel + v * VECTOR_LENGTH, relu ? NAME(relu_vec)(sum[p][v]) : sum[p][v],
-                            VECTOR_LENGTH);
-    }
-}
-
 /* Output pixels side by side, all of whose `taps` lie inside the picture; x is what the first tap of the first sees. */
 static void NAME(depthwise)(const REAL *x, ptrdiff_t x_pixel, npcnn_taps taps, const REAL *w, const REAL *bias,
                             int relu, ptrdiff_t pixels, ptrdiff_t channels, REAL *y)
 {
-    const int threes = taps.rows > 0 && taps.cols == 3 && taps.x_col == x_pixel && pixels >= PIXELS;
-    const ptrdiff_t whole = threes ? channels - channels % (2 * VECTOR_LENGTH) : 0;
-    for (ptrdiff_t p = 0; whole && p < pixels; p += PIXELS) {
-        const ptrdiff_t at = p < pixels - PIXELS ? p : pixels - PIXELS;     /* the last may do some pixels again */
-        NAME(depthwise_threes)(x + at * x_pixel, x_pixel, taps, w, bias, relu, whole, y + at * channels, channels);
-    }
-    if (whole == channels)
-        return;
 #define BLOCKS_OF(height)                                                                             \
     for (; pixels - p >= (height); p += (height))                                                     \
-        FOR_VECTOR_PAIRS(whole, channels, NAME(depthwise_block)(                                      \
+        FOR_VECTOR_PAIRS(channels, NAME(depthwise_block)(                                      \
             height, vectors, count, x + p * x_pixel + c, x_pixel, taps, w + c, bias ? bias + c : NULL, relu, \
             y + p * channels + c, channels))
     ptrdiff_t p = 0;
@@ -137,6 +97,140 @@ static void NAME(depthwise)(const REAL *x, ptrdiff_t x_pixel, npcnn_taps taps, c
     BLOCKS_OF(PIXELS / 2);
     BLOCKS_OF(1);
 #undef BLOCKS_OF
+}
+
+/* The usual kernels have three columns, and are laid over every pixel: there a vector of x serves three pixels, one for
+ * each tap.  The first pixel of a row may lack its left tap, the last its right one. */
+
+/* Some pixels side by side that lack nothing, by one vector of channels. */
+ALWAYS_INLINE void NAME(three_columns_block)(const int pixels, const REAL *x, ptrdiff_t pixel, npcnn_taps taps,
+                                             const REAL *w, vec start, int relu, REAL *y, ptrdiff_t y_pixel)
+{
+    vec sum[ROW_PIXELS];
+    UNROLL for (int q = 0; q < pixels; q++)
+        sum[q] = start;
+    ptrdiff_t rows = taps.rows;
+    do {
+        vec weight[3];
+        UNROLL for (int j = 0; j < 3; j++)
+            weight[j] = NAME(load)(w + j * taps.w_col, VECTOR_LENGTH);
+        const REAL *x_third = x;                    /* every third pixel has a pointer of its own, as in gemm.inc.c */
+        UNROLL for (int q = 0; q < pixels + 2; q++) {
+            vec v = NAME(load)(x_third + q % 3 * pixel, VECTOR_LENGTH);
+            IN_REGISTER(v);
+            UNROLL for (int j = 0; j < 3; j++)
+                if (q - j >= 0 && q - j < pixels)
+                    sum[q - j] += v * weight[j];
+            if (q % 3 == 2)
+                x_third += 3 * pixel;
+        }
+        x += taps.x_row;
+        w += taps.w_row;
+    } while (--rows);
+    NAME(send_for)(pixels, 1, x, pixel);
+    UNROLL for (int q = 0; q < pixels; q++)
+        NAME(store)(y + q * y_pixel, relu ? NAME(relu_vec)(sum[q]) : sum[q], VECTOR_LENGTH);
+}
+
+/* A function of its own, so that the compiler keeps nothing else at hand. */
+NEVER_INLINE void NAME(three_columns_long)(const REAL *x, ptrdiff_t pixel, npcnn_taps taps, const REAL *w, vec start,
+                                           int relu, REAL *y, ptrdiff_t y_pixel)
+{
+    NAME(three_columns_block)(ROW_PIXELS, x, pixel, taps, w, start, relu, y, y_pixel);
+}
+
+/* A row of `pixels`, at least PIXELS + 2 of them, by whole vectors of channels; x is under the upper left tap of the
+ * first pixel, or the one right of it where `lacks_left`. */
+static void NAME(depthwise_three_columns)(const REAL *x, npcnn_taps taps, const REAL *w, const REAL *bias, int relu,
+                                          int lacks_left, int lacks_right, ptrdiff_t pixels, ptrdiff_t channels,
+                                          REAL *y)
+{
+    const ptrdiff_t pixel = taps.x_col, end = pixels - lacks_right;
+    npcnn_taps two = taps;
+    two.cols = 2;
+    for (ptrdiff_t c = 0; c < channels;
+         c += VECTOR_LENGTH, x += VECTOR_LENGTH, w += VECTOR_LENGTH, y += VECTOR_LENGTH) {
+        const REAL *b = bias ? bias + c : NULL;
+        const vec start = b ? NAME(load)(b, VECTOR_LENGTH) : (vec){0};
+        if (lacks_left)
+            NAME(depthwise_block)(1, 1, VECTOR_LENGTH, x, pixel, two, w + taps.w_col, b, relu, y, channels);
+        if (lacks_right)
+            NAME(depthwise_block)(1, 1, VECTOR_LENGTH, x + (end - lacks_left) * pixel, pixel, two, w, b, relu,
+                                  y + end * channels, channels);
+        ptrdiff_t p = lacks_left;
+        for (; end - p >= ROW_PIXELS; p += ROW_PIXELS)
+            NAME(three_columns_long)(x + (p - lacks_left) * pixel, pixel, taps, w, start, relu, y + p * channels,
+                                     channels);
+        for (; p < end; p += PIXELS) {
+            const ptrdiff_t at = p < end - PIXELS ? p : end - PIXELS;       /* the last may do some pixels again */
+            NAME(three_columns_block)(PIXELS, x + (at - lacks_left) * pixel, pixel, taps, w, start, relu,
+                                      y + at * channels, channels);
+        }
+    }
+}
+
+/* sum[i][j] += x under row i of the taps, in one column of x, times dy of the pixel whose tap j lies there; `dy` is
+ * that of the pixel whose tap `last` does. */
+ALWAYS_INLINE void NAME(add_column)(const int first, const int last, const REAL *x, ptrdiff_t row, const REAL *dy,
+                                    ptrdiff_t channels, vec sum[3][3])
+{
+    vec dy_of_tap[3];
+    UNROLL for (int j = first; j <= last; j++) {
+        dy_of_tap[j] = NAME(load)(dy + (last - j) * channels, VECTOR_LENGTH);
+        IN_REGISTER(dy_of_tap[j]);
+    }
+    UNROLL for (int i = 0; i < 3; i++) {
+        vec v = NAME(load)(x + i * row, VECTOR_LENGTH);
+        IN_REGISTER(v);
+        UNROLL for (int j = first; j <= last; j++)
+            sum[i][j] += v * dy_of_tap[j];
+    }
+}
+
+/* The same for columns side by side that lie under all taps.  A function of its own, as above. */
+NEVER_INLINE void NAME(add_whole_columns)(const REAL *x, ptrdiff_t pixel, ptrdiff_t row, const REAL *dy,
+                                          ptrdiff_t channels, ptrdiff_t columns, ptrdiff_t next_dy, vec total[3][3])
+{
+    vec sum[3][3];
+    memcpy(sum, total, sizeof sum);
+    for (; columns > 0; columns--, x += pixel, dy += channels) {
+        /* The next row of dy, and what it is the first to see. */
+        NAME(send_for)(1, 1, x + 3 * row, pixel);
+        NAME(send_for)(1, 1, dy + next_dy, channels);
+        NAME(add_column)(0, 2, x, row, dy, channels, sum);
+    }
+    memcpy(total, sum, sizeof sum);
+}
+
+/* dw of nine taps, w_row and w_col numbers apart, += the products of a row of dy with the three rows of x under it,
+ * where all are inside the picture; else as above. */
+static void NAME(depthwise_3x3_weights)(const REAL *x, npcnn_taps taps, const REAL *dy, int lacks_left,
+                                        int lacks_right, ptrdiff_t pixels, ptrdiff_t channels, REAL *dw)
+{
+    const ptrdiff_t pixel = taps.x_col, row = taps.x_row;
+#define ADD_COLUMN(first, last, column)                                                               \
+    NAME(add_column)(first, last, x + ((column) - lacks_left) * pixel + c, row,                       \
+                     dy + ((column) - (last)) * channels + c, channels, sum)
+    for (ptrdiff_t c = 0; c < channels; c += VECTOR_LENGTH) {
+        vec sum[3][3];
+        UNROLL for (int i = 0; i < 3; i++)
+            UNROLL for (int j = 0; j < 3; j++)
+                sum[i][j] = (vec){0};
+        if (!lacks_left)
+            ADD_COLUMN(0, 0, 0);
+        ADD_COLUMN(0, 1, 1);
+        NAME(add_whole_columns)(x + (2 - lacks_left) * pixel + c, pixel, row, dy + c, channels,
+                                pixels - 2, pixels * channels, sum);
+        ADD_COLUMN(1, 2, pixels);
+        if (!lacks_right)
+            ADD_COLUMN(2, 2, pixels + 1);
+        UNROLL for (int i = 0; i < 3; i++)
+            UNROLL for (int j = 0; j < 3; j++) {
+                REAL *to = dw + i * taps.w_row + j * taps.w_col + c;
+                NAME(store)(to, NAME(load)(to, VECTOR_LENGTH) + sum[i][j], VECTOR_LENGTH);
+            }
+    }
+#undef ADD_COLUMN
 }
 
 /* The weight gradient of one tap, by one or two vectors of channels.  Several sums grow at the same time, so that their
@@ -169,7 +263,7 @@ ALWAYS_INLINE void NAME(depthwise_weights_vectors)(const int vectors, ptrdiff_t 
 static void NAME(depthwise_weights)(const REAL *x, ptrdiff_t x_pixel, const REAL *dy, ptrdiff_t pixels,
                                     ptrdiff_t channels, REAL *dw)
 {
-    FOR_VECTOR_PAIRS(0, channels, NAME(depthwise_weights_vectors)(vectors, count, x + c, x_pixel, dy + c, pixels,
+    FOR_VECTOR_PAIRS(channels, NAME(depthwise_weights_vectors)(vectors, count, x + c, x_pixel, dy + c, pixels,
                                                                   channels, dw + c));
 }
 

@@ -26,6 +26,9 @@ void npcnn_set_threads(int threads);
 /* 1 when built with OpenMP. */
 int npcnn_has_openmp(void);
 
+/* Bytes of the largest cache that a core reads through; where the CPU does not say, a guess. */
+size_t npcnn_cache_bytes(void);
+
 /* Name and version of the compiler. */
 const char *npcnn_compiler(void);
 

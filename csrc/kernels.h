@@ -40,6 +40,12 @@ enum { NPCNN_NO_ACTIVATION, NPCNN_RELU, NPCNN_GELU };
     /* depthwise.inc.c */                                                                              \
     KERNEL(depthwise, (const REAL *x, ptrdiff_t x_pixel, npcnn_taps taps, const REAL *w,               \
                        const REAL *bias, int relu, ptrdiff_t pixels, ptrdiff_t channels, REAL *y))     \
+    KERNEL(depthwise_three_columns, (const REAL *x, npcnn_taps taps, const REAL *w, const REAL *bias,  \
+                                     int relu, int lacks_left, int lacks_right, ptrdiff_t pixels,      \
+                                     ptrdiff_t channels, REAL *y))                                     \
+    KERNEL(depthwise_3x3_weights, (const REAL *x, npcnn_taps taps, const REAL *dy, int lacks_left,     \
+                                   int lacks_right, ptrdiff_t pixels, ptrdiff_t channels,              \
+                                   REAL *dw))                                                          \
     KERNEL(depthwise_weights, (const REAL *x, ptrdiff_t x_pixel, const REAL *dy, ptrdiff_t pixels,     \
                                ptrdiff_t channels, REAL *dw))                                          \
     KERNEL(depthwise_spread, (const REAL *dy, const REAL *w, ptrdiff_t pixels, ptrdiff_t channels,     \
@@ -83,6 +89,7 @@ enum { NPCNN_NO_ACTIVATION, NPCNN_RELU, NPCNN_GELU };
     /* copies_and_sums.inc.c */                                                                        \
     KERNEL(copy_pixels, (const REAL *x, const REAL *relu_output, ptrdiff_t pixels,                     \
                          ptrdiff_t channels, ptrdiff_t x_pixel, REAL *to, ptrdiff_t to_pixel))         \
+    KERNEL(copy_past_caches, (const REAL *x, REAL *to, ptrdiff_t count))                               \
     KERNEL(add, (const REAL *x, REAL *total, ptrdiff_t count))                                         \
     KERNEL(add_rows, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row, REAL *total))
 

@@ -29,6 +29,27 @@
 
 #define CACHE_LINE 64          /* bytes */
 
+/* STREAM(to, from) writes STREAMED_BYTES past the caches, where the instruction set can. */
+#if VECTOR_BYTES && defined(__AVX512F__)
+#  define STREAMED_BYTES 64
+#  define STREAM(to, from) _mm512_stream_si512((void *)(to), _mm512_loadu_si512(from))
+#elif VECTOR_BYTES && defined(__AVX__)
+#  define STREAMED_BYTES 32
+#  define STREAM(to, from) _mm256_stream_si256((void *)(to), _mm256_loadu_si256((const void *)(from)))
+#elif VECTOR_BYTES && defined(__SSE2__)
+#  define STREAMED_BYTES 16
+#  define STREAM(to, from) _mm_stream_si128((void *)(to), _mm_loadu_si128((const void *)(from)))
+#endif
+
+/* Keep v in a register: GCC would read it from memory again for every use, which takes the place of other reads. */
+#if VECTOR_BYTES && defined(__AVX512F__)
+#  define IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif VECTOR_BYTES && defined(__SSE2__)
+#  define IN_REGISTER(v) __asm__("" : "+x"(v))
+#else
+#  define IN_REGISTER(v) (void)(v)
+#endif
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE static __attribute__((noinline))
 #ifdef __clang__

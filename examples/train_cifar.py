@@ -90,7 +90,7 @@ def train(arguments):
         with training_batches(start=run.step) as batches:
             result = run.fit(
                 batches, test_batches, steps=options.steps, evaluate_every=epoch, display_every=options.display_step,
-                callbacks=[nn.train.TensorBoard(run.folder / "tensorboard")] if options.tensorboard else [],
+                callbacks=[nn.train.TensorBoard(run.folder / "tensorboard", net=net)] if options.tensorboard else [],
             )  # fmt: skip
 
         to_go_on = f"to go on: {command(COMMAND, {'resume': run.folder})}"

@@ -1,4 +1,4 @@
-"""Train a network on CIFAR-10 to 94 % in ten epochs: the recipe of airbench94, part by part.
+"""Train a network on CIFAR-10 to 94 % in eleven epochs: the recipe of airbench94, part by part.
 
     python examples/train_cifar94.py
     python examples/train_cifar94.py --data-dir path/to/cifar-10-batches-bin --seed 1
@@ -6,7 +6,8 @@
     python examples/train_cifar94.py --resume runs/airbench-cifar-10-seed0
 
 What a run leaves, and how it ends and goes on, is as with train_cifar.py.  The recipe is that of Keller Jordan, "94% on
-CIFAR-10 in 3.29 Seconds on a Single GPU", 2024; numbers that are not explained below were found there by trying.
+CIFAR-10 in 3.29 Seconds on a Single GPU", 2024; numbers that are not explained below were found there by trying.  Its
+9.9 epochs reach 94 % on average, with every second seed; eleven leave a margin.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def parse_arguments(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--data-dir", type=Path, help="folder of the CIFAR-10 binary files; default: $NPCNN_DATA, or downloaded")
-    add("--epochs", type=above_zero, default=9.9, help="how often to go through the pictures; default: %(default)s")
+    add("--epochs", type=above_zero, default=11, help="how often to go through the pictures; default: %(default)s")
     text = "pictures in a step; the learning rate is in proportion; default: %(default)s"
     add("--batch-size", type=at_least(2), default=1024, help=text)
     add("--seed", type=at_least(0), default=0, help="of weights, order and distortions; default: %(default)s")
@@ -61,9 +62,9 @@ def train(arguments):
     data = nn.datasets.load("auto", options.data_dir)
     data = data.with_steps([standardise(255 * np.array(MEAN), 255 * np.array(DEVIATION))])
     augment = [random_crop(32, padding=2), mirror(alternate=True)]
-    training_batches = partial(
-        TrainingBatches, data, batch_size=options.batch_size, augment=augment, drop_last=True, seed=options.seed,
-        cut=cut,
+    training_batches = partial(  # only one is made ahead: it is large, and made in a fraction of a step
+        TrainingBatches, data, batch_size=options.batch_size, augment=augment, drop_last=True, ahead=1,
+        seed=options.seed, cut=cut,
     )  # fmt: skip
     training_batches().close()  # a wrong option is found here, before a folder is made
     test_batches = partial(evaluation_batches, data)

@@ -13,8 +13,10 @@ where to look                 what is there
 `npcnn.prediction`            what a trained network makes of pictures
 `npcnn.evaluation`            what a classifier gets right and wrong; `npcnn.report`, `npcnn.plot`
 `npcnn.explain`               a trained network as a page to explore
+`npcnn.onnx`                  networks of other libraries, and yours for them
 `npcnn.factorize`             cut trained kernels into k x 1 and 1 x k
 `npcnn.datasets`              pictures of your own, CIFAR-10 and others
+`npcnn.sklearn`               a network as a classifier of scikit-learn
 `npcnn.kernels`, ``csrc/``    the algorithms in Cython, their inner loops in C
 ============================  ============================================================
 """
@@ -37,7 +39,7 @@ from npcnn import (
     weights,
 )
 from npcnn.config import get_num_threads, set_num_threads, show_config
-from npcnn.errors import CheckpointError, DataError, DTypeError, ShapeError, WeightsError
+from npcnn.errors import CheckpointError, DataError, DTypeError, OnnxError, ShapeError, WeightsError
 from npcnn.gradient_check import GradcheckReport, GradientError, KinkWarning, gradcheck
 from npcnn.layers import (
     GELU,
@@ -54,9 +56,11 @@ from npcnn.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    Identity,
     Layer,
     LayerNorm,
     LeakyReLU,
+    LogSoftmax,
     MaxPool2D,
     ReLU,
     Rescale,
@@ -76,7 +80,19 @@ from npcnn.optimizers import SGD, Adam, AdamW
 from npcnn.version import __version__
 
 if TYPE_CHECKING:
-    from npcnn import datasets, evaluation, explain, factorize, parallel, plot, prediction, reference, report, train
+    from npcnn import (
+        datasets,
+        evaluation,
+        explain,
+        factorize,
+        onnx,
+        parallel,
+        plot,
+        prediction,
+        reference,
+        report,
+        train,
+    )  # fmt: skip
 
 __all__ = [
     "GELU",
@@ -101,12 +117,15 @@ __all__ = [
     "GlobalAvgPool2D",
     "GradcheckReport",
     "GradientError",
+    "Identity",
     "KinkWarning",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
+    "LogSoftmax",
     "MaxPool2D",
     "Muon",
+    "OnnxError",
     "ReLU",
     "Rescale",
     "Residual",
@@ -135,6 +154,7 @@ __all__ = [
     "load",
     "models",
     "muon",
+    "onnx",
     "optimizers",
     "parallel",
     "plot",
@@ -150,14 +170,16 @@ __all__ = [
 ]
 
 
-# Not everyone uses these, and together they take as long to import as all the rest: they are imported when used.
-LATER = (
-    "datasets", "evaluation", "explain", "factorize", "parallel", "plot", "prediction", "reference", "report", "train",
+_IMPORTED_WHEN_USED = (
+    "datasets", "evaluation", "explain", "factorize", "onnx", "parallel", "plot", "prediction", "reference", "report",
+    "sklearn", "train",
 )  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in LATER:
+    # Not everyone uses these, and together they take as long to import as all the rest: they are imported when used.
+    # `sklearn` is not in __all__, because without its extra ``from npcnn import *`` would end in an error.
+    if name in _IMPORTED_WHEN_USED:
         return importlib.import_module(f"npcnn.{name}")
     if name == "toom_cook":
         warnings.warn(

@@ -80,6 +80,7 @@ def current() -> dict[str, str | int | bool | list[str]]:
         "isa": core.isa(),
         "isa_supported": core.supported_isas(),
         "threads": core.num_threads(),
+        "cache_bytes": core.cache_bytes(),
         "openmp": core.has_openmp(),
         "compiler": core.compiler(),
     }

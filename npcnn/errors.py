@@ -27,6 +27,10 @@ class CheckpointError(WeightsError):
     """A checkpoint is damaged, or of another training, or its folder is in use."""
 
 
+class OnnxError(ValueError):
+    """A network has what ONNX does not, or an ONNX file what npcnn does not have, or is damaged."""
+
+
 def to_install(extra: str) -> str:
     """Return the command that installs what a part of the library needs besides NumPy, for messages.
 

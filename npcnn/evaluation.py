@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import softmax
 from npcnn.functional.checks import class_labels, float_array, integer, number, shown
+from npcnn.functional.exchange import as_array
 from npcnn.functional.outputs import addressable
 from npcnn.layers import Layer
 
@@ -160,7 +161,7 @@ def checked_batch(batch: Any) -> tuple[Array, Array]:
             "pass one batch as [(x, labels)], or cut it up with npcnn.datasets.evaluation_batches(x, labels)"
         )
     x, labels = batch
-    return x, labels
+    return as_array(x, "x"), as_array(labels, "labels")
 
 
 def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[np.int64]:
@@ -186,7 +187,7 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> NDArray[n
     """
     classes = integer(classes, "classes", minimum=1)
     addressable((classes, classes), np.int64, "the matrix")
-    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    labels, predicted = np.asarray(as_array(labels, "labels")), np.asarray(as_array(predicted, "predicted"))
     if labels.ndim != 1 or labels.shape != predicted.shape:
         raise ShapeError(f"labels and predicted must have one length, got {labels.shape} and {predicted.shape}")
     for name, values in (("labels", labels), ("predicted", predicted)):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from npcnn import reference
 from npcnn.errors import ShapeError
@@ -159,13 +160,39 @@ def filters(w: Any, *, ax: Axes | None = None, columns: int = 16) -> Axes:
     columns : int
         Kernels side by side.
     """
+    return _drawn(filter_sheet(w, columns=columns), np.shape(w)[3], ax, columns)
+
+
+def filter_sheet(w: Any, *, columns: int = 16) -> NDArray[np.float64]:
+    """Return what `filters` draws as an array, a pixel for each number.
+
+    Parameters
+    ----------
+    w, columns
+        As for `filters`.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), float64
+        Colours from 0 to 1; between the kernels is a pixel of white.
+
+    Raises
+    ------
+    ShapeError
+        If `w` has another shape.
+
+    Examples
+    --------
+    >>> nn.plot.filter_sheet(nn.Conv2D(3, 64, 5).params["w"]).shape
+    (23, 95, 3)
+    """
     w = np.asarray(w, np.float64)
     if w.ndim != 4 or w.shape[2] not in (1, 3) or 0 in w.shape:
         raise ShapeError(
             f"w must have shape (KH, KW, 1 or 3, C_out), got {w.shape}; of a deeper layer take one channel, w[:, :, :1]"
         )
     low, high = w.min(axis=(0, 1, 2)), w.max(axis=(0, 1, 2))
-    return _mosaic(np.moveaxis((w - low) / np.maximum(high - low, 1e-12), 3, 0), ax, columns)
+    return _sheet(np.moveaxis((w - low) / np.maximum(high - low, 1e-12), 3, 0), columns)
 
 
 def feature_maps(y: Any, *, ax: Axes | None = None, columns: int = 16) -> Axes:
@@ -181,7 +208,8 @@ def feature_maps(y: Any, *, ax: Axes | None = None, columns: int = 16) -> Axes:
     y = np.asarray(y, np.float64)
     if y.ndim != 3 or 0 in y.shape:
         raise ShapeError(f"y must have shape (H, W, C) of one picture, got {y.shape}; of a batch take one, y[0]")
-    return _mosaic(np.moveaxis((y - y.min()) / max(y.max() - y.min(), 1e-12), 2, 0)[..., np.newaxis], ax, columns)
+    maps = np.moveaxis((y - y.min()) / max(y.max() - y.min(), 1e-12), 2, 0)[..., np.newaxis]
+    return _drawn(_sheet(maps, columns), len(maps), ax, columns)
 
 
 def window(
@@ -418,8 +446,8 @@ def _signed_image(ax: Axes, values: Any, is_padding: Any) -> None:
     ax.imshow(shown, cmap=colours, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
 
 
-def _mosaic(images: Any, ax: Axes | None, columns: int) -> Axes:
-    """Draw small pictures in a grid, a pixel of white between them."""
+def _sheet(images: Any, columns: int) -> NDArray[np.float64]:
+    """Return small pictures in a grid, a pixel of white between them."""
     count, H, W, _ = images.shape
     columns = min(integer(columns, "columns", minimum=1), count)
     rows = -(-count // columns)
@@ -427,7 +455,13 @@ def _mosaic(images: Any, ax: Axes | None, columns: int) -> Axes:
     for i, image in enumerate(images):
         top, left = i // columns * (H + 1), i % columns * (W + 1)
         sheet[top : top + H, left : left + W] = image
-    ax = _axes(ax, (0.5 * columns, 0.5 * rows))
+    return sheet
+
+
+def _drawn(sheet: NDArray[np.float64], count: int, ax: Axes | None, columns: int) -> Axes:
+    """Draw a sheet of so many small pictures."""
+    columns = min(columns, count)
+    ax = _axes(ax, (0.5 * columns, 0.5 * -(-count // columns)))
     ax.imshow(sheet, interpolation="nearest")
     ax.set_axis_off()
     return ax

@@ -16,6 +16,7 @@ from npcnn.datasets.cifar import CLASS_NAMES, SIZE
 from npcnn.datasets.pictures import read_picture, read_whole_picture
 from npcnn.functional import softmax
 from npcnn.functional.checks import integer
+from npcnn.functional.exchange import as_array
 from npcnn.layers import Layer
 
 Array = NDArray[Any]
@@ -144,7 +145,7 @@ def classify(net: Layer, images: Array, *, batch_size: int = 256) -> Array:
     >>> nn.prediction.classify(net, np.zeros((1, 2, 2, 1), np.uint8))
     array([[0.5, 0.5]], dtype=float32)
     """
-    batch_size = integer(batch_size, "batch_size", minimum=1)
+    images, batch_size = as_array(images, "images"), integer(batch_size, "batch_size", minimum=1)
     if len(images) == 0:
         raise ValueError("images must hold at least one picture, got none")
     parts = [images[first : first + batch_size] for first in range(0, len(images), batch_size)]

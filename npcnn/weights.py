@@ -1,4 +1,4 @@
-"""Saving and loading parameters: safetensors files, written whole or not at all."""
+"""Saving and loading parameters: safetensors files, written whole or not at all; and those of other libraries."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.errors import WeightsError
+from npcnn.errors import ShapeError, WeightsError
+from npcnn.functional.exchange import as_array
 
 # NumPy's types by their names in safetensors files.
 DTYPES = {
@@ -63,7 +64,7 @@ def to_bytes(params: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | N
     from safetensors.numpy import save
 
     # Not ascontiguousarray, which gives an array without axes the shape (1,).
-    arrays = {name: np.asarray(array, order="C") for name, array in params.items()}
+    arrays = {name: np.asarray(as_array(array, name), order="C") for name, array in params.items()}
     return save(arrays, None if metadata is None else dict(metadata))
 
 
@@ -186,6 +187,7 @@ def assign(params: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]
     WeightsError
         `message`, and what does not fit.
     """
+    stored = {name: as_array(array, name) for name, array in stored.items()}
     problems = [f"{name} is missing" for name in params if name not in stored]
     problems += [f"{name} is not a parameter of this network" for name in stored if name not in params]
     for name, array in params.items():
@@ -200,6 +202,103 @@ def assign(params: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]
         )
     for name, array in params.items():
         array[...] = stored[name]
+
+
+def assign_in_order(net: Any, arrays: Iterable[Any]) -> None:
+    """Give a network its parameters and state as a list, layer after layer; unless all fit, nothing is changed.
+
+    A layer's own come in the order in which PyTorch and Keras have them, too: weights, then bias; of a normalisation
+    scale, shift, mean and variance.
+
+    Parameters
+    ----------
+    net : Layer
+        The network.
+    arrays : iterable of ndarray
+        As they lie here (see `from_torch`), in the order of ``net.walk()``, which is that of the forward pass.
+
+    Raises
+    ------
+    WeightsError
+        If there are more or fewer of them than the network has, or one has another shape or dtype.
+    TypeError
+        If one is no array.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Dense(1, 2), nn.BatchNorm(2))
+    >>> ones = np.ones(2, np.float32)
+    >>> nn.weights.assign_in_order(net, [[ones], 0 * ones, ones, 0 * ones, 3 * ones, ones])
+    Traceback (most recent call last):
+        ...
+    TypeError: arrays[0] must be a numpy.ndarray, got list; convert it with numpy.asarray
+    >>> nn.weights.assign_in_order(net, [ones[np.newaxis], 0 * ones, ones, 0 * ones, 3 * ones, ones])
+    >>> net.params["0_dense.b"], net.state["1_batch_norm.mean"]
+    (array([0., 0.], dtype=float32), array([3., 3.], dtype=float32))
+    """
+    given = [as_array(array, f"arrays[{i}]") for i, array in enumerate(arrays)]
+    for i, array in enumerate(given):
+        if not isinstance(array, np.ndarray):
+            raise TypeError(
+                f"arrays[{i}] must be a numpy.ndarray, got {type(array).__name__}; convert it with numpy.asarray"
+            )
+    names = [
+        f"{name}.{key}" if name else key
+        for name, layer in net.walk()
+        for key in layer.arrays
+        if "." not in key  # with a dot it belongs to a layer inside
+    ]
+    if len(given) != len(names):
+        raise WeightsError(
+            f"arrays must be {len(names)}, as many as the network has ({', '.join(names[:MOST_PROBLEMS])}"
+            f"{', ...' if len(names) > MOST_PROBLEMS else ''}), got {len(given)}; nothing was changed"
+        )
+    assign(net.arrays, dict(zip(names, given, strict=True)), "the arrays do not fit this network")
+
+
+def from_torch(array: Any, *, flattened: tuple[int, int, int] | None = None) -> NDArray[Any]:
+    """Return weights of PyTorch's layout, in which output channels come first, as they lie here, where they come last.
+
+    The first two axes change places and go to the end: (C_out, C_in, KH, KW) becomes (KH, KW, C_in, C_out), of a
+    transposed convolution (C_in, C_out, KH, KW) becomes (KH, KW, C_out, C_in), of a fully connected layer
+    (out_features, in_features) becomes (in_features, out_features).  Vectors stay as they are.
+
+    Parameters
+    ----------
+    array : array_like
+        Weights, bias or statistics; a tensor that is trained must be detached, as in a ``state_dict()``.
+    flattened : (int, int, int), optional
+        For the fully connected layer behind a flattening: height, width and channels of the pictures before it.
+        PyTorch flattens channel by channel, npcnn pixel by pixel.
+
+    Returns
+    -------
+    ndarray, C-contiguous
+
+    Raises
+    ------
+    ShapeError
+        If the layer does not take `flattened`, height times width times channels.
+
+    Examples
+    --------
+    >>> nn.weights.from_torch(np.zeros((64, 3, 5, 7))).shape
+    (5, 7, 3, 64)
+    >>> nn.weights.from_torch(np.arange(8).reshape(1, 8), flattened=(2, 2, 2)).ravel()
+    array([0, 4, 1, 5, 2, 6, 3, 7])
+    """
+    w: NDArray[Any] = np.asarray(as_array(array, "array"))
+    if flattened is not None:
+        H, W, C = flattened
+        if w.ndim != 2 or w.shape[1] != H * W * C:
+            raise ShapeError(
+                f"array must be (out_features, {H * W * C}), the weights of a layer that takes {H} x {W} pixels of {C} "
+                f"channels, got shape {w.shape}"
+            )
+        w = w.reshape(len(w), C, H, W)
+    if w.ndim >= 2:
+        w = w.transpose(*range(2, w.ndim), 1, 0)
+    return np.asarray(w if flattened is None else w.reshape(-1, w.shape[-1]), order="C")
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

@@ -43,7 +43,7 @@ def sums():
     right = all(
         (array == sums).all() for both in zip(made, whole, strict=True) for array, sums in zip(*both, strict=True)
     )
-    sent, size = ranks.exchange.bytes_sent, sum(array.nbytes for arrays in made for array in arrays)
+    sent, size = ranks.sums.bytes_sent, sum(array.nbytes for arrays in made for array in arrays)
     print(right and ranks.gather(right) == [True] * ranks.count, sent <= 2 * size + 2000 * ranks.count)
 
 

@@ -38,9 +38,9 @@ if [ ! -e "$root/complete" ]; then
 fi
 arm_python=(qemu-aarch64 -L "$root" "$root/usr/bin/python3.11")
 
-if [ ! -d "$site/numpy" ]; then
+if [ ! -d "$site/safetensors" ]; then
     "$host_python" -m pip install --quiet --target "$site" --only-binary=:all: --python-version 3.11 \
-        --platform manylinux_2_28_aarch64 --platform manylinux2014_aarch64 numpy pytest hypothesis
+        --platform manylinux_2_28_aarch64 --platform manylinux2014_aarch64 numpy safetensors tqdm pytest hypothesis
 fi
 
 echo "run_on_arm.sh: cross-compiling the kernels"
@@ -59,6 +59,6 @@ cd "$build"
 echo "run_on_arm.sh: kernel tests on neon (some minutes)"
 NPCNN_ISA=neon "${arm_python[@]}" -m pytest -q -p no:cacheprovider \
     tests/test_convolution.py tests/test_pooling.py tests/test_activations.py tests/test_all_ops.py \
-    tests/test_toom_cook.py
+    tests/test_toom_cook.py tests/test_groups.py
 echo "run_on_arm.sh: and some on plain"
 NPCNN_ISA=plain "${arm_python[@]}" -m pytest -q -p no:cacheprovider tests/test_all_ops.py

@@ -198,6 +198,8 @@ LAYERS = {
     "Sigmoid()": (nn.Sigmoid, "sigmoid", 0),
     "Tanh()": (nn.Tanh, "tanh", 0),
     "Softmax()": (nn.Softmax, "softmax", 0),
+    "LogSoftmax()": (nn.LogSoftmax, "log_softmax", 0),
+    "Identity()": (nn.Identity, "identity", 0),
     "Rescale(0.25)": (lambda: nn.Rescale(0.25), "rescale", 1),
 }
 each_layer = pytest.mark.parametrize("shown", LAYERS)
@@ -339,6 +341,8 @@ def test_wrong_arrays_are_named(name):
         (lambda: nn.GELU().forward(X.astype(int)), nn.DTypeError, "x must be float32"),
         (lambda: nn.Tanh().forward(NUMBER), nn.ShapeError, "x must have a batch axis"),
         (lambda: nn.Softmax().forward(LOGITS[0]), nn.ShapeError, "an axis beside that of the batch"),
+        (lambda: nn.LogSoftmax().forward(LOGITS[0]), nn.ShapeError, r"LogSoftmax\(\) needs an axis beside"),
+        (lambda: F.log_softmax_backward(LOGITS, LOGITS[:1]), nn.ShapeError, r"y must have shape \(2, 3\)"),
         (lambda: nn.Softmax().output_shape(()), nn.ShapeError, "an axis beside that of the batch"),
         (lambda: nn.LeakyReLU(-0.1), ValueError, "slope must be a finite number of at least 0, got -0.1"),
         (lambda: nn.LeakyReLU(np.inf), ValueError, "slope must be a finite number"),

@@ -64,6 +64,7 @@ ACTIVATIONS = {
     "sigmoid": lambda source: (nn.Sigmoid(), torch.nn.Sigmoid()),
     "tanh": lambda source: (nn.Tanh(), torch.nn.Tanh()),
     "softmax": lambda source: (nn.Softmax(), torch.nn.Softmax(-1)),
+    "log_softmax": lambda source: (nn.LogSoftmax(), torch.nn.LogSoftmax(-1)),
 }
 
 

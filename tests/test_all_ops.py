@@ -42,6 +42,7 @@ def test_every_function_keeps_the_dtype(dtype, ops):
         ops.softmax(x),
         ops.softmax_backward(x, x),
         ops.log_softmax(x),
+        ops.log_softmax_backward(x, x),
         ops.softmax_cross_entropy(x[:, 0, 0], np.zeros(2, int))[1],
         ops.softmax_cross_entropy(x[:, 0, 0], np.eye(2, 3), label_smoothing=0.1, class_weights=np.ones(3))[1],
         ops.mean_squared_error(x, x)[1],

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import npcnn as nn
+from npcnn import functional as F
 
 X = np.zeros((2, 6, 6, 3), np.float32)
+W = np.zeros((3, 3, 3, 3), np.float32)
 LOGITS = np.zeros((2, 3), np.float32)
 LABELS = np.array([0, 2])
 DENSE = nn.Dense(4, 4)
@@ -22,6 +24,15 @@ CASES = [
     (lambda: nn.Sequential(), ValueError, "at least one layer"),
     (lambda: nn.Sequential(*[nn.ReLU()] * 2), ValueError, "given twice"),
     (lambda: nn.Concat(nn.ReLU()).forward(None), TypeError, "x must be a numpy.ndarray"),
+    # what is neither True nor False, and would count as True
+    (lambda: nn.Conv2D(3, 4, 3, bias="no"), TypeError, "bias must be True or False, got 'no'"),
+    (lambda: nn.Dense(3, 4, bias=None), TypeError, "bias must be True or False"),
+    (lambda: nn.Conv2DTranspose(3, 4, 3, bias=1), TypeError, "bias must be True or False"),
+    (lambda: F.conv2d(X, W, relu="no"), TypeError, "relu must be True or False, got 'no'"),
+    (lambda: F.conv1d(X, W[:, 0], axis="height", relu=0.5), TypeError, "relu must be True or False"),
+    (lambda: F.conv2d_max_pool2d(X, W, relu=2, pooling={"size": 2}), TypeError, "relu must be True or False"),
+    (lambda: F.conv2d_backward(X, X, W, need_dx="no"), TypeError, "need_dx must be True or False"),
+    (lambda: F.linear_backward(LOGITS, LOGITS, W[0, 0], need_dx=None), TypeError, "need_dx must be True or False"),
     # threads
     (lambda: nn.set_num_threads(0), ValueError, "n must be"),
     (lambda: nn.set_num_threads(2.0), TypeError, "n must be"),

@@ -1,6 +1,8 @@
 """The steps from pictures to a network's input: each by hand, how they are drawn, described, refused."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -291,3 +293,30 @@ def test_without_steps_only_the_dtype_changes(rng, dtype):
 def test_what_is_no_picture_is_refused(images, error):
     with pytest.raises(error, match="images must be"):
         apply([], images)
+
+
+@pytest.mark.parametrize("step", [*ALL, mirror(alternate=True)], ids=repr)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda step: pickle.loads(pickle.dumps(step))])
+def test_a_copy_and_a_pickle_of_a_step_do_the_same(rng, step, copied):
+    images = rng.integers(0, 256, (3, 6, 6, 2), np.uint8)
+    origin = steps.Origin(np.arange(3), np.array([0, 1, 2]), 5)
+    first, second = (one(images, np.random.default_rng(3), origin) for one in (step, copied(step)))
+    assert copied(step) == step
+    np.testing.assert_array_equal(first, second)
+
+
+def every_other_row(images, rng):
+    return images[:, ::2]
+
+
+@pytest.mark.parametrize("name", ["halve", "mirror"])
+def test_a_step_of_ones_own_is_pickled_by_its_function(rng, name):
+    images = rng.integers(0, 256, (3, 6, 6, 2), np.uint8)
+    step = pickle.loads(pickle.dumps(steps.Step(name, {}, every_other_row)))
+    np.testing.assert_array_equal(step(images), images[:, ::2])
+
+
+@pytest.mark.parametrize("name", ["halve", "mirror"])
+def test_a_step_of_ones_own_is_not_written_as_one_of_the_library(name):
+    with pytest.raises(TypeError, match=rf"steps\[1\], .*{name}.*, is a function of your own"):
+        steps.describe([steps.crop(4), steps.Step(name, {}, every_other_row)])

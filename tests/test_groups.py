@@ -437,3 +437,19 @@ W1 = np.zeros((3, 3, 4), np.float32)
 )
 def test_wrong_input_is_named(call, error, message):
     assert_refused(call, error, message)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_larger_than_the_caches_are_those_of_single_pictures(dtype, rng):
+    # They are written past the caches, at addresses that are no multiple of a cache line, too.
+    C = 48
+    picture = 9 * 17 * C * np.dtype(dtype).itemsize
+    N = nn.config.current()["cache_bytes"] // 2 // picture + 2
+    if N * picture > 200e6:
+        pytest.skip("the cache of this machine is very large")
+    w = rng.standard_normal((3, 3, 1, C)).astype(dtype)
+    x, dy = (np.broadcast_to(rng.standard_normal((1, 9, 17, C)).astype(dtype), (N, 9, 17, C)).copy() for _ in range(2))
+    y = F.conv2d(x, w, groups=C)
+    dx = F.conv2d_backward(dy, x, w, groups=C)[0]
+    np.testing.assert_array_equal(y, np.broadcast_to(F.conv2d(x[:1], w, groups=C), y.shape))
+    np.testing.assert_array_equal(dx, np.broadcast_to(F.conv2d_backward(dy[:1], x[:1], w, groups=C)[0], dx.shape))

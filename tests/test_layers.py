@@ -83,7 +83,9 @@ LAYERS = {
     "sigmoid": (nn.Sigmoid, PICTURE),
     "tanh": (nn.Tanh, PICTURE),
     "softmax": (nn.Softmax, PICTURE),
+    "log softmax": (nn.LogSoftmax, PICTURE),
     "flatten": (nn.Flatten, PICTURE),
+    "flatten, channels first": (lambda: nn.Flatten(channels_first=True), PICTURE),
     "dropout": (lambda: nn.Dropout(0.4, rng=seeded()), PICTURE),
     "dense": (lambda: nn.Dense(7, 3, rng=seeded(), dtype="f8"), (7,)),
     "concat": (

@@ -1,6 +1,7 @@
 """What a training writes down: exact, whole lines, and cut back when it goes on."""
 
 import csv
+import io
 import json
 import sys
 
@@ -121,22 +122,27 @@ def test_an_evaluation_that_the_file_has_is_not_written_again(tmp_path, log):
     assert (tmp_path / "m").read_text() == text
 
 
-def test_tensorboard_gets_every_number(tmp_path):
-    pytest.importorskip("tensorboardX")
-    from tensorboardX.event_file_writer import EventFileWriter  # noqa: F401
+def events(folder):
+    """Return the values in the event file of a folder by their tags and steps."""
     from tensorboardX.proto.event_pb2 import Event
 
-    with TensorBoard(tmp_path, every=2) as board:
-        for step in (1, 2):
-            board(result(step))
-        board.evaluation(step=2, seconds=1.0, loss=0.25, accuracy=0.5)
-    (file,) = tmp_path.glob("events.out.tfevents.*")
+    (file,) = folder.glob("events.out.tfevents.*")
     data, at, found = file.read_bytes(), 0, {}
     while at < len(data):  # a record: length, its checksum, an Event, its checksum
         length = int.from_bytes(data[at : at + 8], "little")
         event = Event.FromString(data[at + 12 : at + 12 + length])
-        found |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
+        found |= {(value.tag, event.step): value for value in event.summary.value}
         at += 16 + length
+    return found
+
+
+def test_tensorboard_gets_every_number(tmp_path):
+    pytest.importorskip("tensorboardX")
+    with TensorBoard(tmp_path, every=2) as board:
+        for step in (1, 2):
+            board(result(step))
+        board.evaluation(step=2, seconds=1.0, loss=0.25, accuracy=0.5)
+    found = {key: value.simple_value for key, value in events(tmp_path).items()}
     assert found == pytest.approx(
         {
             ("training/loss", 2): 1 / 3 + 2,
@@ -147,6 +153,56 @@ def test_tensorboard_gets_every_number(tmp_path):
             ("test/accuracy", 2): 0.5,
         }
     )
+
+
+def test_tensorboard_gets_the_spread_of_the_weights_and_the_filters(tmp_path):
+    pytest.importorskip("tensorboardX")
+    Image = pytest.importorskip("PIL.Image")
+    net = nn.Sequential(
+        nn.Conv2D(3, 5, (4, 3), rng=np.random.default_rng(0)), nn.BatchNorm(5), nn.GlobalAvgPool2D(), nn.Dense(5, 2)
+    )
+    with TensorBoard(tmp_path, every=100, net=net, weights_every=2) as board:
+        for step in (1, 2, 3):
+            net.params["3_dense.b"][...] = step, np.nan
+            board(result(step))
+            if step == 1:
+                first = {name: array[np.isfinite(array)].astype(np.float64) for name, array in net.params.items()}
+    found = events(tmp_path)
+    picture = found.pop(("filters/0_conv2d.w", 1)).image
+    assert found.pop(("filters/0_conv2d.w", 2)).image.height == picture.height
+    assert set(found) == {(f"weights/{name}", step) for name in net.params for step in (1, 2)}
+    for name, values in first.items():
+        spread = found[f"weights/{name}", 1].histo
+        told = (spread.num, spread.min, spread.max, spread.sum, spread.sum_squares)
+        assert told == pytest.approx((values.size, values.min(), values.max(), values.sum(), (values**2).sum()))
+        assert sum(spread.bucket) == values.size
+    assert found["weights/3_dense.b", 2].histo.max == 2
+
+    # Five kernels in a row, a white pixel between them, every pixel eight times as large.
+    sheet = np.asarray(Image.open(io.BytesIO(picture.encoded_image_string)))
+    w = net.params["0_conv2d.w"].astype(np.float64)
+    assert sheet.shape == (8 * 4, 8 * (5 * 3 + 4), 3)
+    for kernel in range(5):
+        one = w[..., kernel]
+        expected = 255 * (one - one.min()) / (one.max() - one.min())
+        drawn = sheet[4::8, 4::8][:, 4 * kernel : 4 * kernel + 3]
+        assert np.abs(drawn - expected).max() <= 1
+        assert (sheet[:, 8 * (4 * kernel + 3) : 8 * (4 * kernel + 4)] == 255).all()
+
+
+def test_tensorboard_draws_no_kernels_of_other_pictures(tmp_path):
+    pytest.importorskip("tensorboardX")
+    net = nn.Sequential(nn.Conv2D(2, 5, 3), nn.Conv2D(5, 1, 3), nn.GlobalAvgPool2D())
+    with TensorBoard(tmp_path, net=net) as board:
+        board(result(1))
+    assert {tag for tag, _ in events(tmp_path)} == {f"weights/{name}" for name in net.params}
+
+
+@pytest.mark.parametrize("weights_every", [0, 2.5])
+def test_tensorboard_looks_at_weights_at_whole_steps(tmp_path, weights_every):
+    pytest.importorskip("tensorboardX")
+    with pytest.raises((TypeError, ValueError), match="weights_every must be an integer of at least 1"):
+        TensorBoard(tmp_path, weights_every=weights_every)
 
 
 def test_without_tensorboardx_it_says_what_to_install(tmp_path, monkeypatch):

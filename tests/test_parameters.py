@@ -201,3 +201,21 @@ def test_a_parameter_that_is_assigned_is_the_one_that_trains(layer):
     net.backward(np.ones((1, 3)))
     optimizer.step()
     assert net.params["t"].tolist() == [9, 19, 29]
+
+
+@pytest.mark.parametrize("model", ["simple_cnn", "resnet20", "separable", "multichannel"])
+def test_a_network_and_its_optimizer_are_pickled_without_the_room_they_compute_in(model):
+    net = nn.models.MODELS[model](classes=4, rng=np.random.default_rng(0))
+    optimizer = nn.SGD(net, 0.1, momentum=0.9)
+    x, labels = np.random.default_rng(0).standard_normal((8, 24, 24, 3)).astype(np.float32), np.arange(8) % 4
+    before = len(pickle.dumps((net, optimizer)))
+    nn.train.fit(net, iter([(x, labels)] * 2), optimizer, steps=2)
+    net.forward(x)
+    content = pickle.dumps((net, optimizer))
+    momentum = sum(array.nbytes for array in net.params.values())
+    assert len(content) < before + momentum + 50_000
+    again, its_optimizer = pickle.loads(content)
+    for one, other in ((net, optimizer), (again, its_optimizer)):
+        nn.train.fit(one, iter([(x, labels)] * 2), other, steps=2)
+    for name, array in net.arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], array)

@@ -17,7 +17,7 @@ def test_their_targets_and_files_are_there():
     (targets,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     named = set(re.findall(r"run: make ([a-z-]+)", text))
     named |= {name for names in re.findall(r"target: \[(.+)\]", text) for name in names.split(", ")}
-    assert {"nightly", "sanitize", "test-arm", "test-windows", "tour"} <= named
+    assert {"nightly", "sanitize", "test-arm", "test-windows", "docs"} <= named
     assert named <= set(targets.split())
     files = set(re.findall(r"[\w./-]*\.ci/[\w.-]+|\.github/workflows/[\w.-]+", text))
     assert files

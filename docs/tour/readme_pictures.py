@@ -1,4 +1,4 @@
-"""Copy the pictures that README.md shows out of the tour that was built: `make readme-pictures`.
+"""Copy the pictures that other pages show out of the tour that was built: `make readme-pictures`.
 
 A cell with the tag readme-NAME gives docs/NAME.png.
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent
-NOTEBOOKS = DOCS.parent / "build" / "tour" / "jupyter_execute"
+NOTEBOOKS = DOCS.parent / "build" / "docs" / "jupyter_execute" / "tour"
 
 
 def main():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.checks import shown
+from npcnn.functional.exchange import as_array
 
 AT_A_TIME = 1 << 22  # values looked at together: the pictures may be more than fit in memory
 
@@ -31,6 +32,7 @@ def pictures(images: Any, name: str) -> NDArray[Any]:
         ...
     npcnn.errors.ShapeError: train_images must be (N, H, W, C), got shape (60, 28, 28); ... add it with x[..., None]
     """
+    images = as_array(images, name)
     if not isinstance(images, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray (N, H, W, C), got {type(images).__name__}")
     if images.dtype not in (np.uint8, np.float32):
@@ -73,7 +75,7 @@ def labels(value: Any, name: str, count: int, classes: int | None = None) -> NDA
     DTypeError, ShapeError, ValueError
         If they are not integers, not as many, or not the number of a class.
     """
-    array: NDArray[Any] = np.asarray(value)
+    array: NDArray[Any] = np.asarray(as_array(value, name))
     if array.shape != (count,):
         hint = "; convert one-hot rows with .argmax(axis=1)" if array.ndim == 2 and array.shape[:1] == (count,) else ""
         raise ShapeError(f"{name} must have shape ({count},), one for each picture, got {array.shape}{hint}")

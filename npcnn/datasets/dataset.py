@@ -73,6 +73,8 @@ class Dataset:
         checks.finite(train, "train_images")
         checks.finite(test, "test_images")
         normal = {
+            "train_images": train,
+            "test_images": test,
             "train_labels": checks.labels(self.train_labels, "train_labels", len(train), len(classes)),
             "test_labels": checks.labels(self.test_labels, "test_labels", len(test), len(classes)),
             "classes": classes,

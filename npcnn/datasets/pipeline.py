@@ -43,6 +43,7 @@ from npcnn.datasets.steps import (
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.batch_parts import WHOLE, Cut
 from npcnn.functional.checks import boolean, integer, shown
+from npcnn.functional.exchange import as_array
 
 CROP = 24
 INPUTS = (crop(CROP), standardise())
@@ -80,8 +81,7 @@ def inputs(images: NDArray[np.uint8], rng: np.random.Generator | None = None) ->
     >>> x.shape, abs(float(x.mean())) < 1e-6, round(float(x.std()), 4)
     ((1, 24, 24, 3), True, 1.0)
     """
-    _check_pictures(images)
-    return apply(INPUTS, images)
+    return apply(INPUTS, _cifar_pictures(images))
 
 
 def distorted_inputs(images: NDArray[np.uint8], rng: np.random.Generator) -> Floats:
@@ -114,17 +114,18 @@ def distorted_inputs(images: NDArray[np.uint8], rng: np.random.Generator) -> Flo
     >>> nn.datasets.distorted_inputs(images, np.random.default_rng(0)).shape
     (2, 24, 24, 3)
     """
-    _check_pictures(images)
-    return apply(DISTORTED_INPUTS, images, rng)
+    return apply(DISTORTED_INPUTS, _cifar_pictures(images), rng)
 
 
-def _check_pictures(images: Any) -> None:
+def _cifar_pictures(images: Any) -> NDArray[np.uint8]:
+    images = as_array(images, "images")
     if not isinstance(images, np.ndarray):
         raise TypeError(f"images must be a numpy.ndarray (N, H, W, C), got {type(images).__name__}")
     if images.dtype != np.uint8:
         raise DTypeError(f"images must be uint8, as the files hold them, got {images.dtype}")
     if images.ndim != 4 or images.shape[1] < CROP or images.shape[2] < CROP or images.shape[3] == 0:
         raise ShapeError(f"images must be (N, H, W, C), at least {CROP} x {CROP}, got {images.shape}")
+    return images
 
 
 def _resolved(
@@ -147,7 +148,7 @@ def _chosen(only: Any, count: int) -> NDArray[np.int64]:
     """Return the numbers of the pictures to take."""
     if only is None:
         return np.arange(count)
-    chosen = np.asarray(only)
+    chosen = np.asarray(as_array(only, "only"))
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not len(chosen):
         raise ValueError(f"only must be one or more numbers of pictures, got {shown(only)}")
     if chosen.min() < 0 or chosen.max() >= count:

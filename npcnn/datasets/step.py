@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from npcnn.datasets import checks
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.checks import shown
+from npcnn.functional.exchange import as_array
 
 Images: TypeAlias = NDArray[Any]
 # In quotes, because looking at numpy.random imports it.
@@ -69,6 +70,7 @@ class Step:
 
     def __call__(self, images: Images, rng: np.random.Generator | None = None, origin: Origin | None = None) -> Images:
         """Return the pictures after this step."""
+        images = as_array(images, "images")
         if self.by_origin:
             if not isinstance(origin, Origin):
                 raise TypeError(

@@ -12,9 +12,10 @@ and written into a file as plain data (`describe`) from which `from_description`
 
 from __future__ import annotations
 
+import copyreg
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -322,6 +323,25 @@ KNOWN: dict[str, Callable[..., Step]] = {
 }
 
 
+def _is_known(step: Function) -> TypeGuard[Step]:
+    """Whether a function of this file made the step; the name may be that of a step of one's own, too."""
+    return isinstance(step, Step) and step.name in KNOWN and getattr(step.function, "__module__", None) == __name__
+
+
+def _reduced(step: Step) -> Any:
+    """Return how a step is copied and pickled: what it does is a function inside another, which has no name to find."""
+    if _is_known(step):
+        return _made_again, (step.name, dict(step.arguments))
+    return object.__reduce_ex__(step, 2)
+
+
+def _made_again(name: str, arguments: dict[str, Any]) -> Step:
+    return KNOWN[name](**arguments)
+
+
+copyreg.pickle(Step, _reduced)
+
+
 def checked(steps: Any, name: str, *, random: bool) -> tuple[Function, ...]:
     """Return the steps as a tuple if they are functions and, unless `random` says that they may, none draws at random.
 
@@ -376,7 +396,7 @@ def describe(steps: Iterable[Function]) -> list[dict[str, Any]]:
     """
     described = []
     for place, step in enumerate(steps):
-        if not isinstance(step, Step) or step.name not in KNOWN:
+        if not _is_known(step):
             raise TypeError(
                 f"steps[{place}], {name_of(step)}, is a function of your own and cannot be written into a file; "
                 f"only those of npcnn.datasets.steps can: {', '.join(KNOWN)}"

@@ -44,6 +44,7 @@ from npcnn.errors import ShapeError
 from npcnn.explain.steps import Step, trace
 from npcnn.functional import softmax
 from npcnn.functional.checks import float_array, integer, shown
+from npcnn.functional.exchange import as_array
 from npcnn.layers import Layer
 
 __all__ = ["Explanation", "Step", "picture", "trace"]
@@ -192,6 +193,7 @@ def picture(
     """
     if not isinstance(net, Layer):
         raise TypeError(f"net must be a Layer, got {shown(net)}")
+    x = as_array(x, "x")
     if isinstance(x, np.ndarray) and x.ndim == 4 and len(x) == 1:
         x = x[0]
     return Explanation(trace(net, float_array(x, "x", "H, W, C")), class_names, label, title)

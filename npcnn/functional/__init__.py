@@ -19,7 +19,8 @@ module                        functions
 `pooling`                     max_pool2d, avg_pool2d
 `resampling`                  upsample2d
 `padding`                     zero_pad2d
-`activations`                 relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
+`activations`                 relu, leaky_relu, gelu, silu, sigmoid, tanh
+`probabilities`               softmax, log_softmax
 `losses`                      softmax_cross_entropy, mean_squared_error
 `normalization`               batch_norm, layer_norm
 `updates`                     adam_step
@@ -43,6 +44,7 @@ from npcnn.functional import (
     orthogonalization,
     padding,
     pooling,
+    probabilities,
     resampling,
     transposed,
     updates,
@@ -56,6 +58,7 @@ from npcnn.functional.normalization import *  # noqa: F403
 from npcnn.functional.orthogonalization import *  # noqa: F403
 from npcnn.functional.padding import *  # noqa: F403
 from npcnn.functional.pooling import *  # noqa: F403
+from npcnn.functional.probabilities import *  # noqa: F403
 from npcnn.functional.resampling import *  # noqa: F403
 from npcnn.functional.transposed import *  # noqa: F403
 from npcnn.functional.updates import *  # noqa: F403
@@ -70,6 +73,7 @@ __all__ = [
     *orthogonalization.__all__,
     *padding.__all__,
     *pooling.__all__,
+    *probabilities.__all__,
     *resampling.__all__,
     *transposed.__all__,
     *updates.__all__,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
+from npcnn.functional.exchange import as_array
 from npcnn.kernels.core import vector_columns
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -46,7 +47,7 @@ def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
     Parameters
     ----------
     value : ndarray
-        What the user passed.
+        What the user passed; also an array of another library, see `npcnn.functional.exchange`.
     name : str
         The name of the argument, for the message.
     axes : str or None
@@ -60,7 +61,7 @@ def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
     Raises
     ------
     TypeError
-        If `value` is not a NumPy array.
+        If `value` is not an array.
     DTypeError
         If its dtype is neither float32 nor float64.
     ShapeError
@@ -71,6 +72,7 @@ def float_array(value: Any, name: str, axes: str | None) -> NDArray[Any]:
     >>> float_array(np.zeros((2, 3)), "x", "N, C").shape
     (2, 3)
     """
+    value = as_array(value, name)
     if not isinstance(value, np.ndarray):
         wanted = f"numpy.ndarray with axes ({axes})" if axes else "numpy.ndarray"
         raise TypeError(f"{name} must be a {wanted}, got {type(value).__name__}; convert it with numpy.asarray")
@@ -142,6 +144,7 @@ def class_labels(labels: Any, scores: NDArray[Any], scores_name: str) -> NDArray
     if scores.ndim != 2:
         raise ShapeError(f"{scores_name} must have 2 axes (N, classes), got shape {scores.shape}")
     count, classes = scores.shape
+    labels = as_array(labels, "labels")
     if not isinstance(labels, np.ndarray):
         raise TypeError(
             f"labels must be a numpy.ndarray of {count} integers, got {type(labels).__name__}; "

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from npcnn.functional.activations import relu_backward
 from npcnn.functional.algorithms import Algorithm
-from npcnn.functional.checks import bias
+from npcnn.functional.checks import bias, boolean
 from npcnn.functional.convolution_plan import backward, forward, like_result, planned, run
 from npcnn.functional.outputs import pooled_outputs
 from npcnn.functional.pooling import checked_argmax, max_pool2d, max_pool2d_backward
@@ -291,7 +291,8 @@ def conv1d_backward(
     """
     axis = checked_axis(axis)
     plan, x, w_2d = planned(x, w, algorithm, axis, groups=groups, stride=stride, padding=padding, dilation=dilation)
-    return backward(plan, dy, x, w_2d, need_dx, relu_output, out, w.shape)
+    KH, KW, C_in, C_out = plan.w_shape  # one of the first two is 1
+    return backward(plan, dy, x, w_2d, need_dx, relu_output, out, (KH * KW, C_in, C_out))
 
 
 def conv2d_max_pool2d(
@@ -341,7 +342,7 @@ def conv2d_max_pool2d(
     plan, x, w = planned(x, w, algorithm, pooling=pooling, **(convolution or {}))
     if plan.places is None:
         return max_pool2d(conv2d(x, w, b, relu=relu, algorithm=algorithm, **(convolution or {})), **pooling, out=out)
-    b = bias(b, w)
+    b, relu = bias(b, w), boolean(relu, "relu")
     y, argmax = pooled_outputs(out, (len(x), *plan.y_shape), x.dtype, inputs=(x, w, b))
     run(plan, x, w, b, relu, y, argmax)
     return y, argmax

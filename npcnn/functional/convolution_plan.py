@@ -19,6 +19,7 @@ from npcnn.functional import depthwise
 from npcnn.functional.algorithms import ALGORITHMS, chosen_algorithm
 from npcnn.functional.checks import (
     bias,
+    boolean,
     exact_shape,
     float_array,
     group_count,
@@ -107,7 +108,7 @@ def _worked_out(
 
 def forward(plan: Plan, x: Array, w: Array, b: Any, relu: bool, out: Array | None) -> Array:
     """Return y of a convolution without pooling, of what `planned` returned."""
-    b = bias(b, w)
+    b, relu = bias(b, w), boolean(relu, "relu")
     y = output_array(out, "out", (len(x), *plan.y_shape), x.dtype, inputs=(x, w, b))
     run(plan, x, w, b, relu, y)
     return y

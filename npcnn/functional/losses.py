@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npcnn.errors import ShapeError
-from npcnn.functional.activations import log_softmax
 from npcnn.functional.checks import class_labels, exact_shape, float_array, number, same_dtype
+from npcnn.functional.exchange import as_array
+from npcnn.functional.probabilities import log_softmax
 
 __all__ = ["mean_squared_error", "softmax_cross_entropy"]
 
@@ -95,6 +96,7 @@ def softmax_cross_entropy(
     """
     log_probabilities = log_softmax(logits)
     N = len(log_probabilities)
+    labels = as_array(labels, "labels")
     soft = isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype.kind == "f"
     labels = (_soft_labels if soft else class_labels)(labels, log_probabilities, "logits")
     smoothing = number(label_smoothing, "label_smoothing", minimum=0, below=1)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from npcnn.errors import DTypeError, ShapeError
-from npcnn.functional.checks import exact_shape, float_array, same_dtype, shown
+from npcnn.functional.checks import boolean, exact_shape, float_array, same_dtype, shown
 
 
 def addressable(shape: tuple[int, ...], dtype: DTypeLike, name: str) -> None:
@@ -117,7 +117,8 @@ def gradient_outputs(
     given = (None, None, None) if out is None else out
     if not isinstance(given, tuple) or len(given) != 3:
         raise TypeError(f"out must be a tuple of three arrays (dx, dw, db), got {shown(out)}")
-    dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=inputs) if need_dx else None
+    needed = boolean(need_dx, "need_dx")
+    dx = output_array(given[0], "out[0] (dx)", x.shape, x.dtype, inputs=inputs) if needed else None
     dw = output_array(given[1], "out[1] (dw)", w_shape, x.dtype, inputs=(*inputs, dx))
     db = output_array(given[2], "out[2] (db)", (channels,), x.dtype, inputs=(*inputs, dx, dw))
     return dx, dw, db

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional.checks import boolean, contiguous, exact_shape, float_array, integer, pictures, shown
+from npcnn.functional.exchange import as_array
 from npcnn.functional.outputs import output_array, pooled_outputs
 from npcnn.functional.windows import MOST_PIXELS, IntOrPair, Padding, WindowGeometry, WindowOptions, window_options
 from npcnn.kernels import pooling as kernels
@@ -364,6 +365,7 @@ def _all_hold_a_pixel(geometry: WindowGeometry, picture: tuple[int, int], axis: 
 
 def checked_argmax(argmax: Any, dy: Array) -> Array:
     """Return `argmax`, contiguous, if it is an int32 array of the shape of `dy`; else raise."""
+    argmax = as_array(argmax, "argmax")
     if not isinstance(argmax, np.ndarray) or argmax.dtype != np.int32:
         came = argmax.dtype if isinstance(argmax, np.ndarray) else type(argmax).__name__
         raise DTypeError(f"argmax must be the int32 array that max_pool2d returned, got {came}")

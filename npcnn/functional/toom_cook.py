@@ -132,6 +132,10 @@ class KeptWeights:
     def __init__(self) -> None:
         self._last: tuple[str, Array, Array | None] | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a copy or a pickle of a layer begin with none."""
+        return KeptWeights, ()
+
     def at_points(self, w: Array, algorithm: ToomCook) -> Array | None:
         """Return ``algorithm.at_points(w)``."""
         isa, last = core.isa(), self._last  # all of `last` at once: another thread may put others there

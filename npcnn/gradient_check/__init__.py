@@ -25,9 +25,9 @@ lies before it: there is no gradient to compare with, and the element is
 reported, not judged.  If both shrink with h instead, as those of max(x, 0)^2 at
 0 do, the slope is 0.
 
-*Relative error.*  |a - n| / max(|a| + |n|, floor), for the analytic value a
+*Relative error.*  ``|a - n| / max(|a| + |n|, floor)``, for the analytic value a
 and the numeric value n.  The floor is set by the outputs that move with the
-element, however large the others are: 1e-4 of the largest |output * dy| among
+element, however large the others are: 1e-4 of the largest ``|output * dy|`` among
 them, because below that we would measure the rounding of the differences
 themselves, and at least a thousandth of the largest numeric gradient of any
 element of the same array that moves one of them.  A correct operation stays

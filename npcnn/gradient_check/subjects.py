@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from npcnn.errors import DTypeError, ShapeError
+from npcnn.functional.exchange import as_array
 from npcnn.gradient_check.differences import Array
 
 
@@ -241,6 +242,7 @@ def _is_writable(value: Any) -> TypeGuard[Array]:
 
 def _checked(value: Any, name: str) -> Array:
     """Return a float64 array as it is, or say why it will not do."""
+    value = as_array(value, name)
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, got {type(value).__name__}; convert it with numpy.asarray")
     if value.dtype != np.float64:

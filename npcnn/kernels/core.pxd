@@ -41,6 +41,8 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct InnerLoops "npcnn_kernels_of_type":
         void (*gemm)(...) noexcept nogil
         void (*depthwise)(...) noexcept nogil
+        void (*depthwise_three_columns)(...) noexcept nogil
+        void (*depthwise_3x3_weights)(...) noexcept nogil
         void (*depthwise_weights)(...) noexcept nogil
         void (*depthwise_spread)(...) noexcept nogil
         void (*max_pool2d_row)(...) noexcept nogil
@@ -65,6 +67,7 @@ cdef extern from "kernels.h" nogil:
         void (*batch_norm_backward)(...) noexcept nogil
         void (*adam_step)(...) noexcept nogil
         void (*copy_pixels)(...) noexcept nogil
+        void (*copy_past_caches)(...) noexcept nogil
         void (*add)(...) noexcept nogil
         void (*add_rows)(...) noexcept nogil
         void (*toom_cook_look)(...) noexcept nogil
@@ -91,6 +94,9 @@ cdef const Kernels* active "npcnn_in_use"() noexcept nogil
 cdef int threads() noexcept nogil
 cdef void* workspace(size_t count, size_t itemsize) except NULL
 cdef void release_workspace(void* buffer) noexcept
+
+
+cdef bint past_caches(size_t size) noexcept nogil
 
 
 cdef inline Py_ssize_t whole_vectors(Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:

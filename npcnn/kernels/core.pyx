@@ -11,6 +11,7 @@ cdef extern from "dispatch.h" nogil:
     void npcnn_set_threads(int threads)
     int npcnn_has_openmp()
     const char* npcnn_compiler()
+    size_t npcnn_cache_bytes()
 
 cdef extern from *:
     """
@@ -35,6 +36,11 @@ cdef const Kernels* active "npcnn_in_use"() noexcept nogil:
 
 cdef int threads() noexcept nogil:
     return npcnn_threads()
+
+
+cdef bint past_caches(size_t size) noexcept nogil:
+    """Whether a result of `size` bytes is written past the caches: it would not stay in them until it is read."""
+    return size > npcnn_cache_bytes() // 2
 
 
 MOST_THREADS = NPCNN_MOST_THREADS
@@ -129,6 +135,11 @@ def set_num_threads(int n):
 def has_openmp():
     """Whether this build can use more than one thread."""
     return bool(npcnn_has_openmp())
+
+
+def cache_bytes():
+    """Bytes of the largest cache: kernels write larger results past it.  A guess where the CPU does not say."""
+    return npcnn_cache_bytes()
 
 
 def compiler():

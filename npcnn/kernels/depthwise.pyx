@@ -8,13 +8,15 @@ With a stride of 1, dx is a depthwise convolution too, that of dy with the kerne
 other way round, the last line says that pixel r gets dy[r + k*d - (K-1)*d + p] * w[K-1 - k].
 
 A row of output pixels is one run in the middle, where all taps of a row lie inside the picture, and single pixels at
-both ends.  Threads take output rows forward.  Backward they take pictures, so that a picture, and dy without what the
-ReLU stopped, are in the cache for dw and again for dx.
+both ends.  Threads take output rows forward.  A result that is larger than the caches goes past them, row by row.
+Backward, threads take pictures, so that a picture, and dy without what the ReLU stopped, are in the cache for dw and
+again for dx.
 """
 from cython.parallel cimport prange, threadid
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, Taps, add_parts, csrc, real, release_workspace, threads, whole_cache_lines, workspace, zero_run,
+    BATCH_PARTS, Taps, active, add_parts, csrc, past_caches, real, release_workspace, threads, whole_cache_lines,
+    workspace, zero_run,
 )
 from npcnn.kernels.windows cimport (
     Axis, Windows, height_of, picture_size, position, taps_inside, width_of, windows_inside,
@@ -22,7 +24,24 @@ from npcnn.kernels.windows cimport (
 
 # Pixels that one product for dw sums over before it is added to the others: longer sums round too much.
 cdef enum:
-    SUM_PIXELS = 1024
+    SUM_PIXELS = 256
+
+
+# Where a kernel of three columns lies on every pixel of a row: which taps the first and the last pixel lack.
+cdef struct Row3x3:
+    bint fits
+    int lacks_left, lacks_right
+
+
+cdef Row3x3 row_3x3(const Windows* w, Py_ssize_t itemsize) noexcept nogil:
+    """Whether the inner loops for such rows can do those of the outputs."""
+    cdef:
+        Py_ssize_t right = w.out_width - w.pad_left + 2 - w.width
+        Py_ssize_t vector = max(active().vector_bytes // itemsize, 1)
+        bint usual = w.size_h == w.size_w == 3 and w.stride_h == w.stride_w == w.dilation_h == w.dilation_w == 1
+    return Row3x3(usual and 0 <= w.pad_left <= 1 and right <= 1 and 6 <= w.out_width <= SUM_PIXELS
+                  and w.channels % vector == 0,
+                  w.pad_left == 1, right == 1)
 
 
 cdef void output_row(const real* x, const real* w, Py_ssize_t w_row, Py_ssize_t w_col, const real* bias,
@@ -32,8 +51,14 @@ cdef void output_row(const real* x, const real* w, Py_ssize_t w_row, Py_ssize_t 
         Py_ssize_t j = 0, count, kh, kh_end, kw, kw_end, inner, inner_end, unused, C = windows.channels
         Axis vertical = height_of(windows), horizontal = width_of(windows)
         Taps taps = Taps(0, 0, windows.dilation_h * windows.width * C, windows.dilation_w * C, w_row, w_col)
+        Row3x3 usual = row_3x3(windows, sizeof(real))
     taps_inside(&vertical, i, &kh, &kh_end)
     taps.rows = kh_end - kh
+    if usual.fits and taps.rows:
+        csrc(y).depthwise_three_columns(
+            x + (position(&vertical, i, kh) * windows.width + usual.lacks_left - windows.pad_left) * C, taps,
+            w + kh * w_row, bias, relu, usual.lacks_left, usual.lacks_right, windows.out_width, C, y)
+        return
     windows_inside(&horizontal, 0, &inner, &unused)
     windows_inside(&horizontal, windows.size_w - 1, &unused, &inner_end)
     while j < windows.out_width:
@@ -46,24 +71,31 @@ cdef void output_row(const real* x, const real* w, Py_ssize_t w_row, Py_ssize_t 
         j += count
 
 
-cdef void weight_gradient(const real* dy, const real* x, const Windows* windows, real* dw) noexcept nogil:
-    """dw += the products of one picture."""
+cdef void weight_gradient_row(const real* dy, const real* x, const Windows* windows, Py_ssize_t i,
+                              real* dw) noexcept nogil:
+    """dw += the products of row i of `dy`, a picture."""
     cdef:
-        Py_ssize_t i, j, j_end, count, kh, kh_end, kw, C = windows.channels
+        Py_ssize_t j, j_end, count, kh, kh_end, kw, C = windows.channels
         Axis vertical = height_of(windows), horizontal = width_of(windows)
-    for i in range(windows.out_height):
-        taps_inside(&vertical, i, &kh, &kh_end)
-        while kh < kh_end:
-            for kw in range(windows.size_w):
-                windows_inside(&horizontal, kw, &j, &j_end)
-                while j < j_end:
-                    count = min(j_end - j, SUM_PIXELS)
-                    csrc(dw).depthwise_weights(
-                        x + (position(&vertical, i, kh) * windows.width + position(&horizontal, j, kw)) * C,
-                        windows.stride_w * C, dy + (i * windows.out_width + j) * C, count, C,
-                        dw + (kh * windows.size_w + kw) * C)
-                    j += count
-            kh += 1
+        Row3x3 usual = row_3x3(windows, sizeof(real))
+    taps_inside(&vertical, i, &kh, &kh_end)
+    if usual.fits and kh_end - kh == 3:
+        csrc(dw).depthwise_3x3_weights(
+            x + (position(&vertical, i, 0) * windows.width + usual.lacks_left - windows.pad_left) * C,
+            Taps(3, 3, windows.width * C, C, 3 * C, C), dy + i * windows.out_width * C,
+            usual.lacks_left, usual.lacks_right, windows.out_width, C, dw)
+        return
+    while kh < kh_end:
+        for kw in range(windows.size_w):
+            windows_inside(&horizontal, kw, &j, &j_end)
+            while j < j_end:
+                count = min(j_end - j, SUM_PIXELS)
+                csrc(dw).depthwise_weights(
+                    x + (position(&vertical, i, kh) * windows.width + position(&horizontal, j, kw)) * C,
+                    windows.stride_w * C, dy + (i * windows.out_width + j) * C, count, C,
+                    dw + (kh * windows.size_w + kw) * C)
+                j += count
+        kh += 1
 
 
 cdef void spread(const real* dy, const real* w, const Windows* windows, real* dx) noexcept nogil:
@@ -85,6 +117,15 @@ cdef void spread(const real* dy, const real* w, const Windows* windows, real* dx
             kh += 1
 
 
+cdef inline void write_row(const real* x, const real* w, Py_ssize_t w_row, Py_ssize_t w_col, const real* bias,
+                           const Windows* windows, Py_ssize_t i, bint relu, real* room, bint streamed,
+                           real* y) noexcept nogil:
+    """Row i of y at `y`: at once, or by way of `room`, which is in the cache, past the caches."""
+    output_row(x, w, w_row, w_col, bias, windows, i, relu, room if streamed else y)
+    if streamed:
+        csrc(y).copy_past_caches(room, y, windows.out_width * windows.channels)
+
+
 cdef inline Windows turned(const Windows* w) noexcept nogil:
     """Where the turned kernel lies on dy, for a stride of 1."""
     return Windows(w.out_height, w.out_width, w.channels, w.size_h, w.size_w, 1, 1, w.dilation_h, w.dilation_w,
@@ -97,11 +138,34 @@ def conv2d(const real[:, :, :, ::1] x, const real[:, ::1] w, const real[::1] b, 
     """y = each channel of x convolved with its column of w, (KH*KW, C), plus b, which may be None; then the ReLU."""
     cdef:
         const real* bias = &b[0] if b is not None else NULL
-        Py_ssize_t item, n, i, C = x.shape[3]
+        Py_ssize_t item, n, i, C = x.shape[3], row = whole_cache_lines(windows.out_width * C)
+        bint streamed = past_caches(x.shape[0] * windows.out_height * windows.out_width * C * sizeof(real))
+        real* scratch = <real*>workspace(threads() * row, sizeof(real))
     for item in prange(x.shape[0] * windows.out_height, nogil=True, schedule="guided", num_threads=threads()):
         n = item // windows.out_height
         i = item % windows.out_height
-        output_row(&x[n, 0, 0, 0], &w[0, 0], windows.size_w * C, C, bias, &windows, i, relu, &y[n, i, 0, 0])
+        write_row(&x[n, 0, 0, 0], &w[0, 0], windows.size_w * C, C, bias, &windows, i, relu,
+                  scratch + threadid() * row, streamed, &y[n, i, 0, 0])
+    release_workspace(scratch)
+
+
+cdef void picture_backward(const real* dy, const real* x, const real* w, const Windows* windows, real* row_of_dx,
+                           real* dx, bint streamed, real* dw) noexcept nogil:
+    """Gradients of one picture: dw and below it db grow, dx is written unless it is NULL."""
+    cdef:
+        Py_ssize_t i, C = windows.channels, K = windows.size_h * windows.size_w
+        Windows back = turned(windows)
+    for i in range(windows.out_height):
+        weight_gradient_row(dy, x, windows, i, dw)
+    csrc(dw).add_rows(dy, windows.out_height * windows.out_width, C, C, dw + K * C)
+    if dx == NULL:
+        return
+    if windows.stride_h == windows.stride_w == 1:
+        for i in range(windows.height):
+            write_row(dy, w + (K - 1) * C, -windows.size_w * C, -C, <const real*>NULL, &back, i, False, row_of_dx,
+                      streamed, dx + i * windows.width * C)
+    else:
+        spread(dy, w, windows, dx)
 
 
 def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, const real[:, ::1] w,
@@ -113,16 +177,17 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
     """
     cdef:
         Py_ssize_t N = x.shape[0], C = x.shape[3], K = w.shape[0], pixels = windows.out_height * windows.out_width
-        # The workspace of one thread: dy of a picture without what the ReLU stopped.
-        Py_ssize_t room = whole_cache_lines(pixels * C) if relu_output is not None else 0
+        # The workspace of one thread: a row of dx, and dy of a picture without what the ReLU stopped.
+        Py_ssize_t row = whole_cache_lines(windows.width * C)
+        Py_ssize_t room = row + (whole_cache_lines(pixels * C) if relu_output is not None else 0)
         # What a part sums: dw and below it db.
-        Py_ssize_t part_size = whole_cache_lines((K + 1) * C), parts = min(N, BATCH_PARTS), part, n, i
-        Windows turned_windows = turned(&windows)
-        bint need_dx = dx is not None
+        Py_ssize_t part_size = whole_cache_lines((K + 1) * C), parts = min(N, BATCH_PARTS), part, n
+        bint streamed = dx is not None and past_caches(N * picture_size(&windows) * sizeof(real))
         int team = threads()
         real* scratch
         real* partial
         real* dw_part
+        real* row_of_dx
         const real* dy_picture
     dw[:, :] = 0
     db[:] = 0
@@ -135,21 +200,13 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
             dw_part = partial + part * part_size
             zero_run(dw_part, part_size)
             for n in range(part * N // parts, (part + 1) * N // parts):
+                row_of_dx = scratch + threadid() * room
                 dy_picture = &dy[n, 0, 0, 0]
                 if relu_output is not None:
-                    csrc(partial).relu_backward(dy_picture, &relu_output[n, 0, 0, 0], scratch + threadid() * room,
-                                                pixels * C)
-                    dy_picture = scratch + threadid() * room
-                csrc(dw_part).add_rows(dy_picture, pixels, C, C, dw_part + K * C)
-                weight_gradient(dy_picture, &x[n, 0, 0, 0], &windows, dw_part)
-                if not need_dx:
-                    continue
-                if windows.stride_h == windows.stride_w == 1:
-                    for i in range(windows.height):
-                        output_row(dy_picture, &w[K - 1, 0], -windows.size_w * C, -C, <const real*>NULL,
-                                   &turned_windows, i, False, &dx[n, i, 0, 0])
-                else:
-                    spread(dy_picture, &w[0, 0], &windows, &dx[n, 0, 0, 0])
+                    csrc(partial).relu_backward(dy_picture, &relu_output[n, 0, 0, 0], row_of_dx + row, pixels * C)
+                    dy_picture = row_of_dx + row
+                picture_backward(dy_picture, &x[n, 0, 0, 0], &w[0, 0], &windows, row_of_dx,
+                                 &dx[n, 0, 0, 0] if dx is not None else NULL, streamed, dw_part)
         add_parts(partial, parts, part_size, team)
         csrc(partial).copy_pixels(partial, NULL, K, C, C, &dw[0, 0], C)
         csrc(partial).copy_pixels(partial + K * C, NULL, 1, C, C, &db[0], C)

@@ -7,7 +7,7 @@ promises.  A new layer is a class in a file of this folder and its name in the
 list below and in ``npcnn/__init__.py``.
 """
 
-from npcnn.layers.activations import GELU, LeakyReLU, ReLU, Rescale, Sigmoid, SiLU, Softmax, Tanh
+from npcnn.layers.activations import GELU, LeakyReLU, ReLU, Rescale, Sigmoid, SiLU, Tanh
 from npcnn.layers.base import Layer
 from npcnn.layers.containers import Concat, Sequential
 from npcnn.layers.convolution import Conv1D, Conv2D, SpatiallySeparableConv2D
@@ -18,8 +18,9 @@ from npcnn.layers.flatten import Flatten
 from npcnn.layers.normalization import BatchNorm, LayerNorm
 from npcnn.layers.padding import ZeroPad2D
 from npcnn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from npcnn.layers.probabilities import LogSoftmax, Softmax
 from npcnn.layers.resampling import UpSample2D
-from npcnn.layers.residual import Add, Residual
+from npcnn.layers.residual import Add, Identity, Residual
 from npcnn.layers.transposed import Conv2DTranspose
 
 __all__ = [
@@ -37,9 +38,11 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAvgPool2D",
+    "Identity",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
+    "LogSoftmax",
     "MaxPool2D",
     "ReLU",
     "Rescale",

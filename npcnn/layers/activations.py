@@ -1,4 +1,4 @@
-"""Activations: functions of one number, applied to each; and softmax, of the numbers along the last axis.
+"""Activations: functions of one number, applied to each.
 
 Of what they compute, only products count as multiplications: comparisons, exponentials and divisions do not, so most
 of these layers have none.
@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from npcnn import functional
-from npcnn.errors import ShapeError
 from npcnn.functional.checks import exact_shape, float_array, number, one_of, same_dtype
+from npcnn.functional.exchange import as_array
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import batch_shape
 
@@ -37,6 +37,7 @@ class _Activation(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the function of each number of `x`."""
+        x = as_array(x, "x")
         batch_shape(x)
         y = self._function(x, self._buffer("y", x.shape, x.dtype))
         if training:
@@ -269,41 +270,3 @@ class Tanh(_Activation):
 
     def _gradient(self, dy: Array, kept: Array, out: Array) -> Array:
         return functional.tanh_backward(dy, kept, out=out)
-
-
-class Softmax(Layer):
-    """Probabilities exp(x) / sum(exp(x)) along the last axis.
-
-    A classifier needs no such layer at its end: `npcnn.functional.softmax_cross_entropy`, `npcnn.train` and
-    `npcnn.evaluation` take the scores before it, the logits, and would take the softmax of the softmax.  It is for
-    weights inside a network that have to sum to 1, as in attention.
-
-    Examples
-    --------
-    >>> nn.Softmax()(np.array([[0.0, np.log(3.0)]]))
-    array([[0.25, 0.75]])
-    """
-
-    kind = "softmax"
-
-    def channels_after(self, channels: int | None) -> int | None:
-        """Return `channels`."""
-        return channels
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Return the probabilities of each row; ShapeError if the last axis is the batch."""
-        self.output_shape(batch_shape(x)[1])
-        y = functional.softmax(x)
-        if training:
-            self._kept = y
-        return y
-
-    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Return y (dy - sum(dy y)), summed along the last axis."""
-        return functional.softmax_backward(dy, self._take_kept())
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return `input_shape`; ShapeError if it has no axis, since softmax must not mix the inputs of a batch."""
-        if not input_shape:
-            raise ShapeError("Softmax() needs an axis beside that of the batch, x of shape (N, ..., classes)")
-        return tuple(input_shape)

@@ -17,6 +17,7 @@ from npcnn import weights
 from npcnn.errors import DTypeError, ShapeError
 from npcnn.functional import WindowGeometry
 from npcnn.functional.checks import integer, shown
+from npcnn.functional.exchange import as_array
 from npcnn.functional.outputs import addressable
 from npcnn.initializers import Initializer
 from npcnn.layers.buffers import GradientMemory, kept_array, shared_gradient_memory
@@ -139,7 +140,10 @@ class Layer:
 
     def __call__(self, x: Array, training: bool = False) -> Array:
         """Return ``forward(x, training)``."""
-        return self.forward(x, training=training)
+        return self.forward(as_array(x, "x"), training=training)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_buffers": {}}  # a copy or a pickle makes its own room to work in
 
     def walk(self, into: Container[str] | None = None) -> Iterator[tuple[str, Layer]]:
         """Yield (name, layer) of the layer itself, whose name is "", and of all inside it.

@@ -8,6 +8,7 @@ import numpy as np
 
 from npcnn.errors import ShapeError
 from npcnn.functional.checks import shown
+from npcnn.functional.exchange import as_array
 from npcnn.layers import fusion
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import batch_shape
@@ -80,13 +81,14 @@ class Sequential(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the output of the last layer."""
+        x = as_array(x, "x")
         for step in self._steps:
             x = step.forward(x, training)
         return x
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Go back through the layers; only the first may leave its input gradient out."""
-        gradient: Any = dy
+        gradient: Any = as_array(dy, "dy")
         first, *others = self._steps
         for step in reversed(others):
             gradient = step.backward(gradient)
@@ -159,6 +161,7 @@ class Concat(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the outputs of all branches, one after the other along the channels."""
+        x = as_array(x, "x")
         N, input_shape = batch_shape(x)
         shape = (N, *self.output_shape(input_shape))
         outputs = [branch.forward(x, training) for branch in self.branches]
@@ -170,7 +173,7 @@ class Concat(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Hand each branch its channels of `dy`; return the sum of their input gradients."""
         borders = self._take_kept()
-        parts = np.split(dy, borders, axis=-1)
+        parts = np.split(as_array(dy, "dy"), borders, axis=-1)
         gradients: list[Any] = [
             branch.backward(np.ascontiguousarray(part), need_dx=need_dx)
             for branch, part in zip(self.branches, parts, strict=True)

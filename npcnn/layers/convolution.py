@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn.functional.algorithms import Algorithm, chosen_algorithm, spent_multiplications
-from npcnn.functional.checks import bias, contiguous, integer, pair, same_dtype
+from npcnn.functional.checks import bias, boolean, contiguous, integer, pair, same_dtype
 from npcnn.functional.convolution_plan import Plan, backward, planned, run
+from npcnn.functional.exchange import as_array
 from npcnn.functional.toom_cook import KeptWeights
 from npcnn.functional.windows import (
     Axis,
@@ -65,7 +66,7 @@ class _Convolution(Layer):
                 f"groups must divide in_channels, {self.in_channels}, and out_channels, {self.out_channels}, "
                 f"got {self.groups}"
             )
-        self.bias = bool(bias)
+        self.bias = boolean(bias, "bias")
         self.activation = activation_name(activation)
         self.algorithm = algorithm
         self._windows = windows
@@ -91,6 +92,7 @@ class _Convolution(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""
+        x = as_array(x, "x")
         w, b, relu = self._params["w"], self._params.get("b"), self.activation == "relu"
         plan = self._remembered(self._planned, x, w, b)
         y = self._buffer("y", (len(x), *plan.y_shape), self.dtype)

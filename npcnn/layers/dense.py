@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from npcnn import functional
 from npcnn.errors import ShapeError
-from npcnn.functional.checks import float_array, integer, same_dtype
+from npcnn.functional.checks import boolean, float_array, integer, same_dtype
 from npcnn.functional.windows import WindowGeometry, window_geometry
 from npcnn.initializers import Initializer, constant, glorot_uniform
 from npcnn.layers.base import Array, Layer, Shape
@@ -55,7 +55,7 @@ class Dense(Layer):
         self.in_features = integer(in_features, "in_features", minimum=1)
         self.out_features = integer(out_features, "out_features", minimum=1)
         self.dtype = float_dtype(dtype)
-        self.bias = bool(bias)
+        self.bias = boolean(bias, "bias")
         rng = generator(rng)
         shape = (self.in_features, self.out_features)
         weight_init = glorot_uniform() if weight_init is None else weight_init

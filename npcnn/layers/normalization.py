@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike
 from npcnn import functional
 from npcnn.functional import batch_parts
 from npcnn.functional.checks import boolean, integer, number, same_dtype
+from npcnn.functional.exchange import as_array
 from npcnn.functional.normalization import Activation, merged_statistics
 from npcnn.initializers import constant
 from npcnn.layers.base import Array, Layer, Shape
@@ -27,9 +28,11 @@ class _Normalization(Layer):
             if wanted:
                 self.add_parameter(name, (self.channels,), constant(start), dtype=self.dtype)
 
-    def _checked(self, x: Array) -> None:
+    def _checked(self, x: Array) -> Array:
+        x = as_array(x, "x")
         self.output_shape(batch_shape(x)[1])
         same_dtype(x, "x", np.empty(0, self.dtype), "the layer")
+        return x
 
     def _set_gradients(self, dscale: Array, dshift: Array) -> None:
         for name, gradient in (("scale", dscale), ("shift", dshift)):
@@ -118,7 +121,7 @@ class BatchNorm(_Normalization):
 
     def _normalized(self, x: Array, training: bool, activation: Activation | None) -> Array:
         """Do what `forward` does, with another activation."""
-        self._checked(x)
+        x = self._checked(x)
         if training:
             mean, variance = batch_parts.current().total(
                 lambda pictures: np.stack(functional.batch_statistics(x[pictures])), len(x), merged_statistics
@@ -200,7 +203,7 @@ class LayerNorm(_Normalization):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return `x` normalised over its last axis."""
-        self._checked(x)
+        x = self._checked(x)
         if training:
             self._kept = x
         return functional.layer_norm(x, self._params.get("scale"), self._params.get("shift"), eps=self.eps)

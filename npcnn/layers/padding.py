@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from npcnn import functional
 from npcnn.functional.checks import exact_shape, float_array
+from npcnn.functional.exchange import as_array
 from npcnn.functional.padding import Sides, checked_sides
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import batch_shape, picture_shape
@@ -43,6 +44,7 @@ class ZeroPad2D(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return `x` in its border."""
+        x = as_array(x, "x")
         N, shape = batch_shape(x)
         y = functional.zero_pad2d(x, self.padding, out=self._buffer("y", (N, *self.output_shape(shape)), x.dtype))
         if training:

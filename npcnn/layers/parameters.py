@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from npcnn.errors import WeightsError
 from npcnn.functional.checks import exact_shape, same_dtype, shown
+from npcnn.functional.exchange import as_array
 
 Array: TypeAlias = NDArray[Any]
 
@@ -44,6 +45,7 @@ class NamedArrays(dict[str, Array]):
         """Write several arrays; unless all of them fit, none is written."""
         values: dict[str, Array] = dict(*arrays, **named)
         for name, value in values.items():
+            values[name] = value = as_array(value, name)
             if name not in self:
                 there = ", ".join(self) or "none"
                 raise WeightsError(f"{shown(name)} is not one of the layer's arrays, which are {there}")

@@ -8,6 +8,7 @@ import numpy as np
 
 from npcnn import functional
 from npcnn.functional.checks import boolean, contiguous, float_array, pictures
+from npcnn.functional.exchange import as_array
 from npcnn.functional.pooling import PoolOptions, PoolPlan, planned, pool_options, run_avg, run_max
 from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
 from npcnn.layers.base import Array, Layer, Shape
@@ -83,6 +84,7 @@ class MaxPool2D(_Pooling):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the maxima, and remember where they were."""
+        x = as_array(x, "x")
         plan = self._remembered(self._planned, x)
         shape = (len(x), *plan.y_shape)
         y, argmax = self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32)
@@ -132,6 +134,7 @@ class AvgPool2D(_Pooling):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means."""
+        x = as_array(x, "x")
         plan = self._remembered(self._planned, x)
         y = self._buffer("y", (len(x), *plan.y_shape), x.dtype)
         run_avg(plan, contiguous(x), self.count_include_pad, y)
@@ -164,6 +167,7 @@ class GlobalAvgPool2D(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the means, shape (N, C)."""
+        x = as_array(x, "x")
         plan = self._remembered(self._planned, x)
         y = self._buffer("y", (len(x), *plan.y_shape), x.dtype)
         run_avg(plan, contiguous(x), False, y)

@@ -36,6 +36,10 @@ class Remembered:
     def __init__(self) -> None:
         self._last: tuple[Any, Any] = None, None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a copy or a pickle of a layer begin with nothing."""
+        return Remembered, ()
+
     def __call__(self, function: Callable[..., Any], *arrays: Any) -> Any:
         """Return ``function(*arrays)``; each of `arrays` may also be None."""
         # What is no array is like nothing else, so that it is looked at every time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from npcnn import functional
 from npcnn.functional.checks import exact_shape, float_array
+from npcnn.functional.exchange import as_array
 from npcnn.functional.resampling import Mode, checked_factor, checked_mode, spent_multiplications
 from npcnn.functional.windows import IntOrPair
 from npcnn.layers.base import Array, Layer, Shape
@@ -46,6 +47,7 @@ class UpSample2D(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the larger pictures."""
+        x = as_array(x, "x")
         N, shape = batch_shape(x)
         out = self._buffer("y", (N, *self.output_shape(shape)), x.dtype)
         y = functional.upsample2d(x, self.factor, mode=self.mode, out=out)

@@ -6,6 +6,7 @@ import numpy as np
 
 from npcnn import functional
 from npcnn.errors import ShapeError
+from npcnn.functional.exchange import as_array
 from npcnn.layers.base import Array, Layer, Shape
 from npcnn.layers.checks import activation_name, batch_shape
 from npcnn.layers.containers import check_layers, numbered
@@ -73,6 +74,7 @@ class Add(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the sum of the outputs of all branches, through the activation."""
+        x = as_array(x, "x")
         N, input_shape = batch_shape(x)
         y = self._buffer("y", (N, *self.output_shape(input_shape)), x.dtype)
         first, *others = [branch.forward(x, training) for branch in self.children.values()]
@@ -87,7 +89,7 @@ class Add(Layer):
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Hand each branch what the activation lets through of `dy`; return the sum of their input gradients."""
-        y = self._take_kept()
+        y, dy = self._take_kept(), as_array(dy, "dy")
         if self.activation == "relu":
             dy = functional.relu_backward(dy, y, out=self._dx_array(y.shape, y.dtype))
         gradients = [branch.backward(dy, need_dx=need_dx) for branch in self.children.values()]
@@ -165,22 +167,39 @@ class Residual(Add):
     def shortcut(self) -> Layer | None:
         """The input's own way; None for the input as it is."""
         shortcut = self.children["shortcut"]
-        return None if isinstance(shortcut, _Identity) else shortcut
+        return None if isinstance(shortcut, Identity) else shortcut
 
 
-class _Identity(Layer):
-    """Gives back what it gets."""
+class Identity(Layer):
+    """Gives back what it gets: the branch of a `Concat` that hands the input on.
+
+    Examples
+    --------
+    >>> nn.Concat(nn.Identity(), nn.Conv2D(3, 8, 3)).output_shape((6, 6, 3))
+    (6, 6, 11)
+    """
 
     kind = "identity"
 
     def channels_after(self, channels: int | None) -> int | None:
+        """Return `channels`."""
         return channels
 
     def forward(self, x: Array, training: bool = False) -> Array:
+        """Return `x` itself."""
+        x = as_array(x, "x")
+        batch_shape(x)
         return x
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        return dy
+        """Return `dy` itself."""
+        dx: Array = as_array(dy, "dy")
+        return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
+        """Return `input_shape`."""
         return tuple(input_shape)
+
+
+class _Identity(Identity):
+    """The shortcut of a `Residual` that was given none."""

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npcnn import functional
-from npcnn.functional.checks import integer, pair, same_dtype
+from npcnn.functional.checks import boolean, integer, pair, same_dtype
+from npcnn.functional.exchange import as_array
 from npcnn.functional.transposed import transposed_options
 from npcnn.functional.windows import IntOrPair, Padding, WindowGeometry
 from npcnn.initializers import Initializer, constant, truncated_normal
@@ -87,7 +88,8 @@ class Conv2DTranspose(Layer):
         self.in_channels = integer(in_channels, "in_channels", minimum=1)
         self.out_channels = integer(out_channels, "out_channels", minimum=1)
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        self.output_padding, self.bias, self.activation = output_padding, bool(bias), activation_name(activation)
+        self.output_padding, self.bias = output_padding, boolean(bias, "bias")
+        self.activation = activation_name(activation)
         taps = pair(kernel_size, "kernel_size", minimum=1)
         self._window: dict[str, Any] = {
             "stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding
@@ -104,6 +106,7 @@ class Conv2DTranspose(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Return the transposed convolution of `x`, (N, H, W, in_channels), plus bias, through the activation."""
+        x = as_array(x, "x")
         N, shape = batch_shape(x)
         w, b, relu = self._params["w"], self._params.get("b"), self.activation == "relu"
         same_dtype(x, "x", w, "w")

@@ -9,24 +9,21 @@ fixed parts, which are dealt out to the ranks and added in one fixed tree (`npcn
 ============================  ================================================================
 module                        what is there
 ============================  ================================================================
-`exchange`                    sums over all ranks, in a fixed order, begun and completed later
+`sums`                        sums over all ranks, in a fixed order, begun and completed later
 `mpi`                         the ranks of mpiexec: who they are, and how they end together
 ============================  ================================================================
 """
 
-from npcnn.functional.batch_parts import ALONE, WHOLE, Alone, Cut, Ranks
-from npcnn.parallel.exchange import Exchange
-from npcnn.parallel.mpi import PARTS, MPIRanks, failed, is_first, join, refuse_differences, started_by_mpi
+from npcnn.functional.batch_parts import Alone, Cut, Ranks
+from npcnn.parallel.mpi import MPIRanks, failed, is_first, join, refuse_differences, started_by_mpi
+from npcnn.parallel.sums import Sums
 
 __all__ = [
-    "ALONE",
-    "PARTS",
-    "WHOLE",
     "Alone",
     "Cut",
-    "Exchange",
     "MPIRanks",
     "Ranks",
+    "Sums",
     "failed",
     "is_first",
     "join",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from npcnn.errors import to_install
 from npcnn.functional.batch_parts import ALONE, Combine, Ranks
 from npcnn.functional.checks import shown
-from npcnn.parallel.exchange import Exchange
+from npcnn.parallel.sums import Sums
 
 Array: TypeAlias = NDArray[Any]
 
@@ -61,7 +61,7 @@ class MPIRanks:
         Of this process, and of all.
     threads : int
         How many threads each rank of this machine has, if they share its cores.
-    exchange : Exchange
+    sums : Sums
         What they add up.
     folder : Path or None
         That of their run, for messages.
@@ -70,23 +70,23 @@ class MPIRanks:
     def __init__(self, comm: Any) -> None:
         self._comm = comm.Dup()
         self.number, self.count = int(comm.Get_rank()), int(comm.Get_size())
-        self.exchange = Exchange(self._comm)
+        self.sums = Sums(self._comm)
         self.folder: Path | None = None
         cores, host = _cores(), platform.node()
         here = [theirs for where, theirs in self.gather((host, cores)) if where == host]
         self.threads = max(len(cores) // sum(bool(cores & theirs) for theirs in here), 1)
 
     def combined(self, array: Array, combine: Combine) -> Array:
-        """Return the arrays of all ranks, combined in the tree; see `Exchange.combined`."""
-        return self.exchange.combined(array, combine)
+        """Return the arrays of all ranks, combined in the tree; see `Sums.combined`."""
+        return self.sums.combined(array, combine)
 
     def begin(self, arrays: tuple[Array, ...]) -> None:
-        """Begin to replace arrays by their sums; see `Exchange.begin`."""
-        self.exchange.begin(arrays)
+        """Begin to replace arrays by their sums; see `Sums.begin`."""
+        self.sums.begin(arrays)
 
     def complete(self) -> None:
-        """Wait for all that was begun; see `Exchange.complete`."""
-        self.exchange.complete()
+        """Wait for all that was begun; see `Sums.complete`."""
+        self.sums.complete()
 
     def share(self, value: Any) -> Any:
         """Return rank 0's value, which must be one that pickle takes."""
@@ -101,15 +101,15 @@ class MPIRanks:
     def share_arrays(self, arrays: Iterable[Array]) -> None:
         """Write rank 0's numbers into these arrays, contiguous ones of the same shapes in all ranks."""
         for array in arrays:
-            self.exchange.wait_until(self._comm.Ibcast(array, 0).Test)
+            self.sums.wait_until(self._comm.Ibcast(array, 0).Test)
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, in their order."""
         data = np.frombuffer(pickle.dumps(value), np.uint8).copy()
         lengths = np.empty(self.count, np.int64)
-        self.exchange.wait_until(self._comm.Iallgather(np.array([len(data)]), lengths).Test)
+        self.sums.wait_until(self._comm.Iallgather(np.array([len(data)]), lengths).Test)
         whole = np.empty(lengths.sum(), np.uint8)
-        self.exchange.wait_until(self._comm.Iallgatherv(data, [whole, lengths.tolist()]).Test)
+        self.sums.wait_until(self._comm.Iallgatherv(data, [whole, lengths.tolist()]).Test)
         ends = np.cumsum(lengths)
         return [pickle.loads(whole[end - length : end].tobytes()) for end, length in zip(ends, lengths, strict=True)]
 
@@ -188,7 +188,7 @@ def refuse_differences(ranks: Ranks, about: Mapping[str, Any]) -> None:
 
     Examples
     --------
-    >>> nn.parallel.refuse_differences(nn.parallel.ALONE, {"version": "0.1"})
+    >>> nn.parallel.refuse_differences(nn.parallel.Alone(), {"version": "0.1"})
     """
     first, *others = ranks.gather(dict(about))
     for number, theirs in enumerate(others, 1):

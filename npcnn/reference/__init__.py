@@ -14,7 +14,8 @@ dense.py              linear: vectors times a matrix
 pooling.py            max_pool2d, avg_pool2d
 resampling.py         upsample2d
 padding.py            zero_pad2d
-activations.py        relu, leaky_relu, gelu, silu, sigmoid, tanh, softmax, log_softmax
+activations.py        relu, leaky_relu, gelu, silu, sigmoid, tanh
+probabilities.py      softmax, log_softmax
 losses.py             softmax_cross_entropy, mean_squared_error
 normalization.py      batch_norm, layer_norm
 updates.py            adam_step
@@ -37,6 +38,7 @@ from npcnn.reference import (
     orthogonalization,
     padding,
     pooling,
+    probabilities,
     resampling,
     transposed,
     updates,
@@ -49,6 +51,7 @@ from npcnn.reference.normalization import *  # noqa: F403
 from npcnn.reference.orthogonalization import *  # noqa: F403
 from npcnn.reference.padding import *  # noqa: F403
 from npcnn.reference.pooling import *  # noqa: F403
+from npcnn.reference.probabilities import *  # noqa: F403
 from npcnn.reference.resampling import *  # noqa: F403
 from npcnn.reference.transposed import *  # noqa: F403
 from npcnn.reference.updates import *  # noqa: F403
@@ -62,6 +65,7 @@ __all__ = [
     *orthogonalization.__all__,
     *padding.__all__,
     *pooling.__all__,
+    *probabilities.__all__,
     *resampling.__all__,
     *transposed.__all__,
     *updates.__all__,

@@ -331,7 +331,7 @@ def im2col(
     x : ndarray, shape (N, H, W, C)
         The pictures.
     size, stride, padding, dilation
-        As in `npcnn.reference.conv2d`, whose weights have the shape (*size, C, C_out).
+        As in `npcnn.reference.conv2d`, whose weights have the shape ``(*size, C, C_out)``.
 
     Returns
     -------

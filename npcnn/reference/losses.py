@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.reference.activations import log_softmax, softmax
+from npcnn.reference.probabilities import log_softmax, softmax
 
 __all__ = ["mean_squared_error", "softmax_cross_entropy"]
 

@@ -234,7 +234,7 @@ def train(arguments: Sequence[str] | None) -> int:
                 evaluate_every=epoch,
                 display_every=options.display_step,
                 loss=loss,
-                callbacks=[TensorBoard(run.folder / "tensorboard")] if options.tensorboard else [],
+                callbacks=[TensorBoard(run.folder / "tensorboard", net=net)] if options.tensorboard else [],
             )
         to_go_on = f"to go on: {command(COMMAND, {'resume': run.folder})}"
         if result is None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from npcnn import config, parallel
 from npcnn.errors import to_install
-from npcnn.functional.batch_parts import Cut, Ranks
+from npcnn.functional.batch_parts import ALONE, Cut, Ranks
+from npcnn.parallel.mpi import PARTS
 from npcnn.schedules import positive
 from npcnn.train.loop import NonFiniteError
 from npcnn.train.run import numbered_folder, read_settings
@@ -99,7 +100,7 @@ def parse_run(
         options = _as_saved(parser, arguments, options, fixed, ranks)
     del options.ranks
     if options.parts is None:
-        options.parts = 1 if ranks is parallel.ALONE else parallel.PARTS
+        options.parts = 1 if ranks is ALONE else PARTS
     cut = Cut(options.parts, ranks)
     if options.threads:
         config.set_num_threads(options.threads)
@@ -117,7 +118,7 @@ def results_folder(options: argparse.Namespace, name: str, ranks: Ranks) -> Path
 
 def _add_ranks(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("processes").add_argument
-    text = f"parts of a batch, a power of two, which ranks share; default: 1, or {parallel.PARTS} with mpiexec"
+    text = f"parts of a batch, a power of two, which ranks share; default: 1, or {PARTS} with mpiexec"
     group("--parts", type=at_least(1), help=text)
     text = "whether this is one of the ranks of mpiexec; auto: if mpiexec started it; default: %(default)s"
     group("--ranks", choices=("auto", "mpi", "one"), default="auto", help=text)

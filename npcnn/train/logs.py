@@ -10,16 +10,22 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from npcnn import plot, weights
 from npcnn.errors import DataError, to_install
 from npcnn.functional.checks import integer, shown
 from npcnn.metrics import COLUMNS, complete_lines, read_metrics, read_rows
-from npcnn.train.loop import StepResult
+from npcnn.train.loop import Network, StepResult
+
+ENLARGED = 8  # times: TensorBoard shows a picture in the size that it has
 
 
 class Log:
@@ -209,35 +215,63 @@ def _cut_jsonl(path: Path, step: int) -> int:
 class TensorBoard(Log):
     """Callback that writes event files for TensorBoard (``python -m pip install ".[tensorboard]"`` in the clone).
 
+    There are curves of what a training and its evaluations show and, with a network, how the numbers of each parameter
+    are spread, and the kernels of the first `Conv2D` as little pictures (see `npcnn.plot.filters`), if it is for grey
+    or coloured ones.
+
     Parameters
     ----------
     folder : str or Path
         Folder of the event files; a training that goes on adds another.
     every : int
         Steps between two points of the training curves; every evaluation is written.
+    net : Layer, optional
+        The network in training.
+    weights_every : int
+        Steps between two looks at its parameters; the first is after the first step.
 
     Raises
     ------
     ImportError
-        If the package tensorboardX is not installed.
+        If the package tensorboardX is not installed, or, with a network, Pillow.
     OSError
         If the folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path, *, every: int = 20) -> None:
+    def __init__(
+        self, folder: str | Path, *, every: int = 20, net: Network | None = None, weights_every: int = 500
+    ) -> None:
         try:
             from tensorboardX import SummaryWriter
+
+            if net is not None:
+                import PIL.Image  # noqa: F401 (tensorboardX asks for it when the first picture is written)
         except ImportError as error:
             raise ImportError(f"{error}; install it with {to_install('tensorboard')}") from error
 
-        self.every = integer(every, "every", minimum=1)
+        self.every, self.net = integer(every, "every", minimum=1), net
+        self.weights_every = integer(weights_every, "weights_every", minimum=1)
+        self._seen = False  # whether the parameters have been written
         self._writer: Any = SummaryWriter(str(folder))
 
     def __call__(self, result: StepResult) -> None:
-        """Write the numbers of one step."""
+        """Write the numbers of one step, and the parameters when they are due."""
         if result.step % self.every == 0:
             for name in ("loss", "accuracy", "gradient_norm", "images_per_second"):
                 self._add(f"training/{name}", getattr(result, name), result.step)
+        if self.net is not None and (result.step % self.weights_every == 0 or not self._seen):
+            self._seen = True
+            self._add_weights(self.net.params, result.step)
+
+    def _add_weights(self, params: Mapping[str, NDArray[Any]], step: int) -> None:
+        for name, array in params.items():
+            finite = array[np.isfinite(array)]  # the step after tells what became NaN, and where
+            if finite.size:
+                self._writer.add_histogram(f"weights/{name}", finite, step)
+        for name, w in [(name, w) for name, w in params.items() if w.ndim == 4][:1]:
+            if w.shape[2] in (1, 3) and np.isfinite(w).all():
+                sheet = plot.filter_sheet(w).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+                self._writer.add_image(f"filters/{name}", sheet, step, dataformats="HWC")
 
     def evaluation(self, *, step: int, seconds: float, loss: float, accuracy: float) -> None:
         """Write the numbers of one evaluation."""

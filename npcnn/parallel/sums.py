@@ -10,7 +10,7 @@ bit k.  Both then have the same a + b.  There are two ways, for the same sums an
 has the whole sum of 1/R of the numbers; then the rounds are gone through backwards, and the finished parts sent.  A
 rank sends 2 (R - 1) / R of the numbers, and never more than twice all of them.
 
-An exchange is a generator that yields the messages it waits for.  `Exchange` moves all that are on their way forward
+An exchange is a generator that yields the messages it waits for.  `Sums` moves all that are on their way forward
 whenever it is called: MPI itself does so only inside its own functions.
 """
 
@@ -35,7 +35,7 @@ LOOKS = 2000  # at messages that have not come, before a rank begins to sleep in
 LONGEST_SLEEP = 1e-3
 
 
-class Exchange:
+class Sums:
     """The sums of one rank with the others.
 
     All ranks must ask for the same sums in the same order.
