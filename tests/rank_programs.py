@@ -1,5 +1,6 @@
 """Programs for mpiexec, by name: ``mpiexec -n 2 python tests/rank_programs.py train``; rank 0 prints what it found."""
 
+import importlib.util
 import os
 import sys
 import time
@@ -10,6 +11,9 @@ from cut_networks import batches, digest, network, noise, train
 
 import npcnn as nn
 from npcnn.functional.batch_parts import in_tree
+from npcnn.train.command_line import exit_status
+
+HERE = Path(__file__).parent
 
 nn.set_num_threads(1)
 STEPS = 12
@@ -81,10 +85,23 @@ def run(folder, resume=False, steps=STEPS, spoil=""):
 
 SIZE_OF_LAST = 36 * 32
 
+
+def cifar94(*arguments):
+    """Run the example of that name on a few pictures."""
+    spec = importlib.util.spec_from_file_location("train_cifar94", HERE.parent / "examples" / "train_cifar94.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (48, 32, 32, 3), np.uint8), rng.integers(0, 10, 48)
+    data = nn.datasets.from_arrays(images[:40], labels[:40], images[40:], labels[40:], classes=list("abcdefghij"))
+    nn.datasets.load = lambda name, folder: data
+    sys.exit(exit_status("train_cifar94.py", example.train, [*arguments]))
+
+
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
     if name == "run":
         folder = Path(arguments[0])
         run(folder, resume="resume" in arguments, spoil=next((a[6:] for a in arguments if a.startswith("spoil=")), ""))
     else:
-        {"bits": bits, "sums": sums}[name]()
+        {"bits": bits, "sums": sums, "cifar94": cifar94}[name](*arguments)

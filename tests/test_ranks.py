@@ -185,6 +185,15 @@ def test_the_example_trains_in_ranks_and_another_number_of_them_goes_on(command)
     command(0, "train_cifar.py", "--resume", "ranks", "--steps", 7)  # and one process alone
 
 
+def test_the_training_to_94_percent_too(tmp_path):
+    words = ("cifar94", "--batch-size", 16, "--epochs", 1.5, "--out")
+    out, _ = program(4, *words, tmp_path / "ranks")
+    assert re.search("^4 ranks of . threads?, 2 of the 8 parts of a batch each", out, re.MULTILINE)
+    program(1, *words, tmp_path / "alone")
+    ours, theirs = (tmp_path / name / "weights.safetensors" for name in ("ranks", "alone"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
 def test_the_command_trains_in_ranks(command):
     words = (
         "-m", "npcnn.train", "--data", "synthetic", "--net", "simple_cnn", "--batch-size", 4096, "--epochs", 1,
