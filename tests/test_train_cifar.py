@@ -63,7 +63,7 @@ def test_a_run_leaves_what_it_promises(cache, tmp_path):
     report = html.unescape((out / "report.html").read_text())
     assert (
         "python examples/train_cifar.py --net separable --algorithm auto --data synthetic --pipeline inputs --steps 4 "
-        "--batch-size 128 --lr 0.0001 --seed 3<"
+        "--batch-size 128 --lr 0.0001 --seed 3 --parts 1<"
     ) in report
     assert "separable network on synthetic, seed 3" in report
 

@@ -52,7 +52,7 @@ def run(cwd, *command, expected=0, **environment):
 
 
 def options(*arguments):
-    return parse_arguments([str(argument) for argument in arguments])
+    return parse_arguments([str(argument) for argument in arguments])[0]
 
 
 def test_a_folder_of_pictures_from_nothing_to_a_prediction(pictures, tmp_path):
