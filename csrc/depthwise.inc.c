@@ -89,7 +89,7 @@ static void NAME(depthwise)(const REAL *x, ptrdiff_t x_pixel, npcnn_taps taps, c
 {
 #define BLOCKS_OF(height)                                                                             \
     for (; pixels - p >= (height); p += (height))                                                     \
-        FOR_VECTOR_PAIRS(channels, NAME(depthwise_block)(                                      \
+        FOR_VECTOR_PAIRS(channels, NAME(depthwise_block)(                                             \
             height, vectors, count, x + p * x_pixel + c, x_pixel, taps, w + c, bias ? bias + c : NULL, relu, \
             y + p * channels + c, channels))
     ptrdiff_t p = 0;

@@ -1,7 +1,7 @@
 /* Chooses among the variants that setup.py compiled: one table of functions per instruction set.
  *
  * This is the only file that asks the CPU what it can do, and the only one of csrc/ that holds state: the table in
- * use, and the number of threads.
+ * use, the number of threads, and how large the caches are.
  */
 #include "dispatch.h"
 
@@ -162,7 +162,9 @@ size_t npcnn_cache_bytes(void)
     if (!bytes) {
         size_t found = 0;
 #ifdef NPCNN_X86
-        found = largest_cache(4) ? largest_cache(4) : largest_cache(0x8000001d);
+        found = largest_cache(4);
+        if (!found)
+            found = largest_cache(0x8000001d);
 #endif
         bytes = found ? found : (size_t)8 << 20;
     }

@@ -30,6 +30,9 @@
 #define CACHE_LINE 64          /* bytes */
 
 /* STREAM(to, from) writes STREAMED_BYTES past the caches, where the instruction set can. */
+#if VECTOR_BYTES && defined(__SSE2__)
+#  include <immintrin.h>
+#endif
 #if VECTOR_BYTES && defined(__AVX512F__)
 #  define STREAMED_BYTES 64
 #  define STREAM(to, from) _mm512_stream_si512((void *)(to), _mm512_loadu_si512(from))

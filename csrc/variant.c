@@ -8,10 +8,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#if (defined(__x86_64__) || defined(_M_X64)) && !defined(NPCNN_PLAIN)
-#  include <immintrin.h>
-#endif
-
 #include "kernels.h"
 #include "toom_cook_tables.h"
 

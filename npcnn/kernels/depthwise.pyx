@@ -27,21 +27,20 @@ cdef enum:
     SUM_PIXELS = 256
 
 
-# Where a kernel of three columns lies on every pixel of a row: which taps the first and the last pixel lack.
-cdef struct Row3x3:
+# Whether a kernel of three columns lies on every pixel of a row, as the inner loops for such rows need it, and which
+# taps the first and the last pixel lack.
+cdef struct ThreeColumns:
     bint fits
     int lacks_left, lacks_right
 
 
-cdef Row3x3 row_3x3(const Windows* w, Py_ssize_t itemsize) noexcept nogil:
-    """Whether the inner loops for such rows can do those of the outputs."""
+cdef ThreeColumns three_columns(const Windows* w, Py_ssize_t itemsize) noexcept nogil:
     cdef:
         Py_ssize_t right = w.out_width - w.pad_left + 2 - w.width
         Py_ssize_t vector = max(active().vector_bytes // itemsize, 1)
-        bint usual = w.size_h == w.size_w == 3 and w.stride_h == w.stride_w == w.dilation_h == w.dilation_w == 1
-    return Row3x3(usual and 0 <= w.pad_left <= 1 and right <= 1 and 6 <= w.out_width <= SUM_PIXELS
-                  and w.channels % vector == 0,
-                  w.pad_left == 1, right == 1)
+        bint usual = w.size_w == 3 and w.stride_w == w.dilation_w == 1
+    return ThreeColumns(usual and 0 <= w.pad_left <= 1 and right <= 1 and 6 <= w.out_width <= SUM_PIXELS
+                        and w.channels % vector == 0, w.pad_left == 1, right == 1)
 
 
 cdef void output_row(const real* x, const real* w, Py_ssize_t w_row, Py_ssize_t w_col, const real* bias,
@@ -51,13 +50,13 @@ cdef void output_row(const real* x, const real* w, Py_ssize_t w_row, Py_ssize_t 
         Py_ssize_t j = 0, count, kh, kh_end, kw, kw_end, inner, inner_end, unused, C = windows.channels
         Axis vertical = height_of(windows), horizontal = width_of(windows)
         Taps taps = Taps(0, 0, windows.dilation_h * windows.width * C, windows.dilation_w * C, w_row, w_col)
-        Row3x3 usual = row_3x3(windows, sizeof(real))
+        ThreeColumns three = three_columns(windows, sizeof(real))
     taps_inside(&vertical, i, &kh, &kh_end)
     taps.rows = kh_end - kh
-    if usual.fits and taps.rows:
+    if three.fits and taps.rows:
         csrc(y).depthwise_three_columns(
-            x + (position(&vertical, i, kh) * windows.width + usual.lacks_left - windows.pad_left) * C, taps,
-            w + kh * w_row, bias, relu, usual.lacks_left, usual.lacks_right, windows.out_width, C, y)
+            x + (position(&vertical, i, kh) * windows.width + three.lacks_left - windows.pad_left) * C, taps,
+            w + kh * w_row, bias, relu, three.lacks_left, three.lacks_right, windows.out_width, C, y)
         return
     windows_inside(&horizontal, 0, &inner, &unused)
     windows_inside(&horizontal, windows.size_w - 1, &unused, &inner_end)
@@ -77,13 +76,13 @@ cdef void weight_gradient_row(const real* dy, const real* x, const Windows* wind
     cdef:
         Py_ssize_t j, j_end, count, kh, kh_end, kw, C = windows.channels
         Axis vertical = height_of(windows), horizontal = width_of(windows)
-        Row3x3 usual = row_3x3(windows, sizeof(real))
+        ThreeColumns three = three_columns(windows, sizeof(real))
     taps_inside(&vertical, i, &kh, &kh_end)
-    if usual.fits and kh_end - kh == 3:
+    if three.fits and windows.size_h == kh_end - kh == 3:
         csrc(dw).depthwise_3x3_weights(
-            x + (position(&vertical, i, 0) * windows.width + usual.lacks_left - windows.pad_left) * C,
-            Taps(3, 3, windows.width * C, C, 3 * C, C), dy + i * windows.out_width * C,
-            usual.lacks_left, usual.lacks_right, windows.out_width, C, dw)
+            x + (position(&vertical, i, 0) * windows.width + three.lacks_left - windows.pad_left) * C,
+            Taps(3, 3, windows.dilation_h * windows.width * C, C, 3 * C, C), dy + i * windows.out_width * C,
+            three.lacks_left, three.lacks_right, windows.out_width, C, dw)
         return
     while kh < kh_end:
         for kw in range(windows.size_w):

@@ -155,7 +155,7 @@ class Residual(Add):
         Layer.__init__(self)
         self.activation = activation_name(activation)
         check_layers(self, (branch,) if shortcut is None else (branch, shortcut), "branch and shortcut")
-        self.children = {"branch": branch, "shortcut": _Identity() if shortcut is None else shortcut}
+        self.children = {"branch": branch, "shortcut": Identity() if shortcut is None else shortcut}
         self._settle_channels()
 
     @property
@@ -199,7 +199,3 @@ class Identity(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return `input_shape`."""
         return tuple(input_shape)
-
-
-class _Identity(Identity):
-    """The shortcut of a `Residual` that was given none."""
