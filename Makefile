@@ -70,6 +70,7 @@ bench: $(VENV)/built
 	$(BIN)/python benchmarks/ladder.py --json build/bench/ladder.json
 	$(BIN)/python benchmarks/scaling.py --json build/bench/scaling.json
 	$(BIN)/python benchmarks/memory.py --json build/bench/memory.json
+	$(BIN)/python benchmarks/ranks.py --json build/bench/ranks.json
 	for net in separable plain multichannel; do \
 	    $(BIN)/python benchmarks/step_time.py --net $$net --json build/bench/step_time_$$net.json || exit 1; \
 	done
