@@ -42,6 +42,13 @@ ALWAYS_INLINE void NAME(gemm_tile)(
             sum[r][v] = start;
     }
 
+    /* What is there is on its way from memory while the products are summed. */
+    if (accumulate) {
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vectors; v++)
+                PREFETCH(c + r * c_row + v * VECTOR_LENGTH);
+    }
+
     for (ptrdiff_t t = 0; t < taps; t++) {
         const REAL *b_row = (const REAL *)b.numbers + t * b.tap;
         /* Every third row has a pointer of its own; the two after it are that plus one or two
@@ -91,8 +98,9 @@ ALWAYS_INLINE void NAME(gemm_panel)(
                         c + r * c_row, c_row, accumulate, bias, relu)
     ptrdiff_t r = 0;
     TILES_OF(GEMM_ROWS);
-    TILES_OF(GEMM_ROWS / 2);
-    TILES_OF(GEMM_ROWS / 4);
+    TILES_OF(2 * GEMM_ROWS / 3);
+    TILES_OF(GEMM_ROWS / 3);
+    TILES_OF(GEMM_ROWS / 6);
     TILES_OF(1);
 #undef TILES_OF
 }

@@ -54,8 +54,8 @@ enum { NPCNN_NO_ACTIVATION, NPCNN_RELU, NPCNN_GELU };
     KERNEL(max_pool2d_row, (const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,            \
                             REAL *y, int32_t *argmax))                                                 \
     KERNEL(max_pool2d_backward_row, (const REAL *dy, const int32_t *argmax,                            \
-                                     const npcnn_windows *windows, ptrdiff_t out_row,                  \
-                                     int disjoint, REAL *dx))                                          \
+                                     const npcnn_windows *windows, ptrdiff_t channels,                 \
+                                     ptrdiff_t out_row, int disjoint, REAL *dx))                                          \
     KERNEL(avg_pool2d_row, (const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,            \
                             int count_include_pad, REAL *y))                                           \
     KERNEL(avg_pool2d_backward_row, (const REAL *dy, const npcnn_windows *windows, ptrdiff_t out_row,  \

@@ -100,8 +100,9 @@ ALWAYS_INLINE void NAME(max_backward_vector)(ptrdiff_t rows, ptrdiff_t columns, 
         }
 }
 
-static void NAME(max_pool2d_backward_row)(const REAL *dy, const int32_t *argmax,
-                                          const npcnn_windows *windows, ptrdiff_t out_row, int disjoint, REAL *dx)
+/* For so many channels, from those on that the pointers say. */
+static void NAME(max_pool2d_backward_row)(const REAL *dy, const int32_t *argmax, const npcnn_windows *windows,
+                                          ptrdiff_t channels, ptrdiff_t out_row, int disjoint, REAL *dx)
 {
     const ptrdiff_t C = windows->channels, row = windows->dilation_h * windows->width * C;
     const ptrdiff_t pixel = windows->dilation_w * C;
@@ -110,7 +111,7 @@ static void NAME(max_pool2d_backward_row)(const REAL *dy, const int32_t *argmax,
         const npcnn_span columns = npcnn_columns(windows, j);
         REAL *window = dx + (rows.pixel * windows->width + columns.pixel) * C;
         const ptrdiff_t first_tap = rows.first * windows->size_w + columns.first;
-        FOR_VECTORS(C, FOR_WINDOW(max_backward_vector, rows.inside, columns.inside, dy + c, argmax + c,
+        FOR_VECTORS(channels, FOR_WINDOW(max_backward_vector, rows.inside, columns.inside, dy + c, argmax + c,
                                   first_tap, windows->size_w, count, disjoint, window + c, row, pixel));
     }
 }

@@ -55,6 +55,7 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE static __attribute__((noinline))
+#define PREFETCH(address) __builtin_prefetch((address), 1)       /* to be written */
 #ifdef __clang__
 #  define UNROLL _Pragma("clang loop unroll(full)")
 #else

@@ -81,6 +81,7 @@ ALWAYS_INLINE void NAME(to_pixels)(
             NAME(times_table)(columns, cols, table_across, half[i], value);
             UNROLL for (int j = 0; j < columns; j++) {
                 const vec sum = value[j] + bias_vec;
+                PREFETCH(y + i * y_line + (j + columns) * y_column + c);     /* for the next tile */
                 if (i < height && j < width)
                     NAME(store)(y + i * y_line + j * y_column + c, relu ? NAME(relu_vec)(sum) : sum, count);
             }

@@ -156,17 +156,31 @@ def test_error_with_many_channels_and_tiles(shape, rng):
         assert_equal_arrays(got, wanted, np.float32)
 
 
-def test_the_same_bits_whatever_the_number_of_threads(rng):
-    x, w = (rng.standard_normal(shape).astype(np.float32) for shape in ((9, 23, 31, 24), (3, 3, 24, 100)))
-    dy = rng.standard_normal((9, 23, 31, 100)).astype(np.float32)
+# Weight gradients that are shared out by parts of the batch, by columns, by rows, and by several of these.
+@pytest.mark.parametrize("channels", [(24, 100), (7, 260), (260, 7), (140, 130)])
+@pytest.mark.parametrize("pool", [None, (2, 2), (3, 2)])  # windows side by side, with a border left out, and overlapping
+def test_the_same_bits_whatever_the_number_of_threads(channels, pool, rng):
     results = []
-    for threads in (1, 2, 3, 8):
+    for threads in (1, 2, 3, 5, 8, 30):
         nn.set_num_threads(threads)
-        y = functional.conv2d(x, w, algorithm="toom_cook_2d")
-        results.append([y, *functional.conv2d_backward(dy, x, w, algorithm="toom_cook_2d")])
+        results.append(pooled_convolution(channels, pool, np.float32, "toom_cook_2d"))
     for others in results[1:]:
         for one, other in zip(results[0], others, strict=True):
             np.testing.assert_array_equal(one, other)
+    for got, exact in zip(results[0], pooled_convolution(channels, pool, np.float64, "im2col"), strict=True):
+        assert_equal_arrays(got, exact, np.float32)
+
+
+def pooled_convolution(channels, pool, dtype, algorithm):
+    """Return y, dx and the gradients of w and b of a convolution with a max pooling behind it, or without."""
+    rng = np.random.default_rng(0)
+    conv = nn.Conv2D(*channels, 3, algorithm=algorithm, activation=None if pool else "relu", rng=rng)
+    net = nn.Sequential(conv, *([nn.MaxPool2D(*pool)] if pool else []))
+    net = net.astype(dtype) if dtype == np.float64 else net
+    x = rng.standard_normal((5, 13, 11, channels[0])).astype(np.float32).astype(dtype)
+    y = net.forward(x, training=True).copy()
+    dx = net.backward((0.5 + rng.standard_normal(y.shape)).astype(np.float32).astype(dtype))
+    return y, dx, *net.grads.values()
 
 
 def test_tiles_of_a_large_picture_are_taken_in_turns(rng):

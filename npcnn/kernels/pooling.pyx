@@ -11,7 +11,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t
 
 from npcnn.kernels.core cimport csrc, real, threads, threads_for, zero_run
-from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, picture_size
+from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, leave_none_out, picture_size
 
 
 def max_pool2d(const real[:, :, :, ::1] x, Windows windows, real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
@@ -32,14 +32,14 @@ def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1]
     they are read from memory only once.
     """
     cdef Py_ssize_t n, i, N = dx.shape[0], wrong = 0
-    cdef bint disjoint = are_disjoint(&windows)
+    cdef bint disjoint = are_disjoint(&windows), zeros_first = not (disjoint and leave_none_out(&windows))
     for n in prange(N, nogil=True, schedule="static", num_threads=threads()):
         wrong += any_outside(&argmax[n, 0, 0, 0], &windows)
-        if not disjoint:
+        if zeros_first:
             zero_run(&dx[n, 0, 0, 0], picture_size(&windows))
         for i in range(windows.out_height):
             csrc(&dy[n, i, 0, 0]).max_pool2d_backward_row(
-                &dy[n, i, 0, 0], &argmax[n, i, 0, 0], &windows, i, disjoint, &dx[n, 0, 0, 0])
+                &dy[n, i, 0, 0], &argmax[n, i, 0, 0], &windows, windows.channels, i, disjoint, &dx[n, 0, 0, 0])
     return wrong
 
 
@@ -56,9 +56,9 @@ def avg_pool2d(const real[:, :, :, ::1] x, Windows windows, bint count_include_p
 def avg_pool2d_backward(const real[:, :, :, ::1] dy, Windows windows, bint count_include_pad, real[:, :, :, ::1] dx):
     """dx: each dy shared out equally over its window."""
     cdef Py_ssize_t n, i, N = dx.shape[0]
-    cdef bint disjoint = are_disjoint(&windows)
+    cdef bint disjoint = are_disjoint(&windows), zeros_first = not (disjoint and leave_none_out(&windows))
     for n in prange(N, nogil=True, schedule="static", num_threads=threads()):
-        if not disjoint:
+        if zeros_first:
             zero_run(&dx[n, 0, 0, 0], picture_size(&windows))
         for i in range(windows.out_height):
             csrc(&dy[n, i, 0, 0]).avg_pool2d_backward_row(

@@ -16,8 +16,9 @@ cdef struct Cut:
 
 
 cdef struct Picture:
-    # Height, width and channels, and the channels in whole vectors, as they are laid out in the buffers.
-    Py_ssize_t height, width, channels, pixel
+    # Height, width and channels; the numbers from one pixel to the next in memory, and in buffers, where the channels
+    # are whole vectors.
+    Py_ssize_t height, width, channels, step, pixel
 
 
 cdef struct Tiling:
@@ -64,11 +65,17 @@ cdef inline Tiling tiling_of(const Picture* x, const Picture* y, Py_ssize_t pad_
 
 
 cdef inline Picture picture_of(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C) noexcept nogil:
-    return Picture(H, W, C, whole_vectors(C, sizeof(float)))
+    return Picture(H, W, C, C, whole_vectors(C, sizeof(float)))
+
+
+cdef inline Picture channels_of(const Picture* picture, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The same picture with only some of its channels, the numbers of which are where they were."""
+    cdef Py_ssize_t count = min(last, picture.channels) - first
+    return Picture(picture.height, picture.width, count, picture.step, whole_vectors(count, sizeof(float)))
 
 
 cdef inline Py_ssize_t numbers_of(const Picture* picture) noexcept nogil:
-    return picture.height * picture.width * picture.channels
+    return picture.height * picture.width * picture.step
 
 
 cdef inline Py_ssize_t fours_before(const Tiling* t, Py_ssize_t band) noexcept nogil:

@@ -334,7 +334,7 @@ cdef bint copy_gradient(const BackwardPlan* plan, const float* dy, const float* 
     """
     if not plan.pooled:
         return copy_inside(dy, relu_output, &plan.y, 0, plan.y.pixels, &plan.dy_lines, lines)
-    before_max_pooling(&plan.pooling, dy, relu_output, argmax, unpooled)
+    before_max_pooling(&plan.pooling, 0, plan.pooling.channels, dy, relu_output, argmax, unpooled)
     return copy_inside(unpooled, NULL, &plan.y, 0, plan.y.pixels, &plan.dy_lines, lines)
 
 

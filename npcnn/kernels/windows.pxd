@@ -59,9 +59,14 @@ cdef inline Py_ssize_t output_size(const Windows* w) noexcept nogil:
 
 
 cdef inline bint are_disjoint(const Windows* w) noexcept nogil:
-    """Whether every pixel lies in exactly one window, so that nothing needs adding up."""
-    return (w.stride_h == w.size_h and w.dilation_h == 1 and w.out_height * w.stride_h - w.pad_top >= w.height
-            and w.stride_w == w.size_w and w.dilation_w == 1 and w.out_width * w.stride_w - w.pad_left >= w.width)
+    """Whether no pixel lies in two windows, so that nothing needs adding up."""
+    return (w.stride_h >= w.size_h and w.dilation_h == 1 and w.stride_w >= w.size_w and w.dilation_w == 1)
+
+
+cdef inline bint leave_none_out(const Windows* w) noexcept nogil:
+    """Whether every pixel lies in a window."""
+    return (w.stride_h <= w.size_h and w.dilation_h == 1 and w.out_height * w.stride_h - w.pad_top >= w.height
+            and w.stride_w <= w.size_w and w.dilation_w == 1 and w.out_width * w.stride_w - w.pad_left >= w.width)
 
 
 cdef inline bint any_outside(const int32_t* argmax, const Windows* w) noexcept nogil:
