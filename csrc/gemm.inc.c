@@ -42,13 +42,6 @@ ALWAYS_INLINE void NAME(gemm_tile)(
             sum[r][v] = start;
     }
 
-    /* What is there is on its way from memory while the products are summed. */
-    if (accumulate) {
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int v = 0; v < vectors; v++)
-                PREFETCH(c + r * c_row + v * VECTOR_LENGTH);
-    }
-
     for (ptrdiff_t t = 0; t < taps; t++) {
         const REAL *b_row = (const REAL *)b.numbers + t * b.tap;
         /* Every third row has a pointer of its own; the two after it are that plus one or two
@@ -98,8 +91,10 @@ ALWAYS_INLINE void NAME(gemm_panel)(
                         c + r * c_row, c_row, accumulate, bias, relu)
     ptrdiff_t r = 0;
     TILES_OF(GEMM_ROWS);
-    TILES_OF(2 * GEMM_ROWS / 3);
+    TILES_OF(GEMM_ROWS * 2 / 3);
+    TILES_OF(GEMM_ROWS / 2);
     TILES_OF(GEMM_ROWS / 3);
+    TILES_OF(GEMM_ROWS / 4);
     TILES_OF(GEMM_ROWS / 6);
     TILES_OF(1);
 #undef TILES_OF
@@ -140,6 +135,11 @@ static void NAME(gemm)(npcnn_sizes sizes, npcnn_factor a, npcnn_factor b,
 
     for (ptrdiff_t j = 0; j < sizes.cols; j += panel) {
         npcnn_sizes here = sizes;
+        /* What a short panel is added to is on its way from memory while the products are summed. */
+        for (ptrdiff_t r = 0; accumulate && sizes.rows <= 4 * GEMM_ROWS && r < sizes.rows; r++) {
+            PREFETCH(c + r * c_row + j);
+            PREFETCH(c + r * c_row + j + VECTOR_LENGTH);
+        }
         here.cols = sizes.cols - j < panel ? sizes.cols - j : panel;
         ptrdiff_t k = 0;
         do {

@@ -158,7 +158,9 @@ def test_error_with_many_channels_and_tiles(shape, rng):
 
 # Weight gradients that are shared out by parts of the batch, by columns, by rows, and by several of these.
 @pytest.mark.parametrize("channels", [(24, 100), (7, 260), (260, 7), (140, 130)])
-@pytest.mark.parametrize("pool", [None, (2, 2), (3, 2)])  # windows side by side, with a border left out, and overlapping
+@pytest.mark.parametrize(
+    "pool", [None, (2, 2), (3, 2)]
+)  # windows side by side, with a border left out, and overlapping
 def test_the_same_bits_whatever_the_number_of_threads(channels, pool, rng):
     results = []
     for threads in (1, 2, 3, 5, 8, 30):
