@@ -53,6 +53,7 @@ enum { NPCNN_NO_ACTIVATION, NPCNN_RELU, NPCNN_GELU };
     /* pooling.inc.c */                                                                                \
     KERNEL(max_pool2d_row, (const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,            \
                             REAL *y, int32_t *argmax))                                                 \
+    KERNEL(max_pool2d_look, (const int32_t *argmax, ptrdiff_t count, ptrdiff_t taps, int *outside))    \
     KERNEL(max_pool2d_backward_row, (const REAL *dy, const int32_t *argmax,                            \
                                      const npcnn_windows *windows, ptrdiff_t channels,                 \
                                      ptrdiff_t out_row, int disjoint, REAL *dx))                                          \

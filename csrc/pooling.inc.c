@@ -81,6 +81,15 @@ static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *windows, pt
     }
 }
 
+/* Set *outside if an argmax is not one of so many taps.  Taken as unsigned, negative numbers are large. */
+static void NAME(max_pool2d_look)(const int32_t *argmax, ptrdiff_t count, ptrdiff_t taps, int *outside)
+{
+    int32_t found = 0;
+    for (ptrdiff_t i = 0; i < count; i++)
+        found |= (uint32_t)argmax[i] >= (uint32_t)taps;
+    *outside |= found;
+}
+
 /* Add `gradient` to dx, or, where windows are `disjoint`, write it over what was there. */
 ALWAYS_INLINE void NAME(give)(REAL *dx, vec gradient, ptrdiff_t count, int disjoint)
 {

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npcnn.functional.checks import padded_to_vectors
 from npcnn.functional.pooling import wrong_argmax
 from npcnn.functional.tap_by_tap import fill_in, fill_in_gradients
 from npcnn.functional.windows import WindowGeometry, each_pixel
@@ -181,10 +180,9 @@ class BothAxes(ToomCook):
     kernels: ClassVar[ModuleType] = toom_cook_2d
 
     def at_points(self, w: Array) -> Array | None:
-        """Return (points, C_in * columns), the columns in panels."""
-        padded = padded_to_vectors(w.reshape(9, *w.shape[2:]))
-        u = np.empty(((len(POINTS_2D) + 1) ** 2, padded[0].size), w.dtype)
-        return u if toom_cook_2d.weights_at_points(padded, u) else None
+        """Return (points, C_in * columns), the columns in panels, and between the points a gap."""
+        u = np.empty(((len(POINTS_2D) + 1) ** 2, toom_cook_2d.point_size(*w.shape[2:])), w.dtype)
+        return u if toom_cook_2d.weights_at_points(w, u) else None
 
     def taps(
         self, picture: tuple[int, int, int], w_shape: tuple[int, int, int, int], geometry: WindowGeometry

@@ -46,6 +46,7 @@ cdef extern from "kernels.h" nogil:
         void (*depthwise_weights)(...) noexcept nogil
         void (*depthwise_spread)(...) noexcept nogil
         void (*max_pool2d_row)(...) noexcept nogil
+        void (*max_pool2d_look)(...) noexcept nogil
         void (*max_pool2d_backward_row)(...) noexcept nogil
         void (*avg_pool2d_row)(...) noexcept nogil
         void (*avg_pool2d_backward_row)(...) noexcept nogil

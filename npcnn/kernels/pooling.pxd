@@ -5,6 +5,13 @@ from npcnn.kernels.core cimport csrc, zero_run
 from npcnn.kernels.windows cimport Windows, are_disjoint, leave_none_out, output_size, picture_size
 
 
+cdef inline bint any_outside(const int32_t* argmax, const Windows* w) noexcept nogil:
+    """Whether an `argmax` of one picture is not a tap of the window."""
+    cdef int found = 0
+    csrc(<const float*>NULL).max_pool2d_look(argmax, output_size(w), w.size_h * w.size_w, &found)
+    return found
+
+
 cdef inline void before_max_pooling(const Windows* pooling, Py_ssize_t first, Py_ssize_t count, const float* dy,
                                     const float* relu_output, const int32_t* argmax, float* unpooled) noexcept nogil:
     """Write the gradient of one picture at the input of its pooling, and of the ReLU before it if there was one.

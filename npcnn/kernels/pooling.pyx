@@ -11,7 +11,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t
 
 from npcnn.kernels.core cimport csrc, real, threads, threads_for, zero_run
-from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, leave_none_out, picture_size
+from npcnn.kernels.windows cimport Windows, are_disjoint, leave_none_out, picture_size
 
 
 def max_pool2d(const real[:, :, :, ::1] x, Windows windows, real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):

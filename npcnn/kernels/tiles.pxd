@@ -89,21 +89,29 @@ cdef inline Run run_of(const Tiling* t, Py_ssize_t first, Py_ssize_t last) noexc
     return Run(first, last, fours, last - first - fours)
 
 
-cdef inline Py_ssize_t tile_number(const Tiling* t, const Run* run, Py_ssize_t band, Py_ssize_t tile) noexcept nogil:
-    """Which row of v[p] belongs to a tile of a band of the run.
+cdef struct Band:
+    # Which rows of v[p] belong to its first tile of four columns, and to its first of three.
+    Py_ssize_t first_four, first_three
+
+
+cdef inline Band band_of(const Tiling* t, const Run* run, Py_ssize_t number) noexcept nogil:
+    """The places of the tiles of a band of the run, whose bands are counted through all pictures.
 
     Tiles of one size stand together: 4 x 3, 4 x 4, 3 x 4, 3 x 3.  So those that have a point (all, or without the
     3 x n, or without the n x 3, or the 4 x 4 alone) are neighbours, whichever point it is.
     """
     cdef Py_ssize_t fours = t.across.fours, threes = t.across.threes
-    cdef Py_ssize_t nth = fours_before(t, band) - fours_before(t, run.first)        # of the bands of four lines
+    cdef Py_ssize_t nth = fours_before(t, number) - fours_before(t, run.first)      # of the bands of four lines
     cdef Py_ssize_t whole = run.fours * (fours + threes)                            # tiles of four lines
-    if band % tiles_of(&t.down) < t.down.fours:
-        return run.fours * threes + nth * fours + tile if tile < fours else nth * threes + tile - fours
-    nth = band - run.first - nth
-    if tile < fours:
-        return whole + nth * fours + tile
-    return whole + run.threes * fours + nth * threes + tile - fours
+    if number % tiles_of(&t.down) < t.down.fours:
+        return Band(run.fours * threes + nth * fours, nth * threes)
+    nth = number - run.first - nth
+    return Band(whole + nth * fours, whole + run.threes * fours + nth * threes)
+
+
+cdef inline Py_ssize_t row_of(const Tiling* t, const Band* band, Py_ssize_t tile) noexcept nogil:
+    """Which row of v[p] belongs to a tile of a band."""
+    return band.first_four + tile if tile < t.across.fours else band.first_three + tile - t.across.fours
 
 
 cdef inline void tiles_with(const Tiling* t, const Run* run, Py_ssize_t point, Py_ssize_t* first,

@@ -31,9 +31,9 @@ from npcnn.kernels.core cimport (
     BATCH_PARTS, FLAT_RUN, Factor, Sizes, add_parts, csrc, release_workspace, threads, threads_for, whole_cache_lines,
     whole_vectors, workspace, zero_run,
 )
-from npcnn.kernels.pooling cimport before_max_pooling
+from npcnn.kernels.pooling cimport any_outside, before_max_pooling
 from npcnn.kernels.strips cimport Cut, Piece, cut_of, piece_of, pieces_of
-from npcnn.kernels.windows cimport Windows, any_outside, output_size, picture_size
+from npcnn.kernels.windows cimport Windows, output_size, picture_size
 
 cdef enum:
     PIXELS = 12                         # pixels of a line that are multiplied at a time

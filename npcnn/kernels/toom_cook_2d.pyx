@@ -28,17 +28,19 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memchr
 
 from npcnn.kernels.core cimport (
-    Factor, Sizes, active, add_parts, csrc, release_workspace, threads, whole_cache_lines, workspace, zero_run,
+    Factor, Sizes, active, add_parts, csrc, release_workspace, threads, whole_cache_lines, whole_vectors,
+    workspace, zero_run,
 )
-from npcnn.kernels.pooling cimport before_max_pooling
+from npcnn.kernels.pooling cimport any_outside, before_max_pooling
 from npcnn.kernels.tiles cimport (
-    POINTS, SIDE, Layout, Picture, Run, Tiling, channels_of, layout_of, numbers_of, odd_cache_lines, picture_of, place,
-    run_of, size_of, start_of, tile_number, tiles_of, tiles_with, tiling_of,
+    POINTS, SIDE, Band, Layout, Picture, Run, Tiling, band_of, channels_of, layout_of, numbers_of, odd_cache_lines,
+    picture_of, place, row_of, run_of, size_of, start_of, tiles_of, tiles_with, tiling_of,
 )
-from npcnn.kernels.windows cimport Windows, any_outside, are_disjoint, output_size, picture_size
+from npcnn.kernels.windows cimport Windows, are_disjoint, output_size, picture_size
 
 cdef enum:
     FORWARD_TILES = 32                  # tiles that are multiplied together, at most
+    WEIGHT_ROWS = 32                    # rows of a panel of weights that a thread brings to the points at a time
     GRADIENT_TILES = 64                 # tiles whose share of the weight gradient is summed together
     GRADIENT_BYTES = 2400000            # of the sums at the points, those of all parts of the batch together
 
@@ -98,16 +100,18 @@ cdef inline Py_ssize_t gradient_rows() noexcept nogil:
 cdef bint inputs_at_points(const Tiling* t, const Run* run, Py_ssize_t band, const Pictures* x, float* lines,
                            float* v, const Layout* values) noexcept nogil:
     """The tiles of one band; `lines` is a buffer for all that they see.  Returns whether the transforms carry that."""
-    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j, chunk, c
+    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j, row, chunk, c
+    cdef Band tiles = band_of(t, run, band)
     cdef bint carried = copy_lines(x, &t.x, n, start_of(&t.down, i) - t.pad_top, -t.pad_left,
                                    size_of(&t.down, i) + 2, t.columns, lines)
     for j in range(tiles_of(&t.across)):
+        row = row_of(t, &tiles, j)
         for chunk in range(values.chunks):
             c = chunk * values.width
             csrc(v).toom_cook_2d_input(size_of(&t.down, i), size_of(&t.across, j),
                                        lines + start_of(&t.across, j) * t.x.pixel + c, t.columns * t.x.pixel,
                                        t.x.pixel, min(values.width, t.x.pixel - c),
-                                       v + place(values, chunk, tile_number(t, run, band, j)), values.step)
+                                       v + place(values, chunk, row), values.step)
     return carried
 
 
@@ -115,10 +119,11 @@ cdef void outputs_of_band(const Tiling* t, const Run* run, Py_ssize_t band, cons
                           const float* bias, bint relu, float* y) noexcept nogil:
     """The tiles of one band of the picture y."""
     cdef Py_ssize_t i = band % tiles_of(&t.down), j, line = t.y.width * t.y.channels
+    cdef Band tiles = band_of(t, run, band)
     y += start_of(&t.down, i) * line
     for j in range(tiles_of(&t.across)):
         csrc(m).toom_cook_2d_output(size_of(&t.down, i), size_of(&t.across, j),
-                                    m + tile_number(t, run, band, j) * t.y.pixel, m_point, t.y.channels,
+                                    m + row_of(t, &tiles, j) * t.y.pixel, m_point, t.y.channels,
                                     y + start_of(&t.across, j) * t.y.channels, line, t.y.channels,
                                     t.y.height - start_of(&t.down, i), t.y.width - start_of(&t.across, j), bias, relu)
 
@@ -147,7 +152,7 @@ cdef void convolve(const Tiling* t, const Run* run, const Pictures* x, const flo
             cols = min(panel_width(), t.y.pixel - j)
             csrc(m).gemm(Sizes(count, cols, t.x.channels, 1),
                          Factor(v + p * values.step + place(&values, 0, first), t.x.pixel, 1, 0),
-                         Factor(u + (p * t.y.pixel + j) * t.x.channels, 0, cols, 0),
+                         Factor(u + p * odd_cache_lines(t.x.channels * t.y.pixel) + j * t.x.channels, 0, cols, 0),
                          m + p * m_point + first * t.y.pixel + j, t.y.pixel, False, NULL, False)
             j += cols
     for band in range(run.first, run.last):
@@ -247,25 +252,43 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] 
     release_workspace(scratch)
 
 
-def weights_at_points(const float[:, :, ::1] w, float[:, ::1] u):
-    """u[p] = kernel w kernel', from (9, C_in, columns), the columns whole vectors, to (36, C_in * columns).
+def point_size(Py_ssize_t C_in, Py_ssize_t C_out):
+    """The numbers from one point to the next in `u`."""
+    return odd_cache_lines(C_in * whole_vectors(C_out, sizeof(float)))
+
+
+cdef int rows_at_points(const float[:, :, :, :] w, Py_ssize_t first, Py_ssize_t last, Py_ssize_t column,
+                        Py_ssize_t columns, float* block, float* u, Py_ssize_t u_point) noexcept nogil:
+    """Rows of one panel of weights at the points; `block` is a buffer.  Returns whether the transforms carry them."""
+    cdef int too_large = 0
+    cdef Py_ssize_t tap, k, j, real_columns = min(columns, w.shape[3] - column), size = (last - first) * columns
+    zero_run(block, 9 * size)
+    for tap in range(9):
+        for k in range(first, last):
+            for j in range(real_columns):
+                block[tap * size + (k - first) * columns + j] = w[tap // 3, tap % 3, k, column + j]
+    csrc(block).toom_cook_look(block, 9 * size, &too_large)
+    csrc(block).toom_cook_2d_weights(block, size, size, u + first * columns, u_point)
+    return not too_large
+
+
+def weights_at_points(const float[:, :, :, :] w, float[:, ::1] u):
+    """u[p] = kernel w kernel', from (3, 3, C_in, C_out), however that lies in memory, to (36, `point_size`).
 
     The columns of a point are laid out in panels, two vectors wide, as `gemm` reads them; the last may be one vector.
     Returns whether the transforms can carry w.
     """
-    cdef Py_ssize_t k, j, cols, rows = w.shape[1], columns = w.shape[2], panel = panel_width()
-    cdef int too_large = 0
-    csrc(&w[0, 0, 0]).toom_cook_look(&w[0, 0, 0], 9 * rows * columns, &too_large)
-    if too_large:
-        return False
-    for k in prange(rows, nogil=True, schedule="static", num_threads=threads()):
-        j = 0
-        while j < columns:
-            cols = min(panel, columns - j)
-            csrc(&w[0, 0, 0]).toom_cook_2d_weights(&w[0, k, j], rows * columns, cols, &u[0, j * rows + k * cols],
-                                                   rows * columns)
-            j = j + cols
-    return True
+    cdef Py_ssize_t item, j, first, rows = w.shape[2], columns = whole_vectors(w.shape[3], sizeof(float))
+    cdef Py_ssize_t panel = panel_width(), pieces = (rows + WEIGHT_ROWS - 1) // WEIGHT_ROWS, not_carried = 0
+    cdef int team = threads()
+    cdef float* blocks = <float*>workspace(team * 9 * WEIGHT_ROWS * panel, sizeof(float))
+    for item in prange((columns + panel - 1) // panel * pieces, nogil=True, schedule="static", num_threads=team):
+        j = item // pieces * panel
+        first = item % pieces * WEIGHT_ROWS
+        not_carried += not rows_at_points(w, first, min(first + WEIGHT_ROWS, rows), j, min(panel, columns - j),
+                                          blocks + threadid() * 9 * WEIGHT_ROWS * panel, &u[0, j * rows], u.shape[1])
+    release_workspace(blocks)
+    return not not_carried
 
 
 cdef struct Share:
@@ -392,15 +415,18 @@ cdef void gradients_at_points(const Share* share, const Run* run, Py_ssize_t ban
                               float* g, float* db) noexcept nogil:
     """The tiles of one band of dy, and their sum, unless `db` is NULL; `lines` is a buffer for the band."""
     cdef const Tiling* t = &share.t
-    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j, chunk, c, columns = t.columns - 2
+    cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j, row, chunk, c
+    cdef Py_ssize_t columns = t.columns - 2
+    cdef Band tiles = band_of(t, run, band)
     copy_lines(dy, &t.y, n, start_of(&t.down, i), 0, size_of(&t.down, i), columns, lines)
     for j in range(tiles_of(&t.across)):
+        row = row_of(t, &tiles, j)
         for chunk in range(share.g.chunks):
             c = chunk * share.g.width
             csrc(lines).toom_cook_2d_gradient(size_of(&t.down, i), size_of(&t.across, j),
                                               lines + start_of(&t.across, j) * t.y.pixel + c, columns * t.y.pixel,
                                               t.y.pixel, min(share.g.width, t.y.pixel - c),
-                                              g + place(&share.g, chunk, tile_number(t, run, band, j)), share.g.step)
+                                              g + place(&share.g, chunk, row), share.g.step)
     if db != NULL:
         zero_run(db, t.y.pixel)
         csrc(lines).add_rows(lines, size_of(&t.down, i) * columns, t.y.pixel, t.y.pixel, db)

@@ -3,8 +3,6 @@
 Along an axis, tap t of window i lies on the pixel `position` = i*stride + t*dilation - pad, unless that is outside the
 picture (npcnn/reference/windows.py says the same in Python).
 """
-from libc.stdint cimport int32_t, uint32_t
-
 cdef extern from "windows.h" nogil:
     ctypedef struct Windows "npcnn_windows":
         Py_ssize_t height, width, channels
@@ -67,13 +65,3 @@ cdef inline bint leave_none_out(const Windows* w) noexcept nogil:
     """Whether every pixel lies in a window."""
     return (w.stride_h <= w.size_h and w.dilation_h == 1 and w.out_height * w.stride_h - w.pad_top >= w.height
             and w.stride_w <= w.size_w and w.dilation_w == 1 and w.out_width * w.stride_w - w.pad_left >= w.width)
-
-
-cdef inline bint any_outside(const int32_t* argmax, const Windows* w) noexcept nogil:
-    """Whether an `argmax` of one picture is not a tap of the window.  Taken as unsigned, negative numbers are large."""
-    cdef Py_ssize_t i
-    cdef uint32_t taps = <uint32_t>(w.size_h * w.size_w)
-    cdef int32_t wrong = 0
-    for i in range(output_size(w)):
-        wrong |= <uint32_t>argmax[i] >= taps
-    return wrong
