@@ -55,6 +55,9 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE static __attribute__((noinline))
+/* Move a pointer on, in a way that the compiler cannot look through: where a loop is unrolled, it would work out all
+ * addresses before the loop, many more than there are registers. */
+#define MOVE_ON(pointer, count) do { (pointer) += (count); __asm__("" : "+r"(pointer)); } while (0)
 #define PREFETCH(address) __builtin_prefetch((address), 1)       /* to be written */
 #ifdef __clang__
 #  define UNROLL _Pragma("clang loop unroll(full)")

@@ -40,19 +40,29 @@ ALWAYS_INLINE void NAME(both_axes)(
 {
     for (ptrdiff_t c = 0; c < count; c += VECTOR_LENGTH) {
         vec half[POINTS][POINTS];
+        const REAL *column = x + c;
         UNROLL for (int j = 0; j < columns; j++) {
             vec term[POINTS], value[POINTS];
-            UNROLL for (int i = 0; i < lines; i++)
-                term[i] = *(const vec_unaligned *)(x + i * x_line + j * x_column + c);
+            const REAL *at = column;
+            UNROLL for (int i = 0; i < lines; i++) {
+                term[i] = *(const vec_unaligned *)at;
+                MOVE_ON(at, x_line);
+            }
+            MOVE_ON(column, x_column);
             NAME(times_table)(rows, lines, table_down, term, value);
             UNROLL for (int i = 0; i < rows; i++)
                 half[i][j] = value[i];
         }
+        REAL *row = v + c;
         UNROLL for (int i = 0; i < rows; i++) {
             vec value[POINTS];
+            REAL *at = row;
             NAME(times_table)(cols, columns, table_across, half[i], value);
-            UNROLL for (int j = 0; j < cols; j++)
-                *(vec_unaligned *)(v + i * v_row + j * v_col + c) = value[j];
+            UNROLL for (int j = 0; j < cols; j++) {
+                *(vec_unaligned *)at = value[j];
+                MOVE_ON(at, v_col);
+            }
+            MOVE_ON(row, v_row);
         }
     }
 }
@@ -68,23 +78,32 @@ ALWAYS_INLINE void NAME(to_pixels)(
         const ptrdiff_t count = channels - c < VECTOR_LENGTH ? channels - c : VECTOR_LENGTH;
         const vec bias_vec = bias ? NAME(load)(bias + c, count) : (vec){0};
         vec half[POINTS][POINTS];
+        const REAL *col = m + c;
         UNROLL for (int j = 0; j < cols; j++) {
             vec term[POINTS], value[POINTS];
-            UNROLL for (int i = 0; i < rows; i++)
-                term[i] = *(const vec_unaligned *)(m + i * m_row + j * m_col + c);
+            const REAL *at = col;
+            UNROLL for (int i = 0; i < rows; i++) {
+                term[i] = *(const vec_unaligned *)at;
+                MOVE_ON(at, m_row);
+            }
+            MOVE_ON(col, m_col);
             NAME(times_table)(lines, rows, table_down, term, value);
             UNROLL for (int i = 0; i < lines; i++)
                 half[i][j] = value[i];
         }
+        REAL *line = y + c;
         UNROLL for (int i = 0; i < lines; i++) {
             vec value[POINTS];
+            REAL *at = line;
             NAME(times_table)(columns, cols, table_across, half[i], value);
             UNROLL for (int j = 0; j < columns; j++) {
                 const vec sum = value[j] + bias_vec;
-                PREFETCH(y + i * y_line + (j + columns) * y_column + c);     /* for the next tile */
+                PREFETCH(at + columns * y_column);                      /* for the next tile */
                 if (i < height && j < width)
-                    NAME(store)(y + i * y_line + j * y_column + c, relu ? NAME(relu_vec)(sum) : sum, count);
+                    NAME(store)(at, relu ? NAME(relu_vec)(sum) : sum, count);
+                MOVE_ON(at, y_column);
             }
+            MOVE_ON(line, y_line);
         }
     }
 }
