@@ -20,6 +20,7 @@ module                        functions
 `resampling`                  upsample2d
 `padding`                     zero_pad2d
 `activations`                 relu, leaky_relu, gelu, silu, sigmoid, tanh
+`addition`                    add
 `probabilities`               softmax, log_softmax
 `losses`                      softmax_cross_entropy, mean_squared_error
 `normalization`               batch_norm, layer_norm
@@ -37,6 +38,7 @@ save the allocation in a training loop and nothing else.
 
 from npcnn.functional import (
     activations,
+    addition,
     convolution,
     dense,
     losses,
@@ -51,6 +53,7 @@ from npcnn.functional import (
     windows,
 )
 from npcnn.functional.activations import *  # noqa: F403
+from npcnn.functional.addition import *  # noqa: F403
 from npcnn.functional.convolution import *  # noqa: F403
 from npcnn.functional.dense import *  # noqa: F403
 from npcnn.functional.losses import *  # noqa: F403
@@ -66,6 +69,7 @@ from npcnn.functional.windows import *  # noqa: F403
 
 __all__ = [
     *activations.__all__,
+    *addition.__all__,
     *convolution.__all__,
     *dense.__all__,
     *losses.__all__,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from npcnn.functional.pooling import wrong_argmax
 from npcnn.functional.tap_by_tap import fill_in, fill_in_gradients
 from npcnn.functional.windows import WindowGeometry, each_pixel
-from npcnn.kernels import core, toom_cook, toom_cook_2d
+from npcnn.kernels import core, toom_cook, toom_cook_2d, toom_cook_2d_gradients
 from npcnn.reference.toom_cook import OUTPUTS, POINTS, POINTS_2D
 
 Array: TypeAlias = NDArray[Any]
@@ -42,6 +42,7 @@ class ToomCook:
     """A convolution and, if there is one, the max pooling after it in one go, forward and backward."""
 
     kernels: ClassVar[ModuleType]
+    gradient_kernels: ClassVar[ModuleType]
 
     def places(
         self,
@@ -109,7 +110,7 @@ class ToomCook:
         skipped = np.zeros(len(x), np.uint8)
         # dw and db do not depend on the weights: where those are too large, only dx is computed tap by tap.
         at_points = dx if u_flipped is not None else None
-        wrong = self.kernels.conv2d_backward(
+        wrong = self.gradient_kernels.conv2d_backward(
             dy, x, u_flipped, relu_output, places.taps, places.pooling_windows, argmax, at_points,
             self.as_the_kernels_take_it(dw), db, skipped,
         )  # fmt: skip
@@ -147,6 +148,7 @@ class OneAxis(ToomCook):
     """Along the height of a kernel or along its width."""
 
     kernels: ClassVar[ModuleType] = toom_cook
+    gradient_kernels: ClassVar[ModuleType] = toom_cook
 
     def at_points(self, w: Array) -> Array | None:
         """Return (points, cross taps * rows, columns), the columns padded to whole vectors."""
@@ -178,6 +180,7 @@ class BothAxes(ToomCook):
     """Along both axes of a 3 x 3 kernel."""
 
     kernels: ClassVar[ModuleType] = toom_cook_2d
+    gradient_kernels: ClassVar[ModuleType] = toom_cook_2d_gradients
 
     def at_points(self, w: Array) -> Array | None:
         """Return (points, C_in * columns), the columns in panels, and between the points a gap."""

@@ -2,9 +2,10 @@
 
 `convolution.pyx` (im2col as matrix products, without ever writing the matrix;
 kernels with a side of 1 without any copy), `toom_cook.pyx` (the same with about
-half the multiplications), `toom_cook_2d.pyx` (3 x 3 with about a quarter),
+half the multiplications), `toom_cook_2d.pyx` (3 x 3 with about a quarter, its
+gradients in `toom_cook_2d_gradients.pyx`),
 `depthwise.pyx` (every channel by itself), `dense.pyx` (a plain matrix product),
-`pooling.pyx`, `activations.pyx`, `normalization.pyx` and `updates.pyx` hold the
+`pooling.pyx`, `activations.pyx`, `addition.pyx`, `normalization.pyx` and `updates.pyx` hold the
 loops over pictures, rows and taps, with the GIL released and threads over rows or
 pictures.  Their inner loops are the C functions of `csrc/`: `core.pxd` is the bridge to them, `core.pyx` holds threads
 and memory, `windows.pxd` says where windows lie, `strips.pxd` cuts a picture for

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from npcnn import functional
 from npcnn.errors import ShapeError
 from npcnn.functional.exchange import as_array
@@ -77,12 +75,8 @@ class Add(Layer):
         x = as_array(x, "x")
         N, input_shape = batch_shape(x)
         y = self._buffer("y", (N, *self.output_shape(input_shape)), x.dtype)
-        first, *others = [branch.forward(x, training) for branch in self.children.values()]
-        np.add(first, others[0], out=y) if others else np.copyto(y, first)
-        for output in others[1:]:
-            y += output
-        if self.activation == "relu":
-            functional.relu(y, out=y)
+        outputs = [branch.forward(x, training) for branch in self.children.values()]
+        functional.add(*outputs, relu=self.activation == "relu", out=y)
         if training:
             self._kept = y
         return y
@@ -95,11 +89,9 @@ class Add(Layer):
         gradients = [branch.backward(dy, need_dx=need_dx) for branch in self.children.values()]
         if not need_dx:
             return None
-        first, *others = [dx for dx in gradients if dx is not None]
-        dx = self._dx_array(first.shape, first.dtype)
-        np.add(first, others[0], out=dx) if others else np.copyto(dx, first)
-        for other in others[1:]:
-            dx += other
+        needed = [dx for dx in gradients if dx is not None]
+        dx = self._dx_array(needed[0].shape, needed[0].dtype)
+        functional.add(*needed, out=dx)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -15,6 +15,7 @@ pooling.py            max_pool2d, avg_pool2d
 resampling.py         upsample2d
 padding.py            zero_pad2d
 activations.py        relu, leaky_relu, gelu, silu, sigmoid, tanh
+addition.py           add
 probabilities.py      softmax, log_softmax
 losses.py             softmax_cross_entropy, mean_squared_error
 normalization.py      batch_norm, layer_norm
@@ -31,6 +32,7 @@ truth.  They import nothing but NumPy and the standard library.
 
 from npcnn.reference import (
     activations,
+    addition,
     convolution,
     dense,
     losses,
@@ -44,6 +46,7 @@ from npcnn.reference import (
     updates,
 )
 from npcnn.reference.activations import *  # noqa: F403
+from npcnn.reference.addition import *  # noqa: F403
 from npcnn.reference.convolution import *  # noqa: F403
 from npcnn.reference.dense import *  # noqa: F403
 from npcnn.reference.losses import *  # noqa: F403
@@ -58,6 +61,7 @@ from npcnn.reference.updates import *  # noqa: F403
 
 __all__ = [
     *activations.__all__,
+    *addition.__all__,
     *convolution.__all__,
     *dense.__all__,
     *losses.__all__,
