@@ -132,7 +132,7 @@ def test_another_network_is_refused_and_unchanged(tmp_path):
 def test_another_version_is_told(tmp_path, monkeypatch):
     train(tmp_path, steps=2, every=2)
     monkeypatch.setattr("npcnn.config.__version__", "9.9")
-    assert "npcnn 0.1.0, now 9.9" in train(tmp_path)[1].notice
+    assert f"npcnn {nn.__version__}, now 9.9" in train(tmp_path)[1].notice
 
 
 def test_leftovers_of_a_killed_process_are_deleted(tmp_path):
