@@ -13,7 +13,6 @@ Needs mpi4py and mpiexec, `pip install ".[mpi]" mpich`.
 import argparse
 import json
 import math
-import os
 import shutil
 import statistics
 import subprocess
@@ -163,8 +162,7 @@ def main():
     if options.serve:
         serve(options.serve[0], *map(int, options.serve[1:]))
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = 1 << cores.bit_length() - 1  # ranks are a power of two
+    cores = 1 << nn.get_num_threads().bit_length() - 1  # ranks are a power of two
     nn.set_num_threads(cores)
     print(versions(), f"\n\n{options.net}, batch of {options.batch}:", sep="")
     times, sent = here(options.net, options.batch, cores, options.rounds)

@@ -48,17 +48,11 @@ static void NAME(copy_past_caches)(const REAL *restrict x, REAL *restrict to, pt
 #endif
 }
 
-/* y = a + b, and then the ReLU if there is one; y may be a or b. */
-static void NAME(add)(const REAL *a, const REAL *b, int relu, REAL *y, ptrdiff_t count)
+/* y = a + b; y may be a or b. */
+static void NAME(add)(const REAL *a, const REAL *b, REAL *y, ptrdiff_t count)
 {
-    if (relu)
-        for (ptrdiff_t i = 0; i < count; i++) {
-            const REAL sum = a[i] + b[i];
-            y[i] = sum < 0 ? 0 : sum;           /* this way round NaN stays NaN */
-        }
-    else
-        for (ptrdiff_t i = 0; i < count; i++)
-            y[i] = a[i] + b[i];
+    for (ptrdiff_t i = 0; i < count; i++)
+        y[i] = a[i] + b[i];
 }
 
 /* total[j] += sum over the rows r of x[r, j], for some vectors of columns at once: their additions need not wait for

@@ -91,7 +91,7 @@ enum { NPCNN_NO_ACTIVATION, NPCNN_RELU, NPCNN_GELU };
     KERNEL(copy_pixels, (const REAL *x, const REAL *relu_output, ptrdiff_t pixels,                     \
                          ptrdiff_t channels, ptrdiff_t x_pixel, REAL *to, ptrdiff_t to_pixel))         \
     KERNEL(copy_past_caches, (const REAL *x, REAL *to, ptrdiff_t count))                               \
-    KERNEL(add, (const REAL *a, const REAL *b, int relu, REAL *y, ptrdiff_t count))                    \
+    KERNEL(add, (const REAL *a, const REAL *b, REAL *y, ptrdiff_t count))                              \
     KERNEL(add_rows, (const REAL *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t x_row, REAL *total))
 
 /* Toom-Cook is for float only: double always takes the exact algorithm. */

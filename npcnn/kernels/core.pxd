@@ -129,5 +129,5 @@ cdef inline void add_parts(real* partial, Py_ssize_t parts, Py_ssize_t part_size
     cdef Py_ssize_t start, part
     for start in prange(0, part_size, FLAT_RUN, schedule="static", num_threads=team):
         for part in range(1, parts):
-            csrc(partial).add(partial + start, partial + part * part_size + start, False, partial + start,
+            csrc(partial).add(partial + start, partial + part * part_size + start, partial + start,
                               min(FLAT_RUN, part_size - start))

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t
 
 from npcnn.kernels.core cimport csrc, zero_run
-from npcnn.kernels.windows cimport Windows, are_disjoint, leave_none_out, output_size, picture_size
+from npcnn.kernels.windows cimport Windows, are_disjoint, need_zeros, output_size, picture_size
 
 
 cdef inline bint any_outside(const int32_t* argmax, const Windows* w) noexcept nogil:
@@ -26,7 +26,7 @@ cdef inline void before_max_pooling(const Windows* pooling, Py_ssize_t first, Py
         csrc(dy).copy_pixels(dy + first, relu_output + first, pooling.out_height * pooling.out_width, count, C,
                              before_relu + first, C)
         dy = before_relu
-    if not (are_disjoint(pooling) and leave_none_out(pooling)):
+    if need_zeros(pooling):
         if count == C:
             zero_run(unpooled, picture_size(pooling))
         else:

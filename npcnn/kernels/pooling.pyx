@@ -11,7 +11,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t
 
 from npcnn.kernels.core cimport csrc, real, threads, threads_for, zero_run
-from npcnn.kernels.windows cimport Windows, are_disjoint, leave_none_out, picture_size
+from npcnn.kernels.windows cimport Windows, are_disjoint, need_zeros, picture_size
 
 
 def max_pool2d(const real[:, :, :, ::1] x, Windows windows, real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
@@ -32,7 +32,7 @@ def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1]
     they are read from memory only once.
     """
     cdef Py_ssize_t n, i, N = dx.shape[0], wrong = 0
-    cdef bint disjoint = are_disjoint(&windows), zeros_first = not (disjoint and leave_none_out(&windows))
+    cdef bint disjoint = are_disjoint(&windows), zeros_first = need_zeros(&windows)
     for n in prange(N, nogil=True, schedule="static", num_threads=threads()):
         wrong += any_outside(&argmax[n, 0, 0, 0], &windows)
         if zeros_first:
@@ -56,7 +56,7 @@ def avg_pool2d(const real[:, :, :, ::1] x, Windows windows, bint count_include_p
 def avg_pool2d_backward(const real[:, :, :, ::1] dy, Windows windows, bint count_include_pad, real[:, :, :, ::1] dx):
     """dx: each dy shared out equally over its window."""
     cdef Py_ssize_t n, i, N = dx.shape[0]
-    cdef bint disjoint = are_disjoint(&windows), zeros_first = not (disjoint and leave_none_out(&windows))
+    cdef bint disjoint = are_disjoint(&windows), zeros_first = need_zeros(&windows)
     for n in prange(N, nogil=True, schedule="static", num_threads=threads()):
         if zeros_first:
             zero_run(&dx[n, 0, 0, 0], picture_size(&windows))

@@ -61,7 +61,8 @@ cdef inline bint are_disjoint(const Windows* w) noexcept nogil:
     return (w.stride_h >= w.size_h and w.dilation_h == 1 and w.stride_w >= w.size_w and w.dilation_w == 1)
 
 
-cdef inline bint leave_none_out(const Windows* w) noexcept nogil:
-    """Whether every pixel lies in a window."""
-    return (w.stride_h <= w.size_h and w.dilation_h == 1 and w.out_height * w.stride_h - w.pad_top >= w.height
-            and w.stride_w <= w.size_w and w.dilation_w == 1 and w.out_width * w.stride_w - w.pad_left >= w.width)
+cdef inline bint need_zeros(const Windows* w) noexcept nogil:
+    """Whether a gradient must begin as zeros: some pixels lie in two windows, where theirs add up, or in none."""
+    return not (are_disjoint(w)
+                and w.stride_h == w.size_h and w.out_height * w.stride_h - w.pad_top >= w.height
+                and w.stride_w == w.size_w and w.out_width * w.stride_w - w.pad_left >= w.width)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from npcnn.reference import activations
+
 __all__ = ["add"]
 
 
@@ -34,4 +36,4 @@ def add(*terms: NDArray[Any], relu: bool = False) -> NDArray[Any]:
     y = np.array(terms[0])
     for term in terms[1:]:
         y = y + term
-    return np.maximum(y, 0) if relu else y
+    return activations.relu(y) if relu else y
