@@ -1,20 +1,21 @@
 """Memory of a training process, and the time of the import, beside NumPy alone.
 
 Every figure comes from a fresh process: the peak of its resident memory after the import, and after ten training steps
-of `npcnn.models.cifar_separable` with batch 128; and the seconds its import takes, median of several.
+of a network of `npcnn.models`; and the seconds its import takes, median of several.
 
-    python benchmarks/memory.py [--peers numpy tensorflow torch] [--rounds 7] [--json FILE]
+    python benchmarks/memory.py [--net separable] [--batch 128] [--peers numpy tensorflow torch] [--json FILE]
 """
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 from machine import versions, write_json
-from peers import TRAINING_PEERS
+from peers import NETWORKS, TRAINING_PEERS
 
 IMPORTS = {"NumPy": "numpy", "npcnn": "npcnn", "PyTorch": "torch", "TensorFlow": "tensorflow"}
 TIME_IMPORT = """
@@ -38,16 +39,16 @@ else:
 TRAIN = """
 import importlib
 from peers import TRAINING_PEERS, NETWORKS
-step, *_ = importlib.import_module("peers." + TRAINING_PEERS[{peer!r}]).build(128, NETWORKS["separable"])
+step, *_ = importlib.import_module("peers." + TRAINING_PEERS[{peer!r}]).build({batch}, NETWORKS[{net!r}])
 for _ in range(10):
     step()
 """
 
 
 def run(code):
-    """Return the number that a fresh Python process prints last; None if it could not import something."""
+    """Return the number that a fresh Python process prints last; None for a missing library or network."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if "ModuleNotFoundError" in done.stderr:
+    if re.search(r"^(ModuleNotFound|Import)Error:", done.stderr, re.MULTILINE):
         return None
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -72,7 +73,9 @@ def main():
     """Measure, print the tables, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peers", nargs="+", choices=TRAINING_PEERS, default=["numpy", "tensorflow", "torch"])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--net", choices=NETWORKS, default="separable")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=7, help="imports of each library")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     options = parser.parse_args()
     print(f"{versions()}\n")
@@ -83,15 +86,16 @@ def main():
     numpy_alone = peak_mib("import numpy")
     peaks = {"npcnn, imported": peak_mib("import npcnn")}
     peaks |= {
-        f"{peer}, trained": peak_mib(TRAIN.format(peer=peer))
+        f"{peer}, trained": peak_mib(TRAIN.format(peer=peer, net=options.net, batch=options.batch))
         for peer in ["npcnn", *(peer for peer in options.peers if peer != "npcnn")]
     }
-    print(f"\n{'peak resident memory':24} {'MiB':>8} {'beyond NumPy':>14}")
+    print(f"\n{options.net} network, batch {options.batch}")
+    print(f"{'peak resident memory':24} {'MiB':>8} {'beyond NumPy':>14}")
     print(f"{'NumPy, imported':24} {numpy_alone:8.0f} {0:14.0f}")
     for name, value in peaks.items():
         if value is not None:
             print(f"{name:24} {value:8.0f} {value - numpy_alone:14.0f}")
-    write_json(options.json, import_seconds=seconds, numpy_mib=numpy_alone, peak_mib=peaks)
+    write_json(options.json, settings=vars(options), import_seconds=seconds, numpy_mib=numpy_alone, peak_mib=peaks)
 
 
 if __name__ == "__main__":

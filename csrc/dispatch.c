@@ -142,33 +142,44 @@ int npcnn_has_openmp(void) { return 0; }
 
 #ifdef NPCNN_X86
 /* The caches are counted by cpuid leaf 4, at AMD by 0x8000001d, in the same form: a type, which is 1 for data and 3 for
- * all, the length of a line, partitions, ways and sets. */
-static size_t largest_cache(unsigned leaf)
+ * all, the level, the length of a line, partitions, ways and sets. */
+static size_t largest_cache(unsigned leaf, unsigned levels)
 {
     size_t largest = 0;
     unsigned a, b, c, d;
     for (unsigned i = 0; __get_cpuid_count(leaf, i, &a, &b, &c, &d) && (a & 31); i++) {
         const size_t bytes = ((b & 0xfff) + 1) * (size_t)((b >> 12 & 0x3ff) + 1) * ((b >> 22) + 1) * ((size_t)c + 1);
-        if ((a & 31) != 2 && bytes > largest)
+        if ((a & 31) != 2 && (a >> 5 & 7) <= levels && bytes > largest)
             largest = bytes;
     }
     return largest;
 }
 #endif
 
+/* Bytes of the largest cache up to a level, or the guess where the CPU does not say. */
+static size_t cache_up_to(unsigned levels, size_t guess)
+{
+    size_t found = 0;
+#ifdef NPCNN_X86
+    found = largest_cache(4, levels);
+    if (!found)
+        found = largest_cache(0x8000001d, levels);
+#endif
+    (void)levels;
+    return found ? found : guess;
+}
+
+/* Several threads may find out the same at a time. */
 size_t npcnn_cache_bytes(void)
 {
-    static size_t bytes;                            /* several threads may find out the same at a time */
-    if (!bytes) {
-        size_t found = 0;
-#ifdef NPCNN_X86
-        found = largest_cache(4);
-        if (!found)
-            found = largest_cache(0x8000001d);
-#endif
-        bytes = found ? found : (size_t)8 << 20;
-    }
-    return bytes;
+    static size_t bytes;
+    return bytes ? bytes : (bytes = cache_up_to(7, (size_t)8 << 20));
+}
+
+size_t npcnn_core_cache_bytes(void)
+{
+    static size_t bytes;
+    return bytes ? bytes : (bytes = cache_up_to(2, (size_t)1 << 20));
 }
 
 const char *npcnn_compiler(void)

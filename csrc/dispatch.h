@@ -29,6 +29,9 @@ int npcnn_has_openmp(void);
 /* Bytes of the largest cache that a core reads through; where the CPU does not say, a guess. */
 size_t npcnn_cache_bytes(void);
 
+/* The same of the first two levels, which a core mostly has for itself. */
+size_t npcnn_core_cache_bytes(void);
+
 /* Name and version of the compiler. */
 const char *npcnn_compiler(void);
 

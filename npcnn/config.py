@@ -81,6 +81,7 @@ def current() -> dict[str, str | int | bool | list[str]]:
         "isa_supported": core.supported_isas(),
         "threads": core.num_threads(),
         "cache_bytes": core.cache_bytes(),
+        "core_cache_bytes": core.core_cache_bytes(),
         "openmp": core.has_openmp(),
         "compiler": core.compiler(),
     }
@@ -96,7 +97,7 @@ def show_config() -> None:
     isa            ...
     """
     for name, value in current().items():
-        print(f"{name:<14} {', '.join(value) if isinstance(value, list) else value}")
+        print(f"{name:<16} {', '.join(value) if isinstance(value, list) else value}")
     if not core.has_openmp():
         print(
             "hint: built without OpenMP, npcnn computes in one thread; README.md, "

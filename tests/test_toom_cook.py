@@ -247,6 +247,13 @@ def test_an_infinity_does_not_spread_over_a_tile():
     assert not np.isnan(y).any()
 
 
+def test_an_infinity_is_found_where_threads_share_out_the_channels():
+    x, w = pictures(np.inf, (7, 8), (3, 12, 13, 64)), weights((3, 3), 64, 70)
+    nn.set_num_threads(2)
+    y = functional.conv2d(x, w, algorithm="toom_cook_2d")
+    assert_same(y, functional.conv2d(x.astype(np.float64), w.astype(np.float64)))
+
+
 def test_a_large_number_under_an_identity_kernel():
     x, w = np.zeros((1, 8, 8, 4), np.float32), np.zeros((5, 5, 4, 4), np.float32)
     x[0, 3, 3], w[2, 2] = 1e38, np.eye(4)

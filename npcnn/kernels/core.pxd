@@ -98,6 +98,7 @@ cdef void release_workspace(void* buffer) noexcept
 
 
 cdef bint past_caches(size_t size) noexcept nogil
+cpdef size_t core_cache_bytes() noexcept nogil
 
 
 cdef inline Py_ssize_t whole_vectors(Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:

@@ -12,6 +12,7 @@ cdef extern from "dispatch.h" nogil:
     int npcnn_has_openmp()
     const char* npcnn_compiler()
     size_t npcnn_cache_bytes()
+    size_t npcnn_core_cache_bytes()
 
 cdef extern from *:
     """
@@ -41,6 +42,11 @@ cdef int threads() noexcept nogil:
 cdef bint past_caches(size_t size) noexcept nogil:
     """Whether a result of `size` bytes is written past the caches: it would not stay in them until it is read."""
     return size > npcnn_cache_bytes() // 2
+
+
+cpdef size_t core_cache_bytes() noexcept nogil:
+    """Bytes of the cache that a core mostly has for itself; a guess where the CPU does not say."""
+    return npcnn_core_cache_bytes()
 
 
 MOST_THREADS = NPCNN_MOST_THREADS

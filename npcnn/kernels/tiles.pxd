@@ -74,6 +74,11 @@ cdef inline Picture channels_of(const Picture* picture, Py_ssize_t first, Py_ssi
     return Picture(picture.height, picture.width, count, picture.step, whole_vectors(count, sizeof(float)))
 
 
+cdef inline Py_ssize_t tiles_in(const Tiling* t) noexcept nogil:
+    """The tiles of a picture."""
+    return tiles_of(&t.down) * tiles_of(&t.across)
+
+
 cdef inline Py_ssize_t numbers_of(const Picture* picture) noexcept nogil:
     return picture.height * picture.width * picture.step
 

@@ -1,11 +1,13 @@
 """Convolution by Toom-Cook along both axes, for whoever convolves: its gradients do, too; see toom_cook_2d.pyx."""
 from libc.stdint cimport uint8_t
 
-from npcnn.kernels.core cimport active, whole_cache_lines
+from npcnn.kernels.core cimport active, core_cache_bytes, whole_cache_lines
 from npcnn.kernels.tiles cimport POINTS, SIDE, Layout, Picture, Run, Tiling, odd_cache_lines, tiles_of
 
 cdef enum:
-    FORWARD_TILES = 32                  # tiles that are multiplied together, at most
+    POINTS_IN_CACHE = 16                # so many of the 36, of all tiles that are multiplied together
+    FEWEST_TILES = 32                   # for fewer, the weights at the points are read too often
+    PIECES = 8                          # for each thread, so that all are done at about the same time
 
 
 cdef struct Pictures:
@@ -22,9 +24,24 @@ cdef inline Py_ssize_t panel_width() noexcept nogil:
     return max(2 * active().vector_bytes // <Py_ssize_t>sizeof(float), 2)
 
 
+cdef struct Convolution:
+    # Pictures x convolved with weights u, which have so many numbers from point to point, plus a bias unless that is
+    # NULL, and then the ReLU if there is one.  The tiles of so many bands are multiplied together; the channels of y are
+    # cut into so many pieces.
+    Tiling t
+    Pictures x
+    const float* u
+    const float* bias
+    bint relu
+    Py_ssize_t u_point, together, pieces
+
+
 cdef inline Py_ssize_t bands_at_a_time(const Tiling* t, Py_ssize_t bands, int team) noexcept nogil:
-    """How many of so many bands are multiplied together: as the cache takes, but something for every thread."""
-    return max(1, min(FORWARD_TILES // tiles_of(&t.across), (bands + team - 1) // team))
+    """How many of so many bands are multiplied together: as a core's cache takes, but something for every thread."""
+    cdef Py_ssize_t across = tiles_of(&t.across), few = FEWEST_TILES // across
+    cdef Py_ssize_t tile = POINTS_IN_CACHE * (t.x.pixel + t.y.pixel) * <Py_ssize_t>sizeof(float)
+    cdef Py_ssize_t most = max(<Py_ssize_t>core_cache_bytes() // tile // across, few)
+    return max(1, min(most, max(bands // (PIECES * team), few), (bands + team - 1) // team))
 
 
 cdef inline Py_ssize_t room_of(const Tiling* t, Py_ssize_t bands) noexcept nogil:
@@ -42,11 +59,13 @@ cdef bint inputs_at_points(const Tiling* t, const Run* run, Py_ssize_t band, con
                            float* v, const Layout* values) noexcept nogil
 
 
-cdef void convolve_bands(const Tiling* t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t together, const Pictures* x,
-                         const float* u, const float* bias, bint relu, float* scratch, Py_ssize_t thread_size, int team,
+cdef Convolution convolution_of(const Tiling* t, const Pictures* x, const float* u, const float* bias, bint relu,
+                                bint pooled, Py_ssize_t N, int team) noexcept nogil
+
+
+cdef void convolve_batch(const Convolution* conv, Py_ssize_t N, float* scratch, Py_ssize_t thread_size, int team,
                          float* y, uint8_t* carried) noexcept nogil
 
 
-cdef void convolve_pictures(const Tiling* t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t together, const Pictures* x,
-                            const float* u, const float* bias, bint relu, float* room, float* y, Py_ssize_t y_first,
+cdef void convolve_pictures(const Convolution* conv, Py_ssize_t first, Py_ssize_t last, float* room, float* y,
                             uint8_t* carried) noexcept nogil

@@ -11,7 +11,8 @@ of a pixel's channels with a matrix of weights, where the definition takes 144:
     Y          = output m output'
 
 The weights at a point, C_in x C_out numbers, are read once for all tiles that are multiplied together; so these come
-from as many bands, and as many pictures, as the cache takes.
+from as many bands, and as many pictures, as the cache takes.  Where there are few tiles for many weights, each thread
+takes a part of the channels of y, and so of the weights, and by itself brings to the points all tiles that it needs.
 
 The gradients are in toom_cook_2d_gradients.pyx.
 """
@@ -20,11 +21,11 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memchr
 
 from npcnn.kernels.core cimport (
-    Factor, Sizes, csrc, release_workspace, threads, whole_cache_lines, whole_vectors, workspace, zero_run,
+    Factor, Sizes, active, csrc, release_workspace, threads, whole_cache_lines, whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.tiles cimport (
-    POINTS, SIDE, Band, Layout, Picture, Run, Tiling, band_of, layout_of, numbers_of, odd_cache_lines, picture_of,
-    place, row_of, run_of, size_of, start_of, tiles_of, tiles_with, tiling_of,
+    POINTS, SIDE, Band, Layout, Picture, Run, Tiling, band_of, channels_of, layout_of, numbers_of, odd_cache_lines,
+    picture_of, place, row_of, run_of, size_of, start_of, tiles_in, tiles_of, tiles_with, tiling_of,
 )
 from npcnn.kernels.windows cimport Windows, picture_size
 
@@ -74,26 +75,29 @@ cdef bint inputs_at_points(const Tiling* t, const Run* run, Py_ssize_t band, con
     return carried
 
 
-cdef void outputs_of_band(const Tiling* t, const Run* run, Py_ssize_t band, const float* m, Py_ssize_t m_point,
-                          const float* bias, bint relu, float* y) noexcept nogil:
+cdef void outputs_of_band(const Convolution* conv, const Run* run, Py_ssize_t band, const float* m, Py_ssize_t m_point,
+                          float* y) noexcept nogil:
     """The tiles of one band of the picture y."""
-    cdef Py_ssize_t i = band % tiles_of(&t.down), j, line = t.y.width * t.y.channels
+    cdef const Tiling* t = &conv.t
+    cdef Py_ssize_t i = band % tiles_of(&t.down), j, line = t.y.width * t.y.step
     cdef Band tiles = band_of(t, run, band)
     y += start_of(&t.down, i) * line
     for j in range(tiles_of(&t.across)):
         csrc(m).toom_cook_2d_output(size_of(&t.down, i), size_of(&t.across, j),
                                     m + row_of(t, &tiles, j) * t.y.pixel, m_point, t.y.channels,
-                                    y + start_of(&t.across, j) * t.y.channels, line, t.y.channels,
-                                    t.y.height - start_of(&t.down, i), t.y.width - start_of(&t.across, j), bias, relu)
+                                    y + start_of(&t.across, j) * t.y.step, line, t.y.step,
+                                    t.y.height - start_of(&t.down, i), t.y.width - start_of(&t.across, j),
+                                    conv.bias, conv.relu)
 
 
-cdef void convolve(const Tiling* t, const Run* run, const Pictures* x, const float* u, const float* bias, bint relu,
-                   float* room, float* y, Py_ssize_t y_first, uint8_t* carried) noexcept nogil:
+cdef void convolve(const Convolution* conv, const Run* run, float* room, float* y, Py_ssize_t y_first,
+                   uint8_t* carried) noexcept nogil:
     """The bands of a run; picture n of the result begins at y + (n - y_first) * its size.
 
     `room` is a buffer for all that a band sees, and for the values and the products of all tiles at the points.
     `carried`, unless it is NULL, says for each band of the batch whether the transforms could carry its numbers.
     """
+    cdef const Tiling* t = &conv.t
     cdef Py_ssize_t bands = tiles_of(&t.down), most = (run.last - run.first) * tiles_of(&t.across)
     cdef Py_ssize_t m_point = odd_cache_lines(most * t.y.pixel), band, j, p, first, count, cols
     cdef Layout values = layout_of(t.x.pixel, t.x.pixel, most)
@@ -101,7 +105,7 @@ cdef void convolve(const Tiling* t, const Run* run, const Pictures* x, const flo
     cdef float* m = v + POINTS * values.step
     cdef bint can_be
     for band in range(run.first, run.last):
-        can_be = inputs_at_points(t, run, band, x, room, v, &values)
+        can_be = inputs_at_points(t, run, band, &conv.x, room, v, &values)
         if carried != NULL:
             carried[band] = can_be
     for p in range(POINTS):
@@ -111,43 +115,90 @@ cdef void convolve(const Tiling* t, const Run* run, const Pictures* x, const flo
             cols = min(panel_width(), t.y.pixel - j)
             csrc(m).gemm(Sizes(count, cols, t.x.channels, 1),
                          Factor(v + p * values.step + place(&values, 0, first), t.x.pixel, 1, 0),
-                         Factor(u + p * odd_cache_lines(t.x.channels * t.y.pixel) + j * t.x.channels, 0, cols, 0),
+                         Factor(conv.u + p * conv.u_point + j * t.x.channels, 0, cols, 0),
                          m + p * m_point + first * t.y.pixel + j, t.y.pixel, False, NULL, False)
             j += cols
     for band in range(run.first, run.last):
-        outputs_of_band(t, run, band, m, m_point, bias, relu, y + (band // bands - y_first) * numbers_of(&t.y))
+        outputs_of_band(conv, run, band, m, m_point, y + (band // bands - y_first) * numbers_of(&t.y))
 
 
-cdef void convolve_bands(const Tiling* t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t together, const Pictures* x,
-                         const float* u, const float* bias, bint relu, float* scratch, Py_ssize_t thread_size, int team,
+cdef Py_ssize_t column_pieces(const Tiling* t, Py_ssize_t N, int team) noexcept nogil:
+    """Into how many pieces the channels of y are cut, so that the slowest of the threads is done as soon as can be.
+
+    With more pieces, the inputs are brought to the points more often, but of the weights there, which other cores have
+    written, a thread fetches less.  Either takes as long for a vector as some sixteen products of vectors.
+    """
+    cdef Py_ssize_t vector = max(active().vector_bytes // <Py_ssize_t>sizeof(float), 1), pieces, time, best = 1
+    cdef Py_ssize_t rows = t.x.pixel // vector, columns = t.y.pixel // vector, shortest = -1
+    for pieces in range(1, min(team, t.y.pixel // panel_width()) + 1):
+        time = (N * tiles_in(t) * (t.x.channels * columns + 16 * rows * pieces) // team
+                + 16 * t.x.channels * columns // pieces)
+        if shortest < 0 or time < shortest:
+            shortest, best = time, pieces
+    return best
+
+
+cdef Convolution convolution_of(const Tiling* t, const Pictures* x, const float* u, const float* bias, bint relu,
+                                bint pooled, Py_ssize_t N, int team) noexcept nogil:
+    """The convolution of N pictures by so many threads; with a pooling, they take whole pictures."""
+    cdef Convolution conv
+    conv.t, conv.x, conv.u, conv.bias, conv.relu = t[0], x[0], u, bias, relu
+    conv.u_point = odd_cache_lines(t.x.channels * t.y.pixel)
+    conv.pieces = 1 if pooled else column_pieces(t, N, team)
+    conv.together = bands_at_a_time(t, N * tiles_of(&t.down), max(team // conv.pieces, 1))
+    return conv
+
+
+cdef void convolve_group(const Convolution* conv, Py_ssize_t bands, Py_ssize_t group, float* room, float* y,
+                         uint8_t* carried) noexcept nogil:
+    """Of all bands of the batch those of one group, which are multiplied together."""
+    cdef Py_ssize_t first = group * conv.together
+    cdef Run run = run_of(&conv.t, first, min(first + conv.together, bands))
+    convolve(conv, &run, room, y, 0, carried)
+
+
+cdef void convolve_piece(const Convolution* conv, Py_ssize_t bands, Py_ssize_t number, Py_ssize_t group, float* room,
                          float* y, uint8_t* carried) noexcept nogil:
-    """The bands from `first` to before `last` by all threads, so many together, into the pictures at y."""
-    cdef Py_ssize_t item, at
-    cdef Run run
-    for item in prange((last - first + together - 1) // together, schedule="dynamic", num_threads=team):
-        at = first + item * together
-        run = run_of(t, at, min(at + together, last))
-        convolve(t, &run, x, u, bias, relu, scratch + threadid() * thread_size, y, 0, carried)
+    """The same, but of the channels of y only the piece of this number."""
+    cdef Convolution piece = conv[0]
+    cdef Py_ssize_t panels = (conv.t.y.pixel + panel_width() - 1) // panel_width()
+    cdef Py_ssize_t first = number * panels // conv.pieces * panel_width()
+    piece.t.y = channels_of(&conv.t.y, first, (number + 1) * panels // conv.pieces * panel_width())
+    piece.u += first * conv.t.x.channels
+    if conv.bias != NULL:
+        piece.bias += first
+    convolve_group(&piece, bands, group, room, y + first, carried if number == 0 else NULL)
 
 
-cdef void convolve_pictures(const Tiling* t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t together, const Pictures* x,
-                            const float* u, const float* bias, bint relu, float* room, float* y, Py_ssize_t y_first,
+cdef void convolve_batch(const Convolution* conv, Py_ssize_t N, float* scratch, Py_ssize_t thread_size, int team,
+                         float* y, uint8_t* carried) noexcept nogil:
+    """N pictures, by all threads, into the pictures at y."""
+    cdef Py_ssize_t bands = N * tiles_of(&conv.t.down), groups = (bands + conv.together - 1) // conv.together, item
+    if conv.pieces == 1:
+        for item in prange(groups, schedule="dynamic", num_threads=team):
+            convolve_group(conv, bands, item, scratch + threadid() * thread_size, y, carried)
+    else:                                       # a thread mostly stays with its piece
+        for item in prange(conv.pieces * groups, schedule="static", num_threads=team):
+            convolve_piece(conv, bands, item // groups, item % groups, scratch + threadid() * thread_size, y, carried)
+
+
+cdef void convolve_pictures(const Convolution* conv, Py_ssize_t first, Py_ssize_t last, float* room, float* y,
                             uint8_t* carried) noexcept nogil:
-    """The pictures from `first` to before `last` by one thread, so many bands together; see `convolve`."""
-    cdef Py_ssize_t bands = tiles_of(&t.down), at = first * bands
+    """The pictures from `first` to before `last` by one thread, into the pictures at y, the first of which is that."""
+    cdef Py_ssize_t bands = tiles_of(&conv.t.down), at = first * bands
     cdef Run run
     while at < last * bands:
-        run = run_of(t, at, min(at + together, last * bands))
-        convolve(t, &run, x, u, bias, relu, room, y, y_first, carried)
-        at += together
+        run = run_of(&conv.t, at, min(at + conv.together, last * bands))
+        convolve(conv, &run, room, y, first, carried)
+        at += conv.together
 
 
-cdef void convolve_and_pool(const Tiling* t, const Windows* pooling, Py_ssize_t first, Py_ssize_t last,
-                            Py_ssize_t together, const Pictures* x, const float* u, const float* bias, bint relu,
-                            float* room, float* convolved, float* y, int32_t* argmax, uint8_t* carried) noexcept nogil:
+cdef void convolve_and_pool(const Convolution* conv, const Windows* pooling, Py_ssize_t first, Py_ssize_t last,
+                            float* room, float* convolved, float* y, int32_t* argmax,
+                            uint8_t* carried) noexcept nogil:
     """The pictures from `first` to before `last` by one thread; `convolved` is a buffer for them before the pooling."""
     cdef Py_ssize_t n, i, row = pooling.out_width * pooling.channels
-    convolve_pictures(t, first, last, together, x, u, bias, relu, room, convolved, first, carried)
+    convolve_pictures(conv, first, last, room, convolved, carried)
     for n in range(first, last):
         for i in range(pooling.out_height):
             csrc(convolved).max_pool2d_row(convolved + (n - first) * picture_size(pooling), pooling, i,
@@ -164,36 +215,34 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] 
     `skipped`; their results are arbitrary.
     """
     cdef:
-        Py_ssize_t N = x.shape[0]
+        Py_ssize_t N = x.shape[0], item, n
         Picture px = picture_of(x.shape[1], x.shape[2], x.shape[3])
         Picture py = picture_of(pooling.height, pooling.width, pooling.channels)
         Tiling t = tiling_of(&px, &py, windows.pad_top, windows.pad_left)
         Pictures pictures
-        Py_ssize_t bands = tiles_of(&t.down), item, n
+        Convolution conv
+        Py_ssize_t bands = tiles_of(&t.down), room, group, thread_size
         int team = threads()
-        Py_ssize_t together = bands_at_a_time(&t, N * bands, team), room = room_of(&t, together)
-        # With pooling, a thread takes whole pictures at a time.
         bint pooled = argmax is not None
-        Py_ssize_t group = max(1, together // bands)
-        Py_ssize_t thread_size = room + pooled * whole_cache_lines(group * picture_size(&pooling))
         const float* bias = &b[0] if b is not None else NULL
         float* scratch
         uint8_t* carried
     if N == 0:
         return
     pictures = Pictures(&x[0, 0, 0, 0], NULL, 0, numbers_of(&px))
+    conv = convolution_of(&t, &pictures, &u[0, 0], bias, relu, pooled, N, team)
+    room, group = room_of(&t, conv.together), max(1, conv.together // bands)
+    thread_size = room + pooled * whole_cache_lines(group * picture_size(&pooling))
     scratch = <float*>workspace(team * thread_size + whole_cache_lines(N * bands), sizeof(float))
     carried = <uint8_t*>(scratch + team * thread_size)
     with nogil:
         if not pooled:
-            convolve_bands(&t, 0, N * bands, together, &pictures, &u[0, 0], bias, relu, scratch, thread_size, team,
-                           &y[0, 0, 0, 0], carried)
+            convolve_batch(&conv, N, scratch, thread_size, team, &y[0, 0, 0, 0], carried)
         else:
             for item in prange((N + group - 1) // group, schedule="dynamic", num_threads=team):
-                convolve_and_pool(&t, &pooling, item * group, min((item + 1) * group, N), together, &pictures,
-                                  &u[0, 0], bias, relu, scratch + threadid() * thread_size,
-                                  scratch + threadid() * thread_size + room, &y[0, 0, 0, 0], &argmax[0, 0, 0, 0],
-                                  carried)
+                convolve_and_pool(&conv, &pooling, item * group, min((item + 1) * group, N),
+                                  scratch + threadid() * thread_size, scratch + threadid() * thread_size + room,
+                                  &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], carried)
         for n in range(N):
             skipped[n] = memchr(carried + n * bands, 0, bands) != NULL
     release_workspace(scratch)

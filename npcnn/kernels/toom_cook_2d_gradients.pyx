@@ -22,7 +22,8 @@ from npcnn.kernels.tiles cimport (
     row_of, run_of, size_of, start_of, tiles_of, tiles_with, tiling_of,
 )
 from npcnn.kernels.toom_cook_2d cimport (
-    Pictures, bands_at_a_time, convolve_bands, convolve_pictures, copy_lines, inputs_at_points, panel_width, room_of,
+    Convolution, Pictures, convolution_of, convolve_batch, convolve_pictures, copy_lines, inputs_at_points,
+    panel_width, room_of,
 )
 from npcnn.kernels.windows cimport Windows, are_disjoint, output_size, picture_size
 
@@ -56,14 +57,15 @@ cdef struct Share:
 
 cdef struct BackwardPlan:
     # One backward pass: the convolution, and the one of dy with the flipped kernel that gives dx.
-    Tiling forward, flipped
+    Tiling forward
+    Convolution flipped
     Windows pooling
     bint pooled
     # For dw the batch is cut into so many parts, and dw into so many pieces along its rows and its columns, each so
     # many channels.  The tiles of so many bands are summed together.  du has so many numbers from point to point.
     Py_ssize_t parts, row_pieces, column_pieces, rows, columns, bands, du_point
-    # For dx a thread takes so many pictures at a time if there is a pooling, and multiplies so many bands together.
-    Py_ssize_t group, together
+    # For dx a thread takes so many pictures at a time if there is a pooling.
+    Py_ssize_t group
     # The buffer of a thread, the part of it that `convolve` uses, and that of a picture's gradient before the pooling.
     Py_ssize_t thread_size, dx_room, unpooled_size
 
@@ -112,14 +114,13 @@ cdef void share_out(BackwardPlan* plan, int team) noexcept nogil:
     plan.column_pieces = (plan.forward.y.pixel + plan.columns - 1) // plan.columns
 
 
-cdef BackwardPlan backward_plan(const Tiling* t, const Windows* pooling, bint pooled, Py_ssize_t N,
-                                int team) noexcept nogil:
+cdef BackwardPlan backward_plan(const Tiling* t, const Pictures* dy, const float* u_flipped, const Windows* pooling,
+                                bint pooled, Py_ssize_t N, int team) noexcept nogil:
     cdef BackwardPlan plan
     cdef Share largest
-    cdef Py_ssize_t dx_bands
+    cdef Tiling flipped = tiling_of(&t.y, &t.x, 2 - t.pad_top, 2 - t.pad_left)
     plan.forward = t[0]
-    plan.flipped = tiling_of(&t.y, &t.x, 2 - t.pad_top, 2 - t.pad_left)
-    dx_bands = tiles_of(&plan.flipped.down)
+    plan.flipped = convolution_of(&flipped, dy, u_flipped, NULL, False, pooled, N, team)
     plan.pooling, plan.pooled = pooling[0], pooled
     plan.bands = max(1, min(N * tiles_of(&t.down), GRADIENT_TILES // tiles_of(&t.across)))
     plan.du_point = t.x.channels * t.y.pixel
@@ -127,9 +128,8 @@ cdef BackwardPlan backward_plan(const Tiling* t, const Windows* pooling, bint po
     share_out(&plan, team)
     largest = share_of(&plan, 0)
     plan.unpooled_size = pooled * whole_cache_lines(picture_size(pooling) + output_size(pooling))
-    plan.together = bands_at_a_time(&plan.flipped, N * dx_bands, team)
-    plan.group = max(1, plan.together // dx_bands)
-    plan.dx_room = room_of(&plan.flipped, plan.together)
+    plan.group = max(1, plan.flipped.together // tiles_of(&flipped.down))
+    plan.dx_room = room_of(&flipped, plan.flipped.together)
     plan.thread_size = max(largest.size + plan.unpooled_size, plan.dx_room + plan.group * plan.unpooled_size)
     return plan
 
@@ -249,25 +249,25 @@ cdef void leave_points(const BackwardPlan* plan, const float* du, Py_ssize_t row
 
 
 cdef void take_back_and_convolve(const BackwardPlan* plan, Py_ssize_t first, Py_ssize_t last, const Pictures* dy,
-                                 const int32_t* argmax, const float* u, float* room, float* dx) noexcept nogil:
+                                 const int32_t* argmax, float* room, float* dx) noexcept nogil:
     """dx of the pictures from `first` to before `last` of a pooling's dy, by one thread; `room` has room for them."""
     cdef Py_ssize_t n
     cdef float* unpooled = room + plan.dx_room
-    cdef Pictures before = Pictures(unpooled, NULL, first, plan.unpooled_size)
+    cdef Convolution flipped = plan.flipped
+    flipped.x = Pictures(unpooled, NULL, first, plan.unpooled_size)
     for n in range(first, last):
         take_back(plan, dy, argmax, n, 0, plan.pooling.channels, unpooled + (n - first) * plan.unpooled_size)
-    convolve_pictures(&plan.flipped, first, last, plan.together, &before, u, NULL, False, room, dx, 0, NULL)
+    convolve_pictures(&flipped, first, last, room, dx + first * numbers_of(&flipped.t.y), NULL)
 
 
 cdef void input_gradient(const BackwardPlan* plan, Py_ssize_t N, const Pictures* dy, const int32_t* argmax,
-                         const float* u, float* scratch, int team, float* dx) noexcept nogil:
+                         float* scratch, int team, float* dx) noexcept nogil:
     cdef Py_ssize_t item
     if not plan.pooled:
-        convolve_bands(&plan.flipped, 0, N * tiles_of(&plan.flipped.down), plan.together, dy, u, NULL, False, scratch,
-                       plan.thread_size, team, dx, NULL)
+        convolve_batch(&plan.flipped, N, scratch, plan.thread_size, team, dx, NULL)
         return
     for item in prange((N + plan.group - 1) // plan.group, schedule="dynamic", num_threads=team):
-        take_back_and_convolve(plan, item * plan.group, min((item + 1) * plan.group, N), dy, argmax, u,
+        take_back_and_convolve(plan, item * plan.group, min((item + 1) * plan.group, N), dy, argmax,
                                scratch + threadid() * plan.thread_size, dx)
 
 
@@ -288,11 +288,12 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
         Picture px = picture_of(x.shape[1], x.shape[2], x.shape[3])
         Picture py = picture_of(pooling.height, pooling.width, pooling.channels)
         Tiling t = tiling_of(&px, &py, windows.pad_top, windows.pad_left)
-        BackwardPlan plan = backward_plan(&t, &pooling, argmax is not None, N, team)
         Py_ssize_t bands = N * tiles_of(&t.down)
         const float* mask = &relu_output[0, 0, 0, 0] if relu_output is not None and N else NULL
-        const int32_t* taps = &argmax[0, 0, 0, 0] if plan.pooled and N else NULL
+        const float* u = &u_flipped[0, 0] if dx is not None else NULL
+        const int32_t* taps = &argmax[0, 0, 0, 0] if argmax is not None and N else NULL
         Pictures pictures, gradients
+        BackwardPlan plan
         Sums sums
         Share share
         float* scratch
@@ -302,6 +303,7 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
         return 0
     pictures = Pictures(&x[0, 0, 0, 0], NULL, 0, numbers_of(&px))
     gradients = Pictures(&dy[0, 0, 0, 0], mask, 0, output_size(&pooling))
+    plan = backward_plan(&t, &gradients, u, &pooling, argmax is not None, N, team)
     scratch = <float*>workspace(
         team * plan.thread_size + plan.parts * POINTS * plan.du_point + bands * py.pixel, sizeof(float))
     sums.du = scratch + team * plan.thread_size
@@ -313,7 +315,7 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
             weight_gradient(&plan, &share, N, &pictures, &gradients, taps, &skipped[0],
                             scratch + threadid() * plan.thread_size, &sums)
         if dx is not None:
-            input_gradient(&plan, N, &gradients, taps, &u_flipped[0, 0], scratch, team, &dx[0, 0, 0, 0])
+            input_gradient(&plan, N, &gradients, taps, scratch, team, &dx[0, 0, 0, 0])
         add_parts(sums.du, plan.parts, POINTS * plan.du_point, team)
         for row in prange(px.channels, schedule="static", num_threads=team):
             leave_points(&plan, sums.du, row, scratch + threadid() * plan.thread_size, &dw[0, 0, 0, 0])
