@@ -47,38 +47,54 @@ ALWAYS_INLINE void NAME(store_taps)(int32_t *to, mask taps, ptrdiff_t count)
 #endif
 }
 
-/* The largest of rows x columns pixels, and its tap: taps count from `first_tap`, and by `tap_row` from row to row. */
+/* The largest of rows x columns pixels, and, if asked for, its tap: taps count from `first_tap`, and by `tap_row` from
+ * row to row. */
 ALWAYS_INLINE void NAME(max_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *x, ptrdiff_t row, ptrdiff_t pixel,
-                                    ptrdiff_t first_tap, ptrdiff_t tap_row, ptrdiff_t count, REAL *y, int32_t *argmax)
+                                    ptrdiff_t first_tap, ptrdiff_t tap_row, ptrdiff_t count, REAL *y, int32_t *argmax,
+                                    const int with_argmax)
 {
     vec best = NAME(load)(x, count);
     mask best_tap = (mask){0} + (INTEGER)first_tap;
     for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < columns; j++) {
+        for (ptrdiff_t j = i == 0; j < columns; j++) {
             const vec v = NAME(load)(x + i * row + j * pixel, count);
             const mask tap = (mask){0} + (INTEGER)(first_tap + i * tap_row + j);
             /* Strictly greater: of equal values the first stays.  The first NaN (v != v) wins. */
             const mask wins = (v > best) | ((v != v) & (best == best));
             best = NAME(select)(wins, v, best);
-            best_tap = NAME(select_integer)(wins, tap, best_tap);
+            if (with_argmax)
+                best_tap = NAME(select_integer)(wins, tap, best_tap);
         }
     NAME(store)(y, best, count);
-    NAME(store_taps)(argmax, best_tap, count);
+    if (with_argmax)
+        NAME(store_taps)(argmax, best_tap, count);
 }
 
-static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,
-                                 REAL *y, int32_t *argmax)
+ALWAYS_INLINE void NAME(max_row)(const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row, REAL *y,
+                                 int32_t *argmax, const int with_argmax)
 {
     const ptrdiff_t C = windows->channels, row = windows->dilation_h * windows->width * C;
     const ptrdiff_t pixel = windows->dilation_w * C;
     const npcnn_span rows = npcnn_rows(windows, out_row);
-    for (ptrdiff_t j = 0; j < windows->out_width; j++, y += C, argmax += C) {
+    for (ptrdiff_t j = 0; j < windows->out_width; j++, y += C) {
         const npcnn_span columns = npcnn_columns(windows, j);
         const REAL *window = x + (rows.pixel * windows->width + columns.pixel) * C;
         const ptrdiff_t first_tap = rows.first * windows->size_w + columns.first;
         FOR_VECTORS(C, FOR_WINDOW(max_vector, rows.inside, columns.inside, window + c, row, pixel,
-                                  first_tap, windows->size_w, count, y + c, argmax + c));
+                                  first_tap, windows->size_w, count, y + c, with_argmax ? argmax + c : NULL, with_argmax));
+        if (with_argmax)
+            argmax += C;
     }
+}
+
+/* `argmax` may be NULL. */
+static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,
+                                 REAL *y, int32_t *argmax)
+{
+    if (argmax)
+        NAME(max_row)(x, windows, out_row, y, argmax, 1);
+    else
+        NAME(max_row)(x, windows, out_row, y, NULL, 0);
 }
 
 /* Set *outside if an argmax is not one of so many taps.  Taken as unsigned, negative numbers are large. */

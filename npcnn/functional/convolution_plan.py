@@ -124,7 +124,7 @@ def run(
     argmax: Array | None = None,
     kept: KeptWeights | None = None,
 ) -> None:
-    """Write the result into y and, where Toom-Cook pools it, `argmax`: arrays that fit the plan, as was checked.
+    """Write the result into y and, where Toom-Cook pools it and if given, `argmax`: arrays that fit the plan.
 
     `kept` is for Toom-Cook, where a convolution is likely to be called again with the same weights.
     """

@@ -271,8 +271,8 @@ def planned(x: Array, options: PoolOptions) -> PoolPlan:
     return PoolPlan(geometry.kernel_windows(x.shape[1:]), (*geometry.output, x.shape[3]))
 
 
-def run_max(plan: PoolPlan, x: Array, y: Array, argmax: Array) -> None:
-    """Write the maxima into y, and where they were into argmax: arrays that fit the plan, as was checked."""
+def run_max(plan: PoolPlan, x: Array, y: Array, argmax: Array | None) -> None:
+    """Write the maxima into y and, if given, where they were into argmax: arrays that fit the plan, as was checked."""
     kernels.max_pool2d(x, plan.windows, y, argmax)
 
 

@@ -30,14 +30,16 @@ def fill_in(
     pooling: WindowGeometry | None,
     argmax: Array | None,
 ) -> None:
-    """Write the results of the pictures marked in `skipped` into y and, with pooling, `argmax`."""
+    """Write the results of the pictures marked in `skipped` into y and, with pooling and if given, `argmax`."""
     if not np.count_nonzero(skipped):
         return
     left = np.flatnonzero(skipped)
     part = _convolved(x[left], w, b, geometry)
     part = np.where(part < 0, part.dtype.type(0), part) if relu else part
-    if pooling is not None and argmax is not None:
-        part, argmax[left] = max_pool2d(part, **pooling.as_options())
+    if pooling is not None:
+        part, taps = max_pool2d(part, **pooling.as_options())
+        if argmax is not None:
+            argmax[left] = taps
     y[left] = part
 
 

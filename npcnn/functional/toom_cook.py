@@ -81,7 +81,7 @@ class ToomCook:
         argmax: Array | None = None,
         kept: KeptWeights | None = None,
     ) -> None:
-        """Write the convolution, after ReLU if asked for, into `y`, or its max pooling into `y` and `argmax`.
+        """Write the convolution, after ReLU if asked for, into `y`, or its max pooling into `y` and, if given, `argmax`.
 
         `w` is (KH, KW, C_in, C_out); `kept` may know it at the points.
         """
@@ -90,7 +90,8 @@ class ToomCook:
         if u is None:
             skipped[:] = True
         else:
-            self.kernels.conv2d(x, u, b, places.taps, relu, places.pooling_windows, y, argmax, skipped)
+            pooled = places.pooling is not None
+            self.kernels.conv2d(x, u, b, places.taps, relu, places.pooling_windows, pooled, y, argmax, skipped)
         fill_in(skipped, x, w, b, places.geometry, relu, y, places.pooling, argmax)
 
     def conv2d_backward(

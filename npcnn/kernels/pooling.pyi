@@ -3,7 +3,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 def max_pool2d(
-    x: NDArray[Any], windows: dict[str, int], y: NDArray[Any], argmax: NDArray[Any]
+    x: NDArray[Any], windows: dict[str, int], y: NDArray[Any], argmax: NDArray[Any] | None
 ) -> None: ...
 def max_pool2d_backward(
     dy: NDArray[Any], argmax: NDArray[Any], windows: dict[str, int], dx: NDArray[Any]

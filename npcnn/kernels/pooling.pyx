@@ -15,13 +15,16 @@ from npcnn.kernels.windows cimport Windows, are_disjoint, need_zeros, picture_si
 
 
 def max_pool2d(const real[:, :, :, ::1] x, Windows windows, real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
-    """The largest value of each window and its tap; of equal values, the first in row-major order."""
-    cdef Py_ssize_t item, n, i, N = x.shape[0]
+    """The largest value of each window and, unless `argmax` is None, its tap; of equal ones, the first in row-major order.
+    """
+    cdef Py_ssize_t item, n, i, N = x.shape[0], row = windows.out_width * windows.channels
+    cdef int32_t* taps = &argmax[0, 0, 0, 0] if argmax is not None and N else NULL
     for item in prange(N * windows.out_height, nogil=True, schedule="static",
                        num_threads=threads_for(N * windows.out_height)):
         n = item // windows.out_height
         i = item % windows.out_height
-        csrc(&x[n, 0, 0, 0]).max_pool2d_row(&x[n, 0, 0, 0], &windows, i, &y[n, i, 0, 0], &argmax[n, i, 0, 0])
+        csrc(&x[n, 0, 0, 0]).max_pool2d_row(&x[n, 0, 0, 0], &windows, i, &y[n, i, 0, 0],
+                                               taps + item * row if taps != NULL else NULL)
 
 
 def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1] argmax, Windows windows,

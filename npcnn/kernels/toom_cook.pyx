@@ -222,7 +222,7 @@ cdef void compute_piece(const ForwardPlan* plan, Py_ssize_t number, float* room)
     if plan.pooled:
         for i in range(piece.pooling.out_height):
             csrc(y).max_pool2d_row(y, &piece.pooling, i, plan.y_numbers + at + i * plan.y_row,
-                                   plan.argmax + at + i * plan.y_row)
+                                   plan.argmax + at + i * plan.y_row if plan.argmax != NULL else NULL)
 
 
 cdef void compute_pieces(const ForwardPlan* plan, Py_ssize_t pieces, int team) noexcept nogil:
@@ -236,15 +236,15 @@ cdef void compute_pieces(const ForwardPlan* plan, Py_ssize_t pieces, int team) n
 
 
 def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::1] b, Taps taps, bint relu,
-           Windows pooling, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
-    """y = x convolved with w, plus b, and then the ReLU if there is one.
+           Windows pooling, bint pooled, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
+    """y = x convolved with w, plus b, and then the ReLU if there is one; and then max pooled if asked for.
 
     `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded to whole vectors; `b` may be
-    None.  With `argmax`, y is the result of max pooling that, see pooling.pyx.  Pictures with a number that the
+    None, and so may `argmax`, see pooling.pyx.  Pictures with a number that the
     transforms cannot carry are not computed, but marked with 1 in `skipped`, which comes in with zeros.
     """
     cdef Py_ssize_t N = x.shape[0]
-    cdef ForwardPlan plan = forward_plan(&taps, &pooling, argmax is not None, N, x.shape[1], x.shape[2], x.shape[3],
+    cdef ForwardPlan plan = forward_plan(&taps, &pooling, pooled, N, x.shape[1], x.shape[2], x.shape[3],
                                          u.shape[2])
     cdef Py_ssize_t pieces = N * pieces_of(&plan.cut)
     cdef int team = threads_for(pieces)

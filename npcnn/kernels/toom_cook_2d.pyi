@@ -9,6 +9,7 @@ def conv2d(
     windows: dict[str, int],
     relu: bool,
     pooling: dict[str, int],
+    pooled: bool,
     y: NDArray[Any],
     argmax: NDArray[Any] | None,
     skipped: NDArray[Any],

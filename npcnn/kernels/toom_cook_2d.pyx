@@ -203,15 +203,15 @@ cdef void convolve_and_pool(const Convolution* conv, const Windows* pooling, Py_
         for i in range(pooling.out_height):
             csrc(convolved).max_pool2d_row(convolved + (n - first) * picture_size(pooling), pooling, i,
                                            y + (n * pooling.out_height + i) * row,
-                                           argmax + (n * pooling.out_height + i) * row)
+                                           argmax + (n * pooling.out_height + i) * row if argmax != NULL else NULL)
 
 
 def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] b, Windows windows, bint relu,
-           Windows pooling, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
-    """y = x convolved with w, plus b, and then the ReLU if there is one.
+           Windows pooling, bint pooled, float[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax, uint8_t[::1] skipped):
+    """y = x convolved with w, plus b, and then the ReLU if there is one; and then max pooled if asked for.
 
-    `u` are the weights as `weights_at_points` lays them out; `b` may be None.  With `argmax`, y is the result of max
-    pooling that, see pooling.pyx.  Pictures with a number that the transforms cannot carry are marked with 1 in
+    `u` are the weights as `weights_at_points` lays them out; `b` may be None, and so may `argmax`, see pooling.pyx.
+     Pictures with a number that the transforms cannot carry are marked with 1 in
     `skipped`; their results are arbitrary.
     """
     cdef:
@@ -223,7 +223,7 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] 
         Convolution conv
         Py_ssize_t bands = tiles_of(&t.down), room, group, thread_size
         int team = threads()
-        bint pooled = argmax is not None
+        int32_t* taps = &argmax[0, 0, 0, 0] if argmax is not None and N else NULL
         const float* bias = &b[0] if b is not None else NULL
         float* scratch
         uint8_t* carried
@@ -242,7 +242,7 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] 
             for item in prange((N + group - 1) // group, schedule="dynamic", num_threads=team):
                 convolve_and_pool(&conv, &pooling, item * group, min((item + 1) * group, N),
                                   scratch + threadid() * thread_size, scratch + threadid() * thread_size + room,
-                                  &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], carried)
+                                  &y[0, 0, 0, 0], taps, carried)
         for n in range(N):
             skipped[n] = memchr(carried + n * bands, 0, bands) != NULL
     release_workspace(scratch)

@@ -116,7 +116,8 @@ class _ConvolutionMaxPooling(Layer):
         if plan is None:
             return self.second.forward(self.first.forward(x, training), training)
         relu, shape = self.convolution.activation == "relu", (len(x), *plan.y_shape)
-        y, argmax = self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32)
+        y = self._buffer("y", shape, x.dtype)
+        argmax = self._buffer("argmax", shape, np.int32) if training else None
         kept = None if training else self.convolution._kept_weights
         convolution_plan.run(plan, contiguous(x), w.reshape(plan.w_shape), b, relu, y, argmax, kept)
         if training:

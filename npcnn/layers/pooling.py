@@ -83,11 +83,12 @@ class MaxPool2D(_Pooling):
         super().__init__(size, stride, padding, dilation, ceil_mode)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Return the maxima, and remember where they were."""
+        """Return the maxima, and in training remember where they were."""
         x = as_array(x, "x")
         plan = self._remembered(self._planned, x)
         shape = (len(x), *plan.y_shape)
-        y, argmax = self._buffer("y", shape, x.dtype), self._buffer("argmax", shape, np.int32)
+        y = self._buffer("y", shape, x.dtype)
+        argmax = self._buffer("argmax", shape, np.int32) if training else None
         run_max(plan, contiguous(x), y, argmax)
         if training:
             self._kept = argmax, x.shape
