@@ -36,7 +36,7 @@ from npcnn.kernels.strips cimport Cut, Piece, cut_of, piece_of, pieces_of
 from npcnn.kernels.windows cimport Windows, output_size, picture_size
 
 cdef enum:
-    PIXELS = 12                         # pixels of a line that are multiplied at a time
+    PIXELS = 24                         # pixels of a line that are multiplied at a time
     TILES_BYTES = 256 * 1024            # bytes of values at the points that the weight gradient keeps at a time
     TILES_PIXELS = 1024                 # pixels it sums in a register before it adds the sum, rounded, to the others
 
