@@ -71,12 +71,15 @@ def c_loops(machine):
 
 
 def kernels(isa, threads, algorithm="im2col"):
-    """Return npcnn's convolution on one instruction set, as a function."""
+    """Return npcnn's convolution on one instruction set, as a function that writes into one array again and again."""
+    results = {}
 
     def convolution(x, w):
         core.use_isa(isa)
         nn.set_num_threads(threads)
-        return F.conv2d(x, w, algorithm=algorithm)
+        if x.shape not in results:
+            results[x.shape] = np.empty((*x.shape[:3], w.shape[3]), np.float32)
+        return F.conv2d(x, w, algorithm=algorithm, out=results[x.shape])
 
     return convolution
 
