@@ -17,6 +17,9 @@ ctypedef fused real:
 cdef enum:
     BATCH_PARTS = 16
 
+cdef enum:
+    CACHE_LINE = 64                     # bytes
+
 # Numbers of a flat array that a thread takes at a time: enough to be worth starting, few enough for its L1 cache.
 cdef enum:
     FLAT_RUN = 4096
@@ -90,11 +93,36 @@ cdef extern from "kernels.h" nogil:
 
     const InnerLoops* csrc "NPCNN_OF_TYPE"(const void* pointer)
 
+cdef extern from "queue.h" nogil:
+    ctypedef struct Queue "npcnn_queue":
+        Py_ssize_t next, last
+
+    Py_ssize_t take_from "npcnn_take"(Queue* queue)
+
 # The table in use, under the name that NPCNN_OF_TYPE calls.
 cdef const Kernels* active "npcnn_in_use"() noexcept nogil
 cdef int threads() noexcept nogil
 cdef void* workspace(size_t count, size_t itemsize) except NULL
 cdef void release_workspace(void* buffer) noexcept
+
+
+cdef struct Team:
+    # Threads that work together, and memory that has places for as many or more: that of the first thread, and that of
+    # each further one so many bytes on.  It begins with the thread's queue, and then comes its room.
+    int threads, places
+    char* memory
+    size_t step
+
+
+cdef Team gather(int threads, size_t count, size_t itemsize) except *
+cdef void dismiss(const Team* team) noexcept
+cdef void hand_out(const Team* team, Py_ssize_t items) noexcept nogil
+cdef Py_ssize_t take(const Team* team, int thread) noexcept nogil
+
+
+cdef inline void* room_for(const Team* team, int thread) noexcept nogil:
+    """The memory that a thread has to itself."""
+    return team.memory + thread * team.step + CACHE_LINE
 
 
 cdef bint past_caches(size_t size) noexcept nogil

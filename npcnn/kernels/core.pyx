@@ -90,6 +90,65 @@ cdef void release_workspace(void* buffer) noexcept:
     spare, spare_size = block, size
 
 
+# The last team, whose memory is kept for the next one, as the workspace is.
+cdef Team spare_team
+spare_team.memory, spare_team.step, spare_team.places = NULL, 0, 0
+
+
+cdef Team gather(int threads, size_t count, size_t itemsize) except *:
+    """A team of so many threads, each with room for `count` items; MemoryError when there is no memory for them.
+
+    A thread has its room in the same place in one kernel after the other: what it wrote there is in its own caches.
+    With rooms of another size in each kernel, it would fetch from another core what that wrote there; a forward pass
+    of the article's network took 4.4 ms then, not 3.3, on a virtual machine at the times when its cores lay far apart.
+    """
+    global spare_team
+    cdef Team team = spare_team
+    cdef size_t step
+    if count > (SIZE_MAX // 2 - 2 * CACHE_LINE) // itemsize // threads:
+        raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes in each of {threads} threads")
+    step = CACHE_LINE + (count * itemsize + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+    team.threads = threads
+    if team.memory != NULL and team.step >= step and team.places >= threads:
+        spare_team.memory = NULL
+        return team
+    team.step, team.places = max(step, team.step), max(threads, team.places)
+    team.memory = <char*>npcnn_allocate(team.places * team.step)
+    if team.memory == NULL:
+        raise MemoryError(f"no memory for {team.places} threads with {team.step} bytes each")
+    return team
+
+
+cdef void dismiss(const Team* team) noexcept:
+    """Keep the memory of a team for the next one, or the spare one if there is one that is no smaller."""
+    global spare_team
+    if not KEEPS_WORKSPACE or (spare_team.memory != NULL and spare_team.step >= team.step
+                               and spare_team.places >= team.places):
+        npcnn_release(team.memory)
+        return
+    npcnn_release(spare_team.memory)
+    spare_team = team[0]
+
+
+cdef void hand_out(const Team* team, Py_ssize_t items) noexcept nogil:
+    """Put so many items into the queues of the threads, to each a part of those that follow one another."""
+    cdef int thread
+    cdef Queue* queue
+    for thread in range(team.threads):
+        queue = <Queue*>(team.memory + thread * team.step)
+        queue.next, queue.last = thread * items // team.threads, (thread + 1) * items // team.threads
+
+
+cdef Py_ssize_t take(const Team* team, int thread) noexcept nogil:
+    """The next item for a thread, its own as long as there are some, or -1 if none is left."""
+    cdef Py_ssize_t item = -1
+    cdef int i = 0
+    while item < 0 and i < team.threads:
+        item = take_from(<Queue*>(team.memory + (thread + i) % team.threads * team.step))
+        i += 1
+    return item
+
+
 def supported_isas():
     """Names of the instruction sets that this build has and this CPU can run, fastest first."""
     names = []

@@ -24,12 +24,12 @@ of the matrix product is simply a longer piece of the line.
 
 Threads share out the pictures of a batch, and forward, where there are too few, pieces of them (strips.pxd).
 """
-from cython.parallel cimport parallel, prange, threadid
+from cython.parallel cimport prange
 from libc.stdint cimport int32_t, uint8_t
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, FLAT_RUN, Factor, Sizes, add_parts, csrc, release_workspace, threads, threads_for, whole_cache_lines,
-    whole_vectors, workspace, zero_run,
+    BATCH_PARTS, FLAT_RUN, Factor, Sizes, Team, add_parts, csrc, dismiss, gather, hand_out, release_workspace,
+    room_for, take, threads, threads_for, whole_cache_lines, whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.pooling cimport any_outside, before_max_pooling
 from npcnn.kernels.strips cimport Cut, Piece, cut_of, piece_of, pieces_of
@@ -175,7 +175,6 @@ cdef struct ForwardPlan:
     const float* u
     const float* bias
     float* y_numbers
-    float* rooms
     int32_t* argmax
     uint8_t* skipped
 
@@ -225,14 +224,14 @@ cdef void compute_piece(const ForwardPlan* plan, Py_ssize_t number, float* room)
                                    plan.argmax + at + i * plan.y_row if plan.argmax != NULL else NULL)
 
 
-cdef void compute_pieces(const ForwardPlan* plan, Py_ssize_t pieces, int team) noexcept nogil:
-    cdef Py_ssize_t number
-    cdef float* room = NULL
-    with parallel(num_threads=team):
-        room = plan.rooms + threadid() * plan.room_size
-        zero_run(room, plan.lines_size)
-        for number in prange(pieces, schedule="dynamic"):
-            compute_piece(plan, number, room)
+cdef void compute_pieces(const ForwardPlan* plan, const Team* team, int thread) noexcept nogil:
+    """What one thread takes of the pieces."""
+    cdef float* lines = <float*>room_for(team, thread)
+    cdef Py_ssize_t number = take(team, thread)
+    zero_run(lines, plan.lines_size)
+    while number >= 0:
+        compute_piece(plan, number, lines)
+        number = take(team, thread)
 
 
 def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::1] b, Taps taps, bint relu,
@@ -247,17 +246,19 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
     cdef ForwardPlan plan = forward_plan(&taps, &pooling, pooled, N, x.shape[1], x.shape[2], x.shape[3],
                                          u.shape[2])
     cdef Py_ssize_t pieces = N * pieces_of(&plan.cut)
-    cdef int team = threads_for(pieces)
+    cdef Team team
+    cdef int thread
     if N == 0:
         return
     plan.relu, plan.bias = relu, &b[0] if b is not None else NULL
     plan.x_numbers, plan.u, plan.y_numbers = &x[0, 0, 0, 0], &u[0, 0, 0], &y[0, 0, 0, 0]
     plan.argmax = &argmax[0, 0, 0, 0] if argmax is not None else NULL
     plan.skipped = &skipped[0]
-    plan.rooms = <float*>workspace(team * plan.room_size, sizeof(float))
-    with nogil:
-        compute_pieces(&plan, pieces, team)
-    release_workspace(plan.rooms)
+    team = gather(threads_for(pieces), plan.room_size, sizeof(float))
+    hand_out(&team, pieces)
+    for thread in prange(team.threads, nogil=True, schedule="static", num_threads=team.threads):
+        compute_pieces(&plan, &team, thread)
+    dismiss(&team)
 
 
 cdef bint rows_at_points(const float* w, Py_ssize_t taps, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t first,
@@ -410,40 +411,44 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     Pictures whose x or dy the transforms cannot carry add nothing, get no dx, and are marked with 1 in `skipped`.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], n, part, wrong = 0, parts = min(N, BATCH_PARTS)
+        Py_ssize_t N = x.shape[0], wrong = 0, parts = min(N, BATCH_PARTS), part, n
         BackwardPlan plan = backward_plan(&taps, &pooling, argmax is not None, x.shape[1], x.shape[2], x.shape[3],
                                           u_flipped.shape[2] if dx is not None else 0)
-        Py_ssize_t room = plan.x_size + plan.dy_size + plan.v_size + plan.g_size + plan.unpooled_size
+        Py_ssize_t room_size = plan.x_size + plan.dy_size + plan.v_size + plan.g_size + plan.unpooled_size
         Py_ssize_t dw_size = taps.along * plan.rows * plan.dw_row
         Py_ssize_t part_size = (points_of(&taps) * plan.rows + 1) * plan.dw_row
-        int team = threads()
+        Team team
+        int thread
         bint begun
-        float* scratch
         float* partial
     dw[:, :, :, :] = 0
     db[:] = 0
     if N == 0:
         return 0
-    scratch = <float*>workspace(team * room + parts * part_size + dw_size, sizeof(float))
-    partial = scratch + team * room
-    for n in range(team):
-        zero_run(scratch + n * room, plan.x_size + plan.dy_size)
+    partial = <float*>workspace(parts * part_size + dw_size, sizeof(float))
+    team = gather(threads(), room_size, sizeof(float))
+    hand_out(&team, parts)
     with nogil:
-        for part in prange(parts, schedule="dynamic", num_threads=team):
-            begun = False                       # whether a picture has written its part of du
-            zero_run(partial + (part + 1) * part_size - plan.dw_row, plan.dw_row)
-            for n in range(part * N // parts, (part + 1) * N // parts):
-                wrong += plan.pooled and any_outside(&argmax[n, 0, 0, 0], &pooling)
-                skipped[n] = not picture_gradients(
-                    &plan, &x[n, 0, 0, 0], &dy[n, 0, 0, 0],
-                    &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
-                    &argmax[n, 0, 0, 0] if plan.pooled else NULL, &u_flipped[0, 0, 0] if dx is not None else NULL,
-                    scratch + threadid() * room, begun, partial + part * part_size,
-                    &dx[n, 0, 0, 0] if dx is not None else NULL)
-                begun = begun or not skipped[n]
-            if not begun:
-                zero_run(partial + part * part_size, part_size)
-        add_parts(partial, parts, part_size, team)
+        for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+            zero_run(<float*>room_for(&team, thread), plan.x_size + plan.dy_size)
+            part = take(&team, thread)
+            while part >= 0:
+                begun = False                   # whether a picture has written its part of du
+                zero_run(partial + (part + 1) * part_size - plan.dw_row, plan.dw_row)
+                for n in range(part * N // parts, (part + 1) * N // parts):
+                    wrong += plan.pooled and any_outside(&argmax[n, 0, 0, 0], &pooling)
+                    skipped[n] = not picture_gradients(
+                        &plan, &x[n, 0, 0, 0], &dy[n, 0, 0, 0],
+                        &relu_output[n, 0, 0, 0] if relu_output is not None else NULL,
+                        &argmax[n, 0, 0, 0] if plan.pooled else NULL, &u_flipped[0, 0, 0] if dx is not None else NULL,
+                        <float*>room_for(&team, thread), begun, partial + part * part_size,
+                        &dx[n, 0, 0, 0] if dx is not None else NULL)
+                    begun = begun or not skipped[n]
+                if not begun:
+                    zero_run(partial + part * part_size, part_size)
+                part = take(&team, thread)
+        add_parts(partial, parts, part_size, team.threads)
         leave_points(&plan, partial, partial + parts * part_size, dw, db)
-    release_workspace(scratch)
+    dismiss(&team)
+    release_workspace(partial)
     return wrong

@@ -1,7 +1,7 @@
 """Convolution by Toom-Cook along both axes, for whoever convolves: its gradients do, too; see toom_cook_2d.pyx."""
 from libc.stdint cimport uint8_t
 
-from npcnn.kernels.core cimport active, core_cache_bytes, whole_cache_lines
+from npcnn.kernels.core cimport Team, active, core_cache_bytes, whole_cache_lines
 from npcnn.kernels.tiles cimport POINTS, SIDE, Layout, Picture, Run, Tiling, odd_cache_lines, tiles_of
 
 cdef enum:
@@ -63,8 +63,8 @@ cdef Convolution convolution_of(const Tiling* t, const Pictures* x, const float*
                                 bint pooled, Py_ssize_t N, int team) noexcept nogil
 
 
-cdef void convolve_batch(const Convolution* conv, Py_ssize_t N, float* scratch, Py_ssize_t thread_size, int team,
-                         float* y, uint8_t* carried) noexcept nogil
+cdef void convolve_batch(const Convolution* conv, Py_ssize_t N, const Team* team, float* y,
+                         uint8_t* carried) noexcept nogil
 
 
 cdef void convolve_pictures(const Convolution* conv, Py_ssize_t first, Py_ssize_t last, float* room, float* y,

@@ -16,12 +16,13 @@ takes a part of the channels of y, and so of the weights, and by itself brings t
 
 The gradients are in toom_cook_2d_gradients.pyx.
 """
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memchr
 
 from npcnn.kernels.core cimport (
-    Factor, Sizes, active, csrc, release_workspace, threads, whole_cache_lines, whole_vectors, workspace, zero_run,
+    Factor, Sizes, Team, active, csrc, dismiss, gather, hand_out, release_workspace, room_for, take, threads,
+    whole_cache_lines, whole_vectors, workspace, zero_run,
 )
 from npcnn.kernels.tiles cimport (
     POINTS, SIDE, Band, Layout, Picture, Run, Tiling, band_of, channels_of, layout_of, numbers_of, odd_cache_lines,
@@ -149,37 +150,31 @@ cdef Convolution convolution_of(const Tiling* t, const Pictures* x, const float*
     return conv
 
 
-cdef void convolve_group(const Convolution* conv, Py_ssize_t bands, Py_ssize_t group, float* room, float* y,
-                         uint8_t* carried) noexcept nogil:
-    """Of all bands of the batch those of one group, which are multiplied together."""
-    cdef Py_ssize_t first = group * conv.together
-    cdef Run run = run_of(&conv.t, first, min(first + conv.together, bands))
-    convolve(conv, &run, room, y, 0, carried)
-
-
 cdef void convolve_piece(const Convolution* conv, Py_ssize_t bands, Py_ssize_t number, Py_ssize_t group, float* room,
                          float* y, uint8_t* carried) noexcept nogil:
-    """The same, but of the channels of y only the piece of this number."""
+    """Of all bands of the batch those of one group, which are multiplied together, and of the channels one piece."""
     cdef Convolution piece = conv[0]
+    cdef Run run = run_of(&conv.t, group * conv.together, min((group + 1) * conv.together, bands))
     cdef Py_ssize_t panels = (conv.t.y.pixel + panel_width() - 1) // panel_width()
     cdef Py_ssize_t first = number * panels // conv.pieces * panel_width()
     piece.t.y = channels_of(&conv.t.y, first, (number + 1) * panels // conv.pieces * panel_width())
     piece.u += first * conv.t.x.channels
     if conv.bias != NULL:
         piece.bias += first
-    convolve_group(&piece, bands, group, room, y + first, carried if number == 0 else NULL)
+    convolve(&piece, &run, room, y + first, 0, carried if number == 0 else NULL)
 
 
-cdef void convolve_batch(const Convolution* conv, Py_ssize_t N, float* scratch, Py_ssize_t thread_size, int team,
-                         float* y, uint8_t* carried) noexcept nogil:
+cdef void convolve_batch(const Convolution* conv, Py_ssize_t N, const Team* team, float* y,
+                         uint8_t* carried) noexcept nogil:
     """N pictures, by all threads, into the pictures at y."""
     cdef Py_ssize_t bands = N * tiles_of(&conv.t.down), groups = (bands + conv.together - 1) // conv.together, item
-    if conv.pieces == 1:
-        for item in prange(groups, schedule="dynamic", num_threads=team):
-            convolve_group(conv, bands, item, scratch + threadid() * thread_size, y, carried)
-    else:                                       # a thread mostly stays with its piece
-        for item in prange(conv.pieces * groups, schedule="static", num_threads=team):
-            convolve_piece(conv, bands, item // groups, item % groups, scratch + threadid() * thread_size, y, carried)
+    cdef int thread
+    hand_out(team, conv.pieces * groups)
+    for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+        item = take(team, thread)
+        while item >= 0:
+            convolve_piece(conv, bands, item // groups, item % groups, <float*>room_for(team, thread), y, carried)
+            item = take(team, thread)
 
 
 cdef void convolve_pictures(const Convolution* conv, Py_ssize_t first, Py_ssize_t last, float* room, float* y,
@@ -221,31 +216,36 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] 
         Tiling t = tiling_of(&px, &py, windows.pad_top, windows.pad_left)
         Pictures pictures
         Convolution conv
-        Py_ssize_t bands = tiles_of(&t.down), room, group, thread_size
-        int team = threads()
+        Py_ssize_t bands = tiles_of(&t.down), room, group
+        Team team
+        int thread
         int32_t* taps = &argmax[0, 0, 0, 0] if argmax is not None and N else NULL
         const float* bias = &b[0] if b is not None else NULL
-        float* scratch
+        float* convolved
         uint8_t* carried
     if N == 0:
         return
     pictures = Pictures(&x[0, 0, 0, 0], NULL, 0, numbers_of(&px))
-    conv = convolution_of(&t, &pictures, &u[0, 0], bias, relu, pooled, N, team)
+    conv = convolution_of(&t, &pictures, &u[0, 0], bias, relu, pooled, N, threads())
     room, group = room_of(&t, conv.together), max(1, conv.together // bands)
-    thread_size = room + pooled * whole_cache_lines(group * picture_size(&pooling))
-    scratch = <float*>workspace(team * thread_size + whole_cache_lines(N * bands), sizeof(float))
-    carried = <uint8_t*>(scratch + team * thread_size)
+    carried = <uint8_t*>workspace(N * bands, sizeof(uint8_t))
+    team = gather(threads(), room + pooled * group * picture_size(&pooling), sizeof(float))
     with nogil:
         if not pooled:
-            convolve_batch(&conv, N, scratch, thread_size, team, &y[0, 0, 0, 0], carried)
+            convolve_batch(&conv, N, &team, &y[0, 0, 0, 0], carried)
         else:
-            for item in prange((N + group - 1) // group, schedule="dynamic", num_threads=team):
-                convolve_and_pool(&conv, &pooling, item * group, min((item + 1) * group, N),
-                                  scratch + threadid() * thread_size, scratch + threadid() * thread_size + room,
-                                  &y[0, 0, 0, 0], taps, carried)
+            hand_out(&team, (N + group - 1) // group)
+            for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+                convolved = <float*>room_for(&team, thread) + room
+                item = take(&team, thread)
+                while item >= 0:
+                    convolve_and_pool(&conv, &pooling, item * group, min((item + 1) * group, N), convolved - room,
+                                      convolved, &y[0, 0, 0, 0], taps, carried)
+                    item = take(&team, thread)
         for n in range(N):
             skipped[n] = memchr(carried + n * bands, 0, bands) != NULL
-    release_workspace(scratch)
+    dismiss(&team)
+    release_workspace(carried)
 
 
 def point_size(Py_ssize_t C_in, Py_ssize_t C_out):
@@ -276,12 +276,16 @@ def weights_at_points(const float[:, :, :, :] w, float[:, ::1] u):
     """
     cdef Py_ssize_t item, j, first, rows = w.shape[2], columns = whole_vectors(w.shape[3], sizeof(float))
     cdef Py_ssize_t panel = panel_width(), pieces = (rows + WEIGHT_ROWS - 1) // WEIGHT_ROWS, not_carried = 0
-    cdef int team = threads()
-    cdef float* blocks = <float*>workspace(team * 9 * WEIGHT_ROWS * panel, sizeof(float))
-    for item in prange((columns + panel - 1) // panel * pieces, nogil=True, schedule="static", num_threads=team):
-        j = item // pieces * panel
-        first = item % pieces * WEIGHT_ROWS
-        not_carried += not rows_at_points(w, first, min(first + WEIGHT_ROWS, rows), j, min(panel, columns - j),
-                                          blocks + threadid() * 9 * WEIGHT_ROWS * panel, &u[0, j * rows], u.shape[1])
-    release_workspace(blocks)
+    cdef Team team = gather(threads(), 9 * WEIGHT_ROWS * panel, sizeof(float))
+    cdef int thread
+    hand_out(&team, (columns + panel - 1) // panel * pieces)
+    for thread in prange(team.threads, nogil=True, schedule="static", num_threads=team.threads):
+        item = take(&team, thread)
+        while item >= 0:
+            j = item // pieces * panel
+            first = item % pieces * WEIGHT_ROWS
+            not_carried += not rows_at_points(w, first, min(first + WEIGHT_ROWS, rows), j, min(panel, columns - j),
+                                              <float*>room_for(&team, thread), &u[0, j * rows], u.shape[1])
+            item = take(&team, thread)
+    dismiss(&team)
     return not not_carried

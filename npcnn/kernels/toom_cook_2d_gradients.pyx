@@ -10,11 +10,12 @@ There the threads share dw out among themselves, so that each sum is formed in t
 threads there are.  A thread computes by itself all that its part of dw needs, some of it for the second time: it takes
 longer to fetch a number from another core than to make it again.
 """
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.stdint cimport int32_t, uint8_t
 
 from npcnn.kernels.core cimport (
-    Factor, Sizes, active, add_parts, csrc, release_workspace, threads, whole_cache_lines, workspace, zero_run,
+    Factor, Sizes, Team, active, add_parts, csrc, dismiss, gather, hand_out, release_workspace, room_for, take, threads,
+    whole_cache_lines, workspace, zero_run,
 )
 from npcnn.kernels.pooling cimport any_outside, before_max_pooling
 from npcnn.kernels.tiles cimport (
@@ -66,8 +67,8 @@ cdef struct BackwardPlan:
     Py_ssize_t parts, row_pieces, column_pieces, rows, columns, bands, du_point
     # For dx a thread takes so many pictures at a time if there is a pooling.
     Py_ssize_t group
-    # The buffer of a thread, the part of it that `convolve` uses, and that of a picture's gradient before the pooling.
-    Py_ssize_t thread_size, dx_room, unpooled_size
+    # The room of a thread, the part of it that `convolve` uses, and that of a picture's gradient before the pooling.
+    Py_ssize_t room_size, dx_room, unpooled_size
 
 
 cdef struct Sums:
@@ -130,7 +131,7 @@ cdef BackwardPlan backward_plan(const Tiling* t, const Pictures* dy, const float
     plan.unpooled_size = pooled * whole_cache_lines(picture_size(pooling) + output_size(pooling))
     plan.group = max(1, plan.flipped.together // tiles_of(&flipped.down))
     plan.dx_room = room_of(&flipped, plan.flipped.together)
-    plan.thread_size = max(largest.size + plan.unpooled_size, plan.dx_room + plan.group * plan.unpooled_size)
+    plan.room_size = max(largest.size + plan.unpooled_size, plan.dx_room + plan.group * plan.unpooled_size)
     return plan
 
 
@@ -156,12 +157,17 @@ cdef bint check_picture(const BackwardPlan* plan, const Pictures* x, const Pictu
 
 
 cdef Py_ssize_t check_pictures(const BackwardPlan* plan, Py_ssize_t N, const Pictures* x, const Pictures* dy,
-                               const int32_t* argmax, float* scratch, int team, uint8_t* skipped) noexcept nogil:
+                               const int32_t* argmax, const Team* team, uint8_t* skipped) noexcept nogil:
     """Mark which pictures the transforms cannot carry.  Returns in how many an argmax is not a tap."""
     cdef Py_ssize_t n, wrong = 0
-    for n in prange(N, schedule="static", num_threads=team):
-        wrong += plan.pooled and any_outside(argmax + n * dy.step, &plan.pooling)
-        skipped[n] = not check_picture(plan, x, dy, argmax, n, scratch + threadid() * plan.thread_size)
+    cdef int thread
+    hand_out(team, N)
+    for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+        n = take(team, thread)
+        while n >= 0:
+            wrong += plan.pooled and any_outside(argmax + n * dy.step, &plan.pooling)
+            skipped[n] = not check_picture(plan, x, dy, argmax, n, <float*>room_for(team, thread))
+            n = take(team, thread)
     return wrong
 
 
@@ -261,14 +267,19 @@ cdef void take_back_and_convolve(const BackwardPlan* plan, Py_ssize_t first, Py_
 
 
 cdef void input_gradient(const BackwardPlan* plan, Py_ssize_t N, const Pictures* dy, const int32_t* argmax,
-                         float* scratch, int team, float* dx) noexcept nogil:
+                         const Team* team, float* dx) noexcept nogil:
     cdef Py_ssize_t item
+    cdef int thread
     if not plan.pooled:
-        convolve_batch(&plan.flipped, N, scratch, plan.thread_size, team, dx, NULL)
+        convolve_batch(&plan.flipped, N, team, dx, NULL)
         return
-    for item in prange((N + plan.group - 1) // plan.group, schedule="dynamic", num_threads=team):
-        take_back_and_convolve(plan, item * plan.group, min((item + 1) * plan.group, N), dy, argmax,
-                               scratch + threadid() * plan.thread_size, dx)
+    hand_out(team, (N + plan.group - 1) // plan.group)
+    for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+        item = take(team, thread)
+        while item >= 0:
+            take_back_and_convolve(plan, item * plan.group, min((item + 1) * plan.group, N), dy, argmax,
+                                   <float*>room_for(team, thread), dx)
+            item = take(team, thread)
 
 
 def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, const float[:, ::1] u_flipped,
@@ -284,7 +295,8 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     """
     cdef:
         Py_ssize_t N = x.shape[0], row, piece, wrong = 0
-        int team = threads()
+        Team team
+        int thread
         Picture px = picture_of(x.shape[1], x.shape[2], x.shape[3])
         Picture py = picture_of(pooling.height, pooling.width, pooling.channels)
         Tiling t = tiling_of(&px, &py, windows.pad_top, windows.pad_left)
@@ -296,29 +308,36 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
         BackwardPlan plan
         Sums sums
         Share share
-        float* scratch
     dw[:, :, :, :] = 0
     db[:] = 0
     if N == 0:
         return 0
     pictures = Pictures(&x[0, 0, 0, 0], NULL, 0, numbers_of(&px))
     gradients = Pictures(&dy[0, 0, 0, 0], mask, 0, output_size(&pooling))
-    plan = backward_plan(&t, &gradients, u, &pooling, argmax is not None, N, team)
-    scratch = <float*>workspace(
-        team * plan.thread_size + plan.parts * POINTS * plan.du_point + bands * py.pixel, sizeof(float))
-    sums.du = scratch + team * plan.thread_size
+    plan = backward_plan(&t, &gradients, u, &pooling, argmax is not None, N, threads())
+    sums.du = <float*>workspace(plan.parts * POINTS * plan.du_point + bands * py.pixel, sizeof(float))
+    team = gather(threads(), plan.room_size, sizeof(float))
     sums.db = sums.du + plan.parts * POINTS * plan.du_point
     with nogil:
-        wrong = check_pictures(&plan, N, &pictures, &gradients, taps, scratch, team, &skipped[0])
-        for piece in prange(plan.parts * plan.row_pieces * plan.column_pieces, schedule="dynamic", num_threads=team):
-            share = share_of(&plan, piece)
-            weight_gradient(&plan, &share, N, &pictures, &gradients, taps, &skipped[0],
-                            scratch + threadid() * plan.thread_size, &sums)
+        wrong = check_pictures(&plan, N, &pictures, &gradients, taps, &team, &skipped[0])
+        hand_out(&team, plan.parts * plan.row_pieces * plan.column_pieces)
+        for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+            piece = take(&team, thread)
+            while piece >= 0:
+                share = share_of(&plan, piece)
+                weight_gradient(&plan, &share, N, &pictures, &gradients, taps, &skipped[0],
+                                <float*>room_for(&team, thread), &sums)
+                piece = take(&team, thread)
         if dx is not None:
-            input_gradient(&plan, N, &gradients, taps, scratch, team, &dx[0, 0, 0, 0])
-        add_parts(sums.du, plan.parts, POINTS * plan.du_point, team)
-        for row in prange(px.channels, schedule="static", num_threads=team):
-            leave_points(&plan, sums.du, row, scratch + threadid() * plan.thread_size, &dw[0, 0, 0, 0])
+            input_gradient(&plan, N, &gradients, taps, &team, &dx[0, 0, 0, 0])
+        add_parts(sums.du, plan.parts, POINTS * plan.du_point, team.threads)
+        hand_out(&team, px.channels)
+        for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+            row = take(&team, thread)
+            while row >= 0:
+                leave_points(&plan, sums.du, row, <float*>room_for(&team, thread), &dw[0, 0, 0, 0])
+                row = take(&team, thread)
         csrc(sums.db).add_rows(sums.db, bands, py.channels, py.pixel, &db[0])
-    release_workspace(scratch)
+    dismiss(&team)
+    release_workspace(sums.du)
     return wrong
