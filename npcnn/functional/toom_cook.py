@@ -81,7 +81,7 @@ class ToomCook:
         argmax: Array | None = None,
         kept: KeptWeights | None = None,
     ) -> None:
-        """Write the convolution, after ReLU if asked for, into `y`, or its max pooling into `y` and, if given, `argmax`.
+        """Write the convolution, after ReLU if asked for, into `y`; or its max pooling, and where from into `argmax`.
 
         `w` is (KH, KW, C_in, C_out); `kept` may know it at the points.
         """

@@ -33,11 +33,11 @@ A tap that falls outside the picture is left out of these sums: that is what pad
 With groups, a block of the output channels sees one block of the input channels.  The products are those of one block
 after the other, each between the same steps from pixel to pixel: those of all channels.
 """
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, Factor, Sizes, add_parts, csrc, real, release_workspace, threads,
-    threads_for, whole_cache_lines, whole_vectors, workspace, zero_run,
+    BATCH_PARTS, Factor, Sizes, Team, add_parts, csrc, dismiss, gather, hand_out, real, room_for, take, threads,
+    threads_for, whole_cache_lines, whole_vectors, zero_run,
 )
 from npcnn.kernels.windows cimport (
     Axis, Windows, height_of, position, taps_inside, width_of, windows_inside,
@@ -247,22 +247,26 @@ cdef im2col_batch(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const rea
         Py_ssize_t reach = (windows.size_h - 1) * windows.dilation_h + 1
         Py_ssize_t room = whole_cache_lines(
             ((block - 1) * windows.stride_h + reach) * pixels_of_line(&windows) * windows.channels)
-        int team = threads_for(pieces)
-        real* scratch = <real*>workspace(team * room, sizeof(real))
+        Team team = gather(threads_for(pieces), room, 0, sizeof(real))
+        int thread
         real* lines
-    zero_run(scratch, team * room)
-    for item in prange(pieces, nogil=True, schedule="dynamic", num_threads=team):
-        g = item % groups
-        n = item // groups // blocks
-        first = item // groups % blocks * block
-        last = min(first + block, windows.out_height)
-        first_line = first * windows.stride_h - windows.pad_top
-        lines = scratch + threadid() * room
-        copy_lines(&x[n, 0, 0, g * group.Cin], group.x_pixel, &windows, first_line,
-                   (last - 1) * windows.stride_h - windows.pad_top + reach, lines)
-        im2col_forward(lines, first_line, &w[g, 0, 0], w.shape[2], of_group(bias, g * group.Cout), group, &windows,
-                       first, last, relu, &y[n, 0, 0, g * group.Cout])
-    release_workspace(scratch)
+    hand_out(&team, pieces)
+    for thread in prange(team.threads, nogil=True, schedule="static", num_threads=team.threads):
+        lines = <real*>room_for(&team, thread)
+        zero_run(lines, room)
+        item = take(&team, thread)
+        while item >= 0:
+            g = item % groups
+            n = item // groups // blocks
+            first = item // groups % blocks * block
+            last = min(first + block, windows.out_height)
+            first_line = first * windows.stride_h - windows.pad_top
+            copy_lines(&x[n, 0, 0, g * group.Cin], group.x_pixel, &windows, first_line,
+                       (last - 1) * windows.stride_h - windows.pad_top + reach, lines)
+            im2col_forward(lines, first_line, &w[g, 0, 0], w.shape[2], of_group(bias, g * group.Cout), group, &windows,
+                           first, last, relu, &y[n, 0, 0, g * group.Cout])
+            item = take(&team, thread)
+    dismiss(&team)
 
 
 cdef inline const real* of_group(const real* bias, Py_ssize_t channel) noexcept nogil:
@@ -323,7 +327,7 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
         Py_ssize_t pixels = windows.out_height * windows.out_width, dy_row = whole_vectors(Cout, sizeof(real))
         Lines lines
         bint by_lines = one_sided(&windows, &lines), need_dx = dx is not None
-        # The workspace of one thread: dy in whole vectors, and for im2col the lines of x and of dx.
+        # The room of one thread: dy in whole vectors, and for im2col the lines of x and of dx.
         Py_ssize_t dy_size = whole_cache_lines(pixels * dy_row), line = pixels_of_line(&windows)
         Py_ssize_t x_size = 0 if by_lines else whole_cache_lines(windows.height * line * Cin)
         Py_ssize_t dx_size = windows.height * line * w_row if need_dx and not by_lines else 0
@@ -331,8 +335,8 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
         # What a part sums: for each group, dw and below it db.
         Py_ssize_t group_size = (K + 1) * dy_row, part_size = groups * group_size
         Py_ssize_t parts = min(N, BATCH_PARTS), part, n, g
-        int team = threads()
-        real* scratch
+        Team team
+        int thread
         real* partial
         real* dw_part
         real* x_lines
@@ -343,42 +347,47 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
     if N == 0:
         return
     windows.channels = Cin
-    scratch = <real*>workspace(team * room + parts * part_size, sizeof(real))
-    partial = scratch + team * room
-    if not by_lines:
-        zero_run(scratch, team * room)
+    team = gather(threads(), room, parts * part_size, sizeof(real))
+    partial = <real*>team.shared
+    hand_out(&team, parts)
     with nogil:
-        for part in prange(parts, schedule="dynamic", num_threads=team):
-            x_lines = scratch + threadid() * room + dy_size
+        for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+            x_lines = <real*>room_for(&team, thread) + dy_size
             dx_lines = x_lines + x_size
-            zero_run(partial + part * part_size, part_size)
-            for n in range(part * N // parts, (part + 1) * N // parts):
-                for g in range(groups):
-                    dw_part = partial + part * part_size + g * group_size
-                    dy_picture = relu_gradient(
-                        &dy[n, 0, 0, g * Cout], &relu_output[n, 0, 0, g * Cout] if relu_output is not None else NULL,
-                        pixels, Cout, group.y_pixel, dy_row, x_lines - dy_size)
-                    csrc(dw_part).add_rows(dy_picture, pixels, Cout, dy_row, dw_part + K * dy_row)
-                    if by_lines:
-                        one_sided_weight_gradient(dy_picture, dy_row, &x[n, 0, 0, g * Cin], group, &lines, dw_part)
-                        if need_dx:
-                            zero_pixels(&dx[n, 0, 0, g * Cin], windows.height * windows.width, Cin, group.x_pixel)
-                            one_sided_input_gradient(dy_picture, dy_row, &w_transposed[g, 0, 0, 0], w_row, group,
-                                                     &lines, &dx[n, 0, 0, g * Cin])
-                    else:
-                        copy_lines(&x[n, 0, 0, g * Cin], group.x_pixel, &windows, 0, windows.height, x_lines)
-                        im2col_weight_gradient(dy_picture, dy_row, x_lines, &windows, dw_part)
-                        if need_dx:
-                            zero_run(dx_lines, dx_size)
-                            im2col_input_gradient(dy_picture, dy_row, &w_transposed[g, 0, 0, 0], w_row, Cout, &windows,
-                                                  dx_lines)
-                            copy_out(dx_lines, w_row, &windows, &dx[n, 0, 0, g * Cin], group.x_pixel)
-        add_parts(partial, parts, part_size, team)
+            if not by_lines:
+                zero_run(x_lines - dy_size, room)
+            part = take(&team, thread)
+            while part >= 0:
+                zero_run(partial + part * part_size, part_size)
+                for n in range(part * N // parts, (part + 1) * N // parts):
+                    for g in range(groups):
+                        dw_part = partial + part * part_size + g * group_size
+                        dy_picture = relu_gradient(
+                            &dy[n, 0, 0, g * Cout],
+                            &relu_output[n, 0, 0, g * Cout] if relu_output is not None else NULL, pixels, Cout,
+                            group.y_pixel, dy_row, x_lines - dy_size)
+                        csrc(dw_part).add_rows(dy_picture, pixels, Cout, dy_row, dw_part + K * dy_row)
+                        if by_lines:
+                            one_sided_weight_gradient(dy_picture, dy_row, &x[n, 0, 0, g * Cin], group, &lines, dw_part)
+                            if need_dx:
+                                zero_pixels(&dx[n, 0, 0, g * Cin], windows.height * windows.width, Cin, group.x_pixel)
+                                one_sided_input_gradient(dy_picture, dy_row, &w_transposed[g, 0, 0, 0], w_row, group,
+                                                         &lines, &dx[n, 0, 0, g * Cin])
+                        else:
+                            copy_lines(&x[n, 0, 0, g * Cin], group.x_pixel, &windows, 0, windows.height, x_lines)
+                            im2col_weight_gradient(dy_picture, dy_row, x_lines, &windows, dw_part)
+                            if need_dx:
+                                zero_run(dx_lines, dx_size)
+                                im2col_input_gradient(dy_picture, dy_row, &w_transposed[g, 0, 0, 0], w_row, Cout,
+                                                      &windows, dx_lines)
+                                copy_out(dx_lines, w_row, &windows, &dx[n, 0, 0, g * Cin], group.x_pixel)
+                part = take(&team, thread)
+        add_parts(partial, parts, part_size, team.threads)
         for g in range(groups):
             dw_part = partial + g * group_size
             csrc(partial).copy_pixels(dw_part, NULL, K, Cout, dy_row, &dw[0, g * Cout], group.y_pixel)
             csrc(partial).copy_pixels(dw_part + K * dy_row, NULL, 1, Cout, dy_row, &db[g * Cout], Cout)
-    release_workspace(scratch)
+    dismiss(&team)
 
 
 def conv2d_input_gradient(const real[:, :, :, ::1] dy, const real[:, :, ::1] w_transposed, Windows windows,
@@ -391,20 +400,21 @@ def conv2d_input_gradient(const real[:, :, :, ::1] dy, const real[:, :, ::1] w_t
         bint by_lines = one_sided(&windows, &lines)
         Py_ssize_t dx_size = 0 if by_lines else windows.height * pixels_of_line(&windows) * w_row
         Py_ssize_t room = whole_cache_lines(dx_size)
-        int team = threads()
-        real* scratch = NULL
+        Team team = gather(threads(), room, 0, sizeof(real))
+        int thread
         real* dx_lines
-    if not by_lines:
-        scratch = <real*>workspace(team * room, sizeof(real))
-    for n in prange(N, nogil=True, schedule="dynamic", num_threads=team):
-        if by_lines:
-            zero_run(&dx[n, 0, 0, 0], windows.height * windows.width * Cin)
-            one_sided_input_gradient(&dy[n, 0, 0, 0], Cout, &w_transposed[0, 0, 0], w_row, group, &lines,
-                                     &dx[n, 0, 0, 0])
-        else:
-            dx_lines = scratch + threadid() * room
-            zero_run(dx_lines, dx_size)
-            im2col_input_gradient(&dy[n, 0, 0, 0], Cout, &w_transposed[0, 0, 0], w_row, Cout, &windows, dx_lines)
-            copy_out(dx_lines, w_row, &windows, &dx[n, 0, 0, 0], Cin)
-    if not by_lines:
-        release_workspace(scratch)
+    hand_out(&team, N)
+    for thread in prange(team.threads, nogil=True, schedule="static", num_threads=team.threads):
+        dx_lines = <real*>room_for(&team, thread)
+        n = take(&team, thread)
+        while n >= 0:
+            if by_lines:
+                zero_run(&dx[n, 0, 0, 0], windows.height * windows.width * Cin)
+                one_sided_input_gradient(&dy[n, 0, 0, 0], Cout, &w_transposed[0, 0, 0], w_row, group, &lines,
+                                         &dx[n, 0, 0, 0])
+            else:
+                zero_run(dx_lines, dx_size)
+                im2col_input_gradient(&dy[n, 0, 0, 0], Cout, &w_transposed[0, 0, 0], w_row, Cout, &windows, dx_lines)
+                copy_out(dx_lines, w_row, &windows, &dx[n, 0, 0, 0], Cin)
+            n = take(&team, thread)
+    dismiss(&team)

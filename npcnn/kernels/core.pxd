@@ -102,19 +102,17 @@ cdef extern from "queue.h" nogil:
 # The table in use, under the name that NPCNN_OF_TYPE calls.
 cdef const Kernels* active "npcnn_in_use"() noexcept nogil
 cdef int threads() noexcept nogil
-cdef void* workspace(size_t count, size_t itemsize) except NULL
-cdef void release_workspace(void* buffer) noexcept
-
 
 cdef struct Team:
-    # Threads that work together, and memory that has places for as many or more: that of the first thread, and that of
-    # each further one so many bytes on.  It begins with the thread's queue, and then comes its room.
+    # Threads that work together, and memory for all of them, or NULL.  In `memory` there are places for as many threads
+    # or more, so many bytes each: a place begins with the thread's queue, and then comes the thread's room.
     int threads, places
+    void* shared
     char* memory
     size_t step
 
 
-cdef Team gather(int threads, size_t count, size_t itemsize) except *
+cdef Team gather(int threads, size_t count, size_t shared, size_t itemsize) except *
 cdef void dismiss(const Team* team) noexcept
 cdef void hand_out(const Team* team, Py_ssize_t items) noexcept nogil
 cdef Py_ssize_t take(const Team* team, int thread) noexcept nogil

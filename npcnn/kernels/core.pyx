@@ -95,8 +95,10 @@ cdef Team spare_team
 spare_team.memory, spare_team.step, spare_team.places = NULL, 0, 0
 
 
-cdef Team gather(int threads, size_t count, size_t itemsize) except *:
-    """A team of so many threads, each with room for `count` items; MemoryError when there is no memory for them.
+cdef Team gather(int threads, size_t count, size_t shared, size_t itemsize) except *:
+    """A team of so many threads, each with room for `count` items, all with a workspace for `shared` items.
+
+    MemoryError when there is no memory for them.
 
     A thread has its room in the same place in one kernel after the other: what it wrote there is in its own caches.
     With rooms of another size in each kernel, it would fetch from another core what that wrote there; a forward pass
@@ -109,12 +111,15 @@ cdef Team gather(int threads, size_t count, size_t itemsize) except *:
         raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes in each of {threads} threads")
     step = CACHE_LINE + (count * itemsize + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
     team.threads = threads
+    team.shared = workspace(shared, itemsize) if shared else NULL
     if team.memory != NULL and team.step >= step and team.places >= threads:
         spare_team.memory = NULL
         return team
     team.step, team.places = max(step, team.step), max(threads, team.places)
     team.memory = <char*>npcnn_allocate(team.places * team.step)
     if team.memory == NULL:
+        if team.shared != NULL:
+            release_workspace(team.shared)
         raise MemoryError(f"no memory for {team.places} threads with {team.step} bytes each")
     return team
 
@@ -122,6 +127,8 @@ cdef Team gather(int threads, size_t count, size_t itemsize) except *:
 cdef void dismiss(const Team* team) noexcept:
     """Keep the memory of a team for the next one, or the spare one if there is one that is no smaller."""
     global spare_team
+    if team.shared != NULL:
+        release_workspace(team.shared)
     if not KEEPS_WORKSPACE or (spare_team.memory != NULL and spare_team.step >= team.step
                                and spare_team.places >= team.places):
         npcnn_release(team.memory)

@@ -12,11 +12,11 @@ both ends.  Threads take output rows forward.  A result that is larger than the 
 Backward, threads take pictures, so that a picture, and dy without what the ReLU stopped, are in the cache for dw and
 again for dx.
 """
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, Taps, active, add_parts, csrc, past_caches, real, release_workspace, threads, whole_cache_lines,
-    workspace, zero_run,
+    BATCH_PARTS, Taps, Team, active, add_parts, csrc, dismiss, gather, hand_out, past_caches, real, room_for,
+    take, threads, whole_cache_lines, zero_run,
 )
 from npcnn.kernels.windows cimport (
     Axis, Windows, height_of, picture_size, position, taps_inside, width_of, windows_inside,
@@ -139,13 +139,18 @@ def conv2d(const real[:, :, :, ::1] x, const real[:, ::1] w, const real[::1] b, 
         const real* bias = &b[0] if b is not None else NULL
         Py_ssize_t item, n, i, C = x.shape[3], row = whole_cache_lines(windows.out_width * C)
         bint streamed = past_caches(x.shape[0] * windows.out_height * windows.out_width * C * sizeof(real))
-        real* scratch = <real*>workspace(threads() * row, sizeof(real))
-    for item in prange(x.shape[0] * windows.out_height, nogil=True, schedule="guided", num_threads=threads()):
-        n = item // windows.out_height
-        i = item % windows.out_height
-        write_row(&x[n, 0, 0, 0], &w[0, 0], windows.size_w * C, C, bias, &windows, i, relu,
-                  scratch + threadid() * row, streamed, &y[n, i, 0, 0])
-    release_workspace(scratch)
+        Team team = gather(threads(), row, 0, sizeof(real))
+        int thread
+    hand_out(&team, x.shape[0] * windows.out_height)
+    for thread in prange(team.threads, nogil=True, schedule="static", num_threads=team.threads):
+        item = take(&team, thread)
+        while item >= 0:
+            n = item // windows.out_height
+            i = item % windows.out_height
+            write_row(&x[n, 0, 0, 0], &w[0, 0], windows.size_w * C, C, bias, &windows, i, relu,
+                      <real*>room_for(&team, thread), streamed, &y[n, i, 0, 0])
+            item = take(&team, thread)
+    dismiss(&team)
 
 
 cdef void picture_backward(const real* dy, const real* x, const real* w, const Windows* windows, real* row_of_dx,
@@ -176,14 +181,14 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
     """
     cdef:
         Py_ssize_t N = x.shape[0], C = x.shape[3], K = w.shape[0], pixels = windows.out_height * windows.out_width
-        # The workspace of one thread: a row of dx, and dy of a picture without what the ReLU stopped.
+        # The room of one thread: a row of dx, and dy of a picture without what the ReLU stopped.
         Py_ssize_t row = whole_cache_lines(windows.width * C)
         Py_ssize_t room = row + (whole_cache_lines(pixels * C) if relu_output is not None else 0)
         # What a part sums: dw and below it db.
         Py_ssize_t part_size = whole_cache_lines((K + 1) * C), parts = min(N, BATCH_PARTS), part, n
         bint streamed = dx is not None and past_caches(N * picture_size(&windows) * sizeof(real))
-        int team = threads()
-        real* scratch
+        Team team
+        int thread
         real* partial
         real* dw_part
         real* row_of_dx
@@ -192,21 +197,25 @@ def conv2d_backward(const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x, con
     db[:] = 0
     if N == 0:
         return
-    scratch = <real*>workspace(team * room + parts * part_size, sizeof(real))
-    partial = scratch + team * room
+    team = gather(threads(), room, parts * part_size, sizeof(real))
+    partial = <real*>team.shared
+    hand_out(&team, parts)
     with nogil:
-        for part in prange(parts, schedule="dynamic", num_threads=team):
-            dw_part = partial + part * part_size
-            zero_run(dw_part, part_size)
-            for n in range(part * N // parts, (part + 1) * N // parts):
-                row_of_dx = scratch + threadid() * room
-                dy_picture = &dy[n, 0, 0, 0]
-                if relu_output is not None:
-                    csrc(partial).relu_backward(dy_picture, &relu_output[n, 0, 0, 0], row_of_dx + row, pixels * C)
-                    dy_picture = row_of_dx + row
-                picture_backward(dy_picture, &x[n, 0, 0, 0], &w[0, 0], &windows, row_of_dx,
-                                 &dx[n, 0, 0, 0] if dx is not None else NULL, streamed, dw_part)
-        add_parts(partial, parts, part_size, team)
+        for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+            row_of_dx = <real*>room_for(&team, thread)
+            part = take(&team, thread)
+            while part >= 0:
+                dw_part = partial + part * part_size
+                zero_run(dw_part, part_size)
+                for n in range(part * N // parts, (part + 1) * N // parts):
+                    dy_picture = &dy[n, 0, 0, 0]
+                    if relu_output is not None:
+                        csrc(partial).relu_backward(dy_picture, &relu_output[n, 0, 0, 0], row_of_dx + row, pixels * C)
+                        dy_picture = row_of_dx + row
+                    picture_backward(dy_picture, &x[n, 0, 0, 0], &w[0, 0], &windows, row_of_dx,
+                                     &dx[n, 0, 0, 0] if dx is not None else NULL, streamed, dw_part)
+                part = take(&team, thread)
+        add_parts(partial, parts, part_size, team.threads)
         csrc(partial).copy_pixels(partial, NULL, K, C, C, &dw[0, 0], C)
         csrc(partial).copy_pixels(partial + K * C, NULL, 1, C, C, &db[0], C)
-    release_workspace(scratch)
+    dismiss(&team)

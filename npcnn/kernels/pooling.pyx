@@ -15,8 +15,7 @@ from npcnn.kernels.windows cimport Windows, are_disjoint, need_zeros, picture_si
 
 
 def max_pool2d(const real[:, :, :, ::1] x, Windows windows, real[:, :, :, ::1] y, int32_t[:, :, :, ::1] argmax):
-    """The largest value of each window and, unless `argmax` is None, its tap; of equal ones, the first in row-major order.
-    """
+    """The largest value of each window and, unless `argmax` is None, its tap; the first of equal ones, row by row."""
     cdef Py_ssize_t item, n, i, N = x.shape[0], row = windows.out_width * windows.channels
     cdef int32_t* taps = &argmax[0, 0, 0, 0] if argmax is not None and N else NULL
     for item in prange(N * windows.out_height, nogil=True, schedule="static",

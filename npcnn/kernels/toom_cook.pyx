@@ -28,8 +28,8 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t, uint8_t
 
 from npcnn.kernels.core cimport (
-    BATCH_PARTS, FLAT_RUN, Factor, Sizes, Team, add_parts, csrc, dismiss, gather, hand_out, release_workspace,
-    room_for, take, threads, threads_for, whole_cache_lines, whole_vectors, workspace, zero_run,
+    BATCH_PARTS, FLAT_RUN, Factor, Sizes, Team, add_parts, csrc, dismiss, gather, hand_out, room_for, take,
+    threads, threads_for, whole_cache_lines, whole_vectors, zero_run,
 )
 from npcnn.kernels.pooling cimport any_outside, before_max_pooling
 from npcnn.kernels.strips cimport Cut, Piece, cut_of, piece_of, pieces_of
@@ -254,7 +254,7 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
     plan.x_numbers, plan.u, plan.y_numbers = &x[0, 0, 0, 0], &u[0, 0, 0], &y[0, 0, 0, 0]
     plan.argmax = &argmax[0, 0, 0, 0] if argmax is not None else NULL
     plan.skipped = &skipped[0]
-    team = gather(threads_for(pieces), plan.room_size, sizeof(float))
+    team = gather(threads_for(pieces), plan.room_size, 0, sizeof(float))
     hand_out(&team, pieces)
     for thread in prange(team.threads, nogil=True, schedule="static", num_threads=team.threads):
         compute_pieces(&plan, &team, thread)
@@ -425,8 +425,8 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     db[:] = 0
     if N == 0:
         return 0
-    partial = <float*>workspace(parts * part_size + dw_size, sizeof(float))
-    team = gather(threads(), room_size, sizeof(float))
+    team = gather(threads(), room_size, parts * part_size + dw_size, sizeof(float))
+    partial = <float*>team.shared
     hand_out(&team, parts)
     with nogil:
         for thread in prange(team.threads, schedule="static", num_threads=team.threads):
@@ -450,5 +450,4 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
         add_parts(partial, parts, part_size, team.threads)
         leave_points(&plan, partial, partial + parts * part_size, dw, db)
     dismiss(&team)
-    release_workspace(partial)
     return wrong

@@ -26,8 +26,8 @@ cdef inline Py_ssize_t panel_width() noexcept nogil:
 
 cdef struct Convolution:
     # Pictures x convolved with weights u, which have so many numbers from point to point, plus a bias unless that is
-    # NULL, and then the ReLU if there is one.  The tiles of so many bands are multiplied together; the channels of y are
-    # cut into so many pieces.
+    # NULL, and then the ReLU if there is one.  The tiles of so many bands are multiplied together; the channels of y
+    # are cut into so many pieces.
     Tiling t
     Pictures x
     const float* u

@@ -21,8 +21,8 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memchr
 
 from npcnn.kernels.core cimport (
-    Factor, Sizes, Team, active, csrc, dismiss, gather, hand_out, release_workspace, room_for, take, threads,
-    whole_cache_lines, whole_vectors, workspace, zero_run,
+    Factor, Sizes, Team, active, csrc, dismiss, gather, hand_out, room_for, take, threads, whole_cache_lines,
+    whole_vectors, zero_run,
 )
 from npcnn.kernels.tiles cimport (
     POINTS, SIDE, Band, Layout, Picture, Run, Tiling, band_of, channels_of, layout_of, numbers_of, odd_cache_lines,
@@ -228,8 +228,9 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] 
     pictures = Pictures(&x[0, 0, 0, 0], NULL, 0, numbers_of(&px))
     conv = convolution_of(&t, &pictures, &u[0, 0], bias, relu, pooled, N, threads())
     room, group = room_of(&t, conv.together), max(1, conv.together // bands)
-    carried = <uint8_t*>workspace(N * bands, sizeof(uint8_t))
-    team = gather(threads(), room + pooled * group * picture_size(&pooling), sizeof(float))
+    team = gather(threads(), room + pooled * group * picture_size(&pooling), whole_cache_lines(N * bands),
+                  sizeof(float))
+    carried = <uint8_t*>team.shared
     with nogil:
         if not pooled:
             convolve_batch(&conv, N, &team, &y[0, 0, 0, 0], carried)
@@ -245,7 +246,6 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] 
         for n in range(N):
             skipped[n] = memchr(carried + n * bands, 0, bands) != NULL
     dismiss(&team)
-    release_workspace(carried)
 
 
 def point_size(Py_ssize_t C_in, Py_ssize_t C_out):
@@ -276,7 +276,7 @@ def weights_at_points(const float[:, :, :, :] w, float[:, ::1] u):
     """
     cdef Py_ssize_t item, j, first, rows = w.shape[2], columns = whole_vectors(w.shape[3], sizeof(float))
     cdef Py_ssize_t panel = panel_width(), pieces = (rows + WEIGHT_ROWS - 1) // WEIGHT_ROWS, not_carried = 0
-    cdef Team team = gather(threads(), 9 * WEIGHT_ROWS * panel, sizeof(float))
+    cdef Team team = gather(threads(), 9 * WEIGHT_ROWS * panel, 0, sizeof(float))
     cdef int thread
     hand_out(&team, (columns + panel - 1) // panel * pieces)
     for thread in prange(team.threads, nogil=True, schedule="static", num_threads=team.threads):

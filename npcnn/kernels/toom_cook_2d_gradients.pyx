@@ -14,8 +14,8 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t, uint8_t
 
 from npcnn.kernels.core cimport (
-    Factor, Sizes, Team, active, add_parts, csrc, dismiss, gather, hand_out, release_workspace, room_for, take, threads,
-    whole_cache_lines, workspace, zero_run,
+    Factor, Sizes, Team, active, add_parts, csrc, dismiss, gather, hand_out, room_for, take, threads, whole_cache_lines,
+    zero_run,
 )
 from npcnn.kernels.pooling cimport any_outside, before_max_pooling
 from npcnn.kernels.tiles cimport (
@@ -315,8 +315,8 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     pictures = Pictures(&x[0, 0, 0, 0], NULL, 0, numbers_of(&px))
     gradients = Pictures(&dy[0, 0, 0, 0], mask, 0, output_size(&pooling))
     plan = backward_plan(&t, &gradients, u, &pooling, argmax is not None, N, threads())
-    sums.du = <float*>workspace(plan.parts * POINTS * plan.du_point + bands * py.pixel, sizeof(float))
-    team = gather(threads(), plan.room_size, sizeof(float))
+    team = gather(threads(), plan.room_size, plan.parts * POINTS * plan.du_point + bands * py.pixel, sizeof(float))
+    sums.du = <float*>team.shared
     sums.db = sums.du + plan.parts * POINTS * plan.du_point
     with nogil:
         wrong = check_pictures(&plan, N, &pictures, &gradients, taps, &team, &skipped[0])
@@ -339,5 +339,4 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
                 row = take(&team, thread)
         csrc(sums.db).add_rows(sums.db, bands, py.channels, py.pixel, &db[0])
     dismiss(&team)
-    release_workspace(sums.du)
     return wrong
