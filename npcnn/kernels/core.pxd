@@ -103,6 +103,7 @@ cdef extern from "queue.h" nogil:
 cdef const Kernels* active "npcnn_in_use"() noexcept nogil
 cdef int threads() noexcept nogil
 
+
 cdef struct Team:
     # Threads that work together, and memory for all of them, or NULL.  In `memory` there are places for as many threads
     # or more, so many bytes each: a place begins with the thread's queue, and then comes the thread's room.

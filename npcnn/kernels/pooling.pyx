@@ -23,7 +23,7 @@ def max_pool2d(const real[:, :, :, ::1] x, Windows windows, real[:, :, :, ::1] y
         n = item // windows.out_height
         i = item % windows.out_height
         csrc(&x[n, 0, 0, 0]).max_pool2d_row(&x[n, 0, 0, 0], &windows, i, &y[n, i, 0, 0],
-                                               taps + item * row if taps != NULL else NULL)
+                                            taps + item * row if taps != NULL else NULL)
 
 
 def max_pool2d_backward(const real[:, :, :, ::1] dy, const int32_t[:, :, :, ::1] argmax, Windows windows,
