@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import npcnn
+from npcnn.kernels import core
 
 # A module that cannot be imported without its extra has no doctests where that is missing.
 collect_ignore = [] if importlib.util.find_spec("sklearn") else ["npcnn/sklearn.py"]
@@ -24,6 +25,15 @@ def doctest_names(request, doctest_namespace):
 def rng():
     """Return a seeded generator."""
     return np.random.default_rng(1)
+
+
+@pytest.fixture
+def settings_restored():
+    """Put threads and instruction set back after the test."""
+    threads, isa = npcnn.get_num_threads(), core.isa()
+    yield
+    npcnn.set_num_threads(threads)
+    core.use_isa(isa)
 
 
 @pytest.fixture(scope="session")

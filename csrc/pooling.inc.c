@@ -50,8 +50,7 @@ ALWAYS_INLINE void NAME(store_taps)(int32_t *to, mask taps, ptrdiff_t count)
 /* The largest of rows x columns pixels, and, if asked for, its tap: taps count from `first_tap`, and by `tap_row` from
  * row to row. */
 ALWAYS_INLINE void NAME(max_vector)(ptrdiff_t rows, ptrdiff_t columns, const REAL *x, ptrdiff_t row, ptrdiff_t pixel,
-                                    ptrdiff_t first_tap, ptrdiff_t tap_row, ptrdiff_t count, REAL *y, int32_t *argmax,
-                                    const int with_argmax)
+                                    ptrdiff_t first_tap, ptrdiff_t tap_row, ptrdiff_t count, REAL *y, int32_t *argmax)
 {
     vec best = NAME(load)(x, count);
     mask best_tap = (mask){0} + (INTEGER)first_tap;
@@ -62,16 +61,16 @@ ALWAYS_INLINE void NAME(max_vector)(ptrdiff_t rows, ptrdiff_t columns, const REA
             /* Strictly greater: of equal values the first stays.  The first NaN (v != v) wins. */
             const mask wins = (v > best) | ((v != v) & (best == best));
             best = NAME(select)(wins, v, best);
-            if (with_argmax)
+            if (argmax)
                 best_tap = NAME(select_integer)(wins, tap, best_tap);
         }
     NAME(store)(y, best, count);
-    if (with_argmax)
+    if (argmax)
         NAME(store_taps)(argmax, best_tap, count);
 }
 
 ALWAYS_INLINE void NAME(max_row)(const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row, REAL *y,
-                                 int32_t *argmax, const int with_argmax)
+                                 int32_t *argmax)
 {
     const ptrdiff_t C = windows->channels, row = windows->dilation_h * windows->width * C;
     const ptrdiff_t pixel = windows->dilation_w * C;
@@ -81,20 +80,20 @@ ALWAYS_INLINE void NAME(max_row)(const REAL *x, const npcnn_windows *windows, pt
         const REAL *window = x + (rows.pixel * windows->width + columns.pixel) * C;
         const ptrdiff_t first_tap = rows.first * windows->size_w + columns.first;
         FOR_VECTORS(C, FOR_WINDOW(max_vector, rows.inside, columns.inside, window + c, row, pixel,
-                                  first_tap, windows->size_w, count, y + c, with_argmax ? argmax + c : NULL, with_argmax));
-        if (with_argmax)
+                                  first_tap, windows->size_w, count, y + c, argmax ? argmax + c : NULL));
+        if (argmax)
             argmax += C;
     }
 }
 
-/* `argmax` may be NULL. */
+/* `argmax` may be NULL, and is then known to be: without it a window takes half the instructions. */
 static void NAME(max_pool2d_row)(const REAL *x, const npcnn_windows *windows, ptrdiff_t out_row,
                                  REAL *y, int32_t *argmax)
 {
     if (argmax)
-        NAME(max_row)(x, windows, out_row, y, argmax, 1);
+        NAME(max_row)(x, windows, out_row, y, argmax);
     else
-        NAME(max_row)(x, windows, out_row, y, NULL, 0);
+        NAME(max_row)(x, windows, out_row, y, NULL);
 }
 
 /* Set *outside if an argmax is not one of so many taps.  Taken as unsigned, negative numbers are large. */

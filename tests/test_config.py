@@ -17,13 +17,7 @@ from npcnn.kernels import core
 HANG = 1800  # seconds; it only ends what would never end
 
 
-@pytest.fixture(autouse=True)
-def settings_restored():
-    """Put threads and instruction set back after each test."""
-    threads, isa = nn.get_num_threads(), core.isa()
-    yield
-    nn.set_num_threads(threads)
-    core.use_isa(isa)
+pytestmark = pytest.mark.usefixtures("settings_restored")
 
 
 def python(code, **environment):

@@ -236,20 +236,18 @@ def test_max_pool2d_of_several_nans(seed, dtype):
         np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("channels", [3, 40])
 @pytest.mark.parametrize(
     "before",
     [
         [],
-        [nn.Conv1D(5, 40, 3, axis="width", rng=np.random.default_rng(0))],
-        [nn.Conv2D(5, 40, 3, rng=np.random.default_rng(0))],
+        [nn.Conv1D(40, 40, 3, axis="width", rng=np.random.default_rng(0))],
+        [nn.Conv2D(40, 40, 3, rng=np.random.default_rng(0))],
     ],
 )
-def test_the_maxima_without_their_places_are_those_with_them(before, channels, rng):
+def test_the_maxima_without_their_places_are_those_with_them(before, rng):
     # In training each layer, or the convolution before it in one go, writes argmax too; otherwise neither does.
-    channels = 5 if before else channels
     net = nn.Sequential(*before, nn.MaxPool2D((2, 3), stride=2, padding="same"))
-    x = rng.standard_normal((3, 9, 7, channels)).astype(np.float32)
+    x = rng.standard_normal((3, 9, 7, 40)).astype(np.float32)
     x[0, 4:6, 2:5], x[1, 0, 0] = np.nan, -np.inf
     np.testing.assert_array_equal(net.forward(x), net.forward(x, training=True).copy())
 

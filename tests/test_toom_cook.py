@@ -157,6 +157,7 @@ def test_error_with_many_channels_and_tiles(shape, rng):
 
 
 # Weight gradients that are shared out by parts of the batch, by columns, by rows, and by several of these.
+@pytest.mark.usefixtures("settings_restored")
 @pytest.mark.parametrize("channels", [(24, 100), (7, 260), (260, 7), (140, 130)])
 @pytest.mark.parametrize(
     "pool", [None, (2, 2), (3, 2)]
@@ -247,6 +248,7 @@ def test_an_infinity_does_not_spread_over_a_tile():
     assert not np.isnan(y).any()
 
 
+@pytest.mark.usefixtures("settings_restored")
 def test_an_infinity_is_found_where_threads_share_out_the_channels():
     x, w = pictures(np.inf, (7, 8), (3, 12, 13, 64)), weights((3, 3), 64, 70)
     nn.set_num_threads(2)

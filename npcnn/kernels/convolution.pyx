@@ -226,16 +226,23 @@ cdef void copy_out(const real* lines, Py_ssize_t pixel, const Windows* windows, 
 
 # --- Batches of pictures.
 
-cdef void one_sided_batch(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real* bias, Group group,
-                          const Lines* lines, bint relu, real[:, :, :, ::1] y) noexcept nogil:
+cdef one_sided_batch(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real* bias, Group group,
+                     const Lines* lines, bint relu, real[:, :, :, ::1] y):
     cdef Py_ssize_t item, n, i, g, groups = w.shape[0], windows = lines.axis.windows
     cdef Py_ssize_t pieces = x.shape[0] * windows * groups
-    for item in prange(pieces, schedule="guided", num_threads=threads_for(pieces)):
-        g = item % groups
-        i = item // groups % windows
-        n = item // groups // windows
-        one_sided_forward(&x[n, 0, 0, g * group.Cin], &w[g, 0, 0], w.shape[2], of_group(bias, g * group.Cout), group,
-                          lines, i, relu, &y[n, 0, 0, g * group.Cout])
+    cdef Team team = gather(threads_for(pieces), 0, 0, sizeof(real))
+    cdef int thread
+    hand_out(&team, pieces)
+    for thread in prange(team.threads, nogil=True, schedule="static", num_threads=team.threads):
+        item = take(&team, thread)
+        while item >= 0:
+            g = item % groups
+            i = item // groups % windows
+            n = item // groups // windows
+            one_sided_forward(&x[n, 0, 0, g * group.Cin], &w[g, 0, 0], w.shape[2], of_group(bias, g * group.Cout),
+                              group, lines, i, relu, &y[n, 0, 0, g * group.Cout])
+            item = take(&team, thread)
+    dismiss(&team)
 
 
 cdef im2col_batch(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real* bias, Group group, Windows windows,
@@ -290,8 +297,7 @@ def conv2d(const real[:, :, :, ::1] x, const real[:, :, ::1] w, const real[::1] 
     cdef Group group = one_of(w.shape[0], x.shape[3], y.shape[3])
     windows.channels = group.Cin
     if one_sided(&windows, &lines):
-        with nogil:
-            one_sided_batch(x, w, bias, group, &lines, relu, y)
+        one_sided_batch(x, w, bias, group, &lines, relu, y)
     elif x.shape[0]:
         im2col_batch(x, w, bias, group, windows, relu, y)
 

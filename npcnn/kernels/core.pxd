@@ -17,9 +17,6 @@ ctypedef fused real:
 cdef enum:
     BATCH_PARTS = 16
 
-cdef enum:
-    CACHE_LINE = 64                     # bytes
-
 # Numbers of a flat array that a thread takes at a time: enough to be worth starting, few enough for its L1 cache.
 cdef enum:
     FLAT_RUN = 4096
@@ -92,6 +89,9 @@ cdef extern from "kernels.h" nogil:
         Py_ssize_t vector_bytes
 
     const InnerLoops* csrc "NPCNN_OF_TYPE"(const void* pointer)
+
+cdef extern from "aligned_memory.h" nogil:
+    const size_t CACHE_LINE "NPCNN_ALIGNMENT"   # bytes
 
 cdef extern from "queue.h" nogil:
     ctypedef struct Queue "npcnn_queue":

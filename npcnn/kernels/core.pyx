@@ -26,7 +26,6 @@ cdef extern from *:
     const bint KEEPS_WORKSPACE
 
 cdef extern from "aligned_memory.h" nogil:
-    const size_t HEADER "NPCNN_ALIGNMENT"
     void* npcnn_allocate(size_t size)
     void npcnn_release(void* memory)
 
@@ -53,7 +52,7 @@ MOST_THREADS = NPCNN_MOST_THREADS
 
 # The workspace of the last kernel, kept for the next one; NULL while a kernel uses it.  Both functions below
 # run under the GIL, so that one of two kernels that run at the same time gets it and the other memory of its own.
-# In front of every workspace stands its size, on a cache line of its own: HEADER bytes.
+# In front of every workspace stands its size, on a cache line of its own.
 cdef void* spare = NULL
 cdef size_t spare_size = 0
 
@@ -66,22 +65,22 @@ cdef void* workspace(size_t count, size_t itemsize) except NULL:
     """
     global spare, spare_size
     cdef void* buffer = spare
-    if count > (SIZE_MAX - 2 * HEADER) // itemsize:
+    if count > (SIZE_MAX - 2 * CACHE_LINE) // itemsize:
         raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
     if buffer == NULL or spare_size < count * itemsize:
-        buffer = npcnn_allocate(HEADER + count * itemsize)
+        buffer = npcnn_allocate(CACHE_LINE + count * itemsize)
         if buffer == NULL:
             raise MemoryError(f"no memory for {count} numbers of {itemsize} bytes")
         (<size_t*>buffer)[0] = count * itemsize
     else:
         spare = NULL
-    return <char*>buffer + HEADER
+    return <char*>buffer + CACHE_LINE
 
 
 cdef void release_workspace(void* buffer) noexcept:
     """Keep a workspace for the next kernel, or the spare one if that is larger."""
     global spare, spare_size
-    cdef void* block = <char*>buffer - HEADER
+    cdef void* block = <char*>buffer - CACHE_LINE
     cdef size_t size = (<size_t*>block)[0]
     if not KEEPS_WORKSPACE or (spare != NULL and spare_size >= size):
         npcnn_release(block)
@@ -115,7 +114,7 @@ cdef Team gather(int threads, size_t count, size_t shared, size_t itemsize) exce
     if team.memory != NULL and team.step >= step and team.places >= threads:
         spare_team.memory = NULL
         return team
-    team.step, team.places = max(step, team.step), max(threads, team.places)
+    team.step, team.places = max(step, team.step), threads
     team.memory = <char*>npcnn_allocate(team.places * team.step)
     if team.memory == NULL:
         if team.shared != NULL:

@@ -239,12 +239,11 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, ::1] u, const float[::
     """y = x convolved with w, plus b, and then the ReLU if there is one; and then max pooled if asked for.
 
     `u` is (points, cross taps * Cin, Cout), the weights at the points, its rows padded to whole vectors; `b` may be
-    None, and so may `argmax`, see pooling.pyx.  Pictures with a number that the
-    transforms cannot carry are not computed, but marked with 1 in `skipped`, which comes in with zeros.
+    None, and so may `argmax`, see pooling.pyx.  Pictures with a number that the transforms cannot carry are not
+    computed, but marked with 1 in `skipped`, which comes in with zeros.
     """
     cdef Py_ssize_t N = x.shape[0]
-    cdef ForwardPlan plan = forward_plan(&taps, &pooling, pooled, N, x.shape[1], x.shape[2], x.shape[3],
-                                         u.shape[2])
+    cdef ForwardPlan plan = forward_plan(&taps, &pooling, pooled, N, x.shape[1], x.shape[2], x.shape[3], u.shape[2])
     cdef Py_ssize_t pieces = N * pieces_of(&plan.cut)
     cdef Team team
     cdef int thread
@@ -411,7 +410,7 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     Pictures whose x or dy the transforms cannot carry add nothing, get no dx, and are marked with 1 in `skipped`.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], wrong = 0, parts = min(N, BATCH_PARTS), part, n
+        Py_ssize_t N = x.shape[0], n, part, wrong = 0, parts = min(N, BATCH_PARTS)
         BackwardPlan plan = backward_plan(&taps, &pooling, argmax is not None, x.shape[1], x.shape[2], x.shape[3],
                                           u_flipped.shape[2] if dx is not None else 0)
         Py_ssize_t room_size = plan.x_size + plan.dy_size + plan.v_size + plan.g_size + plan.unpooled_size

@@ -24,6 +24,11 @@ cdef inline Py_ssize_t panel_width() noexcept nogil:
     return max(2 * active().vector_bytes // <Py_ssize_t>sizeof(float), 2)
 
 
+cdef inline Py_ssize_t panels_of(Py_ssize_t columns) noexcept nogil:
+    """So many columns in panels; the last may be one vector."""
+    return (columns + panel_width() - 1) // panel_width()
+
+
 cdef struct Convolution:
     # Pictures x convolved with weights u, which have so many numbers from point to point, plus a bias unless that is
     # NULL, and then the ReLU if there is one.  The tiles of so many bands are multiplied together; the channels of y

@@ -21,7 +21,7 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memchr
 
 from npcnn.kernels.core cimport (
-    Factor, Sizes, Team, active, csrc, dismiss, gather, hand_out, room_for, take, threads, whole_cache_lines,
+    Factor, Sizes, Team, csrc, dismiss, gather, hand_out, room_for, take, threads, whole_cache_lines,
     whole_vectors, zero_run,
 )
 from npcnn.kernels.tiles cimport (
@@ -129,7 +129,7 @@ cdef Py_ssize_t column_pieces(const Tiling* t, Py_ssize_t N, int team) noexcept 
     With more pieces, the inputs are brought to the points more often, but of the weights there, which other cores have
     written, a thread fetches less.  Either takes as long for a vector as some sixteen products of vectors.
     """
-    cdef Py_ssize_t vector = max(active().vector_bytes // <Py_ssize_t>sizeof(float), 1), pieces, time, best = 1
+    cdef Py_ssize_t vector = whole_vectors(1, sizeof(float)), pieces, time, best = 1
     cdef Py_ssize_t rows = t.x.pixel // vector, columns = t.y.pixel // vector, shortest = -1
     for pieces in range(1, min(team, t.y.pixel // panel_width()) + 1):
         time = (N * tiles_in(t) * (t.x.channels * columns + 16 * rows * pieces) // team
@@ -155,7 +155,7 @@ cdef void convolve_piece(const Convolution* conv, Py_ssize_t bands, Py_ssize_t n
     """Of all bands of the batch those of one group, which are multiplied together, and of the channels one piece."""
     cdef Convolution piece = conv[0]
     cdef Run run = run_of(&conv.t, group * conv.together, min((group + 1) * conv.together, bands))
-    cdef Py_ssize_t panels = (conv.t.y.pixel + panel_width() - 1) // panel_width()
+    cdef Py_ssize_t panels = panels_of(conv.t.y.pixel)
     cdef Py_ssize_t first = number * panels // conv.pieces * panel_width()
     piece.t.y = channels_of(&conv.t.y, first, (number + 1) * panels // conv.pieces * panel_width())
     piece.u += first * conv.t.x.channels
@@ -206,8 +206,7 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, ::1] u, const float[::1] 
     """y = x convolved with w, plus b, and then the ReLU if there is one; and then max pooled if asked for.
 
     `u` are the weights as `weights_at_points` lays them out; `b` may be None, and so may `argmax`, see pooling.pyx.
-     Pictures with a number that the transforms cannot carry are marked with 1 in
-    `skipped`; their results are arbitrary.
+    Pictures with a number that the transforms cannot carry are marked with 1 in `skipped`; their results are arbitrary.
     """
     cdef:
         Py_ssize_t N = x.shape[0], item, n
@@ -278,7 +277,7 @@ def weights_at_points(const float[:, :, :, :] w, float[:, ::1] u):
     cdef Py_ssize_t panel = panel_width(), pieces = (rows + WEIGHT_ROWS - 1) // WEIGHT_ROWS, not_carried = 0
     cdef Team team = gather(threads(), 9 * WEIGHT_ROWS * panel, 0, sizeof(float))
     cdef int thread
-    hand_out(&team, (columns + panel - 1) // panel * pieces)
+    hand_out(&team, panels_of(columns) * pieces)
     for thread in prange(team.threads, nogil=True, schedule="static", num_threads=team.threads):
         item = take(&team, thread)
         while item >= 0:

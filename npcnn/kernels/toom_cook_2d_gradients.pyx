@@ -15,7 +15,7 @@ from libc.stdint cimport int32_t, uint8_t
 
 from npcnn.kernels.core cimport (
     Factor, Sizes, Team, active, add_parts, csrc, dismiss, gather, hand_out, room_for, take, threads, whole_cache_lines,
-    zero_run,
+    whole_vectors, zero_run,
 )
 from npcnn.kernels.pooling cimport any_outside, before_max_pooling
 from npcnn.kernels.tiles cimport (
@@ -101,7 +101,7 @@ cdef void share_out(BackwardPlan* plan, int team) noexcept nogil:
     a vector of x as long as eight products of vectors, one of dy, which may have a pooling to go back through, twice
     that.
     """
-    cdef Py_ssize_t vector = max(active().vector_bytes // <Py_ssize_t>sizeof(float), 1)
+    cdef Py_ssize_t vector = whole_vectors(1, sizeof(float))
     cdef Py_ssize_t all_rows = plan.forward.x.pixel // vector, all_columns = plan.forward.y.pixel // vector
     cdef Py_ssize_t i, j, rows, columns, time, shortest = -1
     plan.rows, plan.columns = plan.forward.x.pixel, plan.forward.y.pixel
