@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from npcnn.functional.pooling import wrong_argmax
 from npcnn.functional.tap_by_tap import fill_in, fill_in_gradients
 from npcnn.functional.windows import WindowGeometry, each_pixel
-from npcnn.kernels import core, toom_cook, toom_cook_2d, toom_cook_2d_gradients
+from npcnn.kernels import core, toom_cook, toom_cook_2d, toom_cook_2d_gradients, toom_cook_gradients
 from npcnn.reference.toom_cook import OUTPUTS, POINTS, POINTS_2D
 
 Array: TypeAlias = NDArray[Any]
@@ -149,7 +149,7 @@ class OneAxis(ToomCook):
     """Along the height of a kernel or along its width."""
 
     kernels: ClassVar[ModuleType] = toom_cook
-    gradient_kernels: ClassVar[ModuleType] = toom_cook
+    gradient_kernels: ClassVar[ModuleType] = toom_cook_gradients
 
     def at_points(self, w: Array) -> Array | None:
         """Return (points, cross taps * rows, columns), the columns padded to whole vectors."""

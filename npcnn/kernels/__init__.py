@@ -2,8 +2,8 @@
 
 `convolution.pyx` (im2col as matrix products, without ever writing the matrix;
 kernels with a side of 1 without any copy), `toom_cook.pyx` (the same with about
-half the multiplications), `toom_cook_2d.pyx` (3 x 3 with about a quarter, its
-gradients in `toom_cook_2d_gradients.pyx`),
+half the multiplications), `toom_cook_2d.pyx` (3 x 3 with about a quarter; the
+gradients of both in `toom_cook_gradients.pyx`, `toom_cook_2d_gradients.pyx`),
 `depthwise.pyx` (every channel by itself), `dense.pyx` (a plain matrix product),
 `pooling.pyx`, `activations.pyx`, `addition.pyx`, `normalization.pyx` and `updates.pyx` hold the
 loops over pictures, rows and taps, with the GIL released and threads over rows or
