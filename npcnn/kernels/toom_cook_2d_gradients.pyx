@@ -12,6 +12,7 @@ longer to fetch a number from another core than to make it again.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, uint8_t
+from libc.string cimport memset
 
 from npcnn.kernels.core cimport (
     Factor, Sizes, Team, active, add_parts, csrc, dismiss, gather, hand_out, room_for, take, threads, whole_cache_lines,
@@ -156,29 +157,39 @@ cdef bint check_picture(const BackwardPlan* plan, const Pictures* x, const Pictu
     return not too_large
 
 
-cdef Py_ssize_t check_pictures(const BackwardPlan* plan, Py_ssize_t N, const Pictures* x, const Pictures* dy,
-                               const int32_t* argmax, const Team* team, uint8_t* skipped) noexcept nogil:
-    """Mark which pictures the transforms cannot carry.  Returns in how many an argmax is not a tap."""
-    cdef Py_ssize_t n, wrong = 0
+cdef void check_pictures(const BackwardPlan* plan, Py_ssize_t N, const Pictures* x, const Pictures* dy,
+                         const int32_t* argmax, const Team* team, uint8_t* skipped) noexcept nogil:
+    """Mark which pictures the transforms cannot carry."""
+    cdef Py_ssize_t n
     cdef int thread
     hand_out(team, N)
     for thread in prange(team.threads, schedule="static", num_threads=team.threads):
         n = take(team, thread)
         while n >= 0:
-            wrong += plan.pooled and any_outside(argmax + n * dy.step, &plan.pooling)
             skipped[n] = not check_picture(plan, x, dy, argmax, n, <float*>room_for(team, thread))
             n = take(team, thread)
+
+
+cdef Py_ssize_t wrong_pictures(const BackwardPlan* plan, Py_ssize_t N, const int32_t* argmax,
+                               int team) noexcept nogil:
+    """In how many pictures an argmax is not a tap."""
+    cdef Py_ssize_t n, wrong = 0, size = output_size(&plan.pooling)
+    for n in prange(N, schedule="static", num_threads=team):
+        wrong += any_outside(argmax + n * size, &plan.pooling)
     return wrong
 
 
-cdef void gradients_at_points(const Share* share, const Run* run, Py_ssize_t band, const Pictures* dy, float* lines,
+cdef bint gradients_at_points(const Share* share, const Run* run, Py_ssize_t band, const Pictures* dy, float* lines,
                               float* g, float* db) noexcept nogil:
-    """The tiles of one band of dy, and their sum, unless `db` is NULL; `lines` is a buffer for the band."""
+    """The tiles of one band of dy, and their sum, unless `db` is NULL; `lines` is a buffer for the band.
+
+    Returns whether the transforms carry its numbers.
+    """
     cdef const Tiling* t = &share.t
     cdef Py_ssize_t n = band // tiles_of(&t.down), i = band % tiles_of(&t.down), j, row, chunk, c
     cdef Py_ssize_t columns = t.columns - 2
     cdef Band tiles = band_of(t, run, band)
-    copy_lines(dy, &t.y, n, start_of(&t.down, i), 0, size_of(&t.down, i), columns, lines)
+    cdef bint carried = copy_lines(dy, &t.y, n, start_of(&t.down, i), 0, size_of(&t.down, i), columns, lines)
     for j in range(tiles_of(&t.across)):
         row = row_of(t, &tiles, j)
         for chunk in range(share.g.chunks):
@@ -190,6 +201,7 @@ cdef void gradients_at_points(const Share* share, const Run* run, Py_ssize_t ban
     if db != NULL:
         zero_run(db, t.y.pixel)
         csrc(lines).add_rows(lines, size_of(&t.down, i) * columns, t.y.pixel, t.y.pixel, db)
+    return carried
 
 
 cdef void add_products(const BackwardPlan* plan, const Share* share, const Run* run, const float* v, const float* g,
@@ -212,10 +224,13 @@ cdef void add_products(const BackwardPlan* plan, const Share* share, const Run* 
                               accumulate, NULL, False)
 
 
-cdef void weight_gradient(const BackwardPlan* plan, const Share* share, Py_ssize_t N, const Pictures* x,
+cdef bint weight_gradient(const BackwardPlan* plan, const Share* share, Py_ssize_t N, const Pictures* x,
                           const Pictures* dy, const int32_t* argmax, const uint8_t* skipped, float* room,
                           const Sums* sums) noexcept nogil:
-    """One thread's share of the sums at the points, and of db; `room` is its buffer."""
+    """One thread's share of the sums at the points, and of db; `room` is its buffer.
+
+    Returns whether the transforms carried the numbers of all pictures but those skipped.
+    """
     cdef const Tiling* t = &share.t
     cdef float* v = room + share.lines_size
     cdef float* g = v + POINTS * share.v.step
@@ -223,7 +238,7 @@ cdef void weight_gradient(const BackwardPlan* plan, const Share* share, Py_ssize
     cdef float* db
     cdef Py_ssize_t bands = tiles_of(&t.down), band, n, before = -1
     cdef Py_ssize_t first = share.part * N // plan.parts * bands, last = (share.part + 1) * N // plan.parts * bands
-    cdef bint begun = False
+    cdef bint begun = False, carried = True
     cdef Pictures blank = Pictures(NULL, NULL, 0, 0)
     cdef Pictures of_x = from_channel(x, share.x_first), of_dy = from_channel(dy, share.y_first)
     cdef Run run
@@ -235,12 +250,31 @@ cdef void weight_gradient(const BackwardPlan* plan, const Share* share, Py_ssize
                 take_back(plan, dy, argmax, n, share.y_first, t.y.channels, unpooled)
                 of_dy = Pictures(unpooled + share.y_first, NULL, n, 0)
                 before = n
-            inputs_at_points(t, &run, band, &blank if skipped[n] else &of_x, room, v, &share.v)
+            carried &= inputs_at_points(t, &run, band, &blank if skipped[n] else &of_x, room, v, &share.v)
             db = sums.db + band * plan.forward.y.pixel + share.y_first if share.x_first == 0 else NULL
-            gradients_at_points(share, &run, band, &blank if skipped[n] else &of_dy, room, g, db)
+            carried &= gradients_at_points(share, &run, band, &blank if skipped[n] else &of_dy, room, g, db)
         add_products(plan, share, &run, v, g, sums.du, begun)
         begun = True
         first += plan.bands
+    return carried
+
+
+cdef bint sum_at_points(const BackwardPlan* plan, Py_ssize_t N, const Pictures* x, const Pictures* dy,
+                        const int32_t* argmax, const Team* team, const uint8_t* skipped,
+                        const Sums* sums) noexcept nogil:
+    """All shares of the sums at the points, by all threads.  Returns what `weight_gradient` does, for all of them."""
+    cdef Py_ssize_t number, not_carried = 0
+    cdef int thread
+    cdef Share share
+    hand_out(team, plan.parts * plan.row_pieces * plan.column_pieces)
+    for thread in prange(team.threads, schedule="static", num_threads=team.threads):
+        number = take(team, thread)
+        while number >= 0:
+            share = share_of(plan, number)
+            not_carried += not weight_gradient(plan, &share, N, x, dy, argmax, skipped,
+                                               <float*>room_for(team, thread), sums)
+            number = take(team, thread)
+    return not not_carried
 
 
 cdef void leave_points(const BackwardPlan* plan, const float* du, Py_ssize_t row, float* taps,
@@ -294,7 +328,7 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     nothing, get an arbitrary dx, and are marked with 1 in `skipped`.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], row, piece, wrong = 0
+        Py_ssize_t N = x.shape[0], row, wrong = 0
         Team team
         int thread
         Picture px = picture_of(x.shape[1], x.shape[2], x.shape[3])
@@ -307,7 +341,6 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
         Pictures pictures, gradients
         BackwardPlan plan
         Sums sums
-        Share share
     dw[:, :, :, :] = 0
     db[:] = 0
     if N == 0:
@@ -319,15 +352,13 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     sums.du = <float*>team.shared
     sums.db = sums.du + plan.parts * POINTS * plan.du_point
     with nogil:
-        wrong = check_pictures(&plan, N, &pictures, &gradients, taps, &team, &skipped[0])
-        hand_out(&team, plan.parts * plan.row_pieces * plan.column_pieces)
-        for thread in prange(team.threads, schedule="static", num_threads=team.threads):
-            piece = take(&team, thread)
-            while piece >= 0:
-                share = share_of(&plan, piece)
-                weight_gradient(&plan, &share, N, &pictures, &gradients, taps, &skipped[0],
-                                <float*>room_for(&team, thread), &sums)
-                piece = take(&team, thread)
+        if plan.pooled:
+            wrong = wrong_pictures(&plan, N, taps, team.threads)
+        memset(&skipped[0], 0, N)
+        # Numbers that the transforms cannot carry are rare: they are met on the way, and then all begins once more.
+        if not sum_at_points(&plan, N, &pictures, &gradients, taps, &team, &skipped[0], &sums):
+            check_pictures(&plan, N, &pictures, &gradients, taps, &team, &skipped[0])
+            sum_at_points(&plan, N, &pictures, &gradients, taps, &team, &skipped[0], &sums)
         if dx is not None:
             input_gradient(&plan, N, &gradients, taps, &team, &dx[0, 0, 0, 0])
         add_parts(sums.du, plan.parts, POINTS * plan.du_point, team.threads)
