@@ -256,6 +256,38 @@ def test_an_infinity_is_found_where_threads_share_out_the_channels():
     assert_same(y, functional.conv2d(x.astype(np.float64), w.astype(np.float64)))
 
 
+@pytest.mark.usefixtures("settings_restored")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("channel", [0, 69])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_an_infinity_in_a_gradient_is_found_where_threads_share_out_the_channels(threads, channel):
+    x, w, dy = pictures(0.5, (7, 8), (2, 12, 13, 64)), weights((3, 3), 64, 70), pictures(0.5, (0, 0), (2, 12, 13, 70))
+    dy[1, 7, 8, channel] = np.inf
+    nn.set_num_threads(threads)
+    expected = functional.conv2d_backward(*(array.astype(np.float64) for array in (dy[1:], x[1:], w)))
+    for got, wanted in zip(
+        functional.conv2d_backward(dy[1:], x[1:], w, algorithm="toom_cook_2d"), expected, strict=True
+    ):
+        assert_same(got, wanted)
+
+
+@pytest.mark.parametrize(("kernel", "algorithm"), EVERY_WAY)
+def test_what_the_relu_stopped_is_no_number_to_carry(kernel, algorithm):
+    """So the picture keeps the bits that it has alone, though another in its batch has an infinity."""
+    x, w, dy = pictures(0.5, (7, 8)), weights(kernel), pictures(0.5, (0, 0), (3, 12, 13, 5))
+    relu_output = pictures(0.5, (0, 0), (3, 12, 13, 5))
+    dy[1, 7, 8, 1], relu_output[1, 7, 8, 1] = np.inf, -1.0
+    x[0, 0, 0, 1] = np.inf
+
+    def input_gradient(batch):
+        options = {"relu_output": relu_output[batch], "algorithm": algorithm}
+        return functional.conv2d_backward(dy[batch], x[batch], w, **options)[0]
+
+    alone = input_gradient(slice(1, 2))
+    assert np.isfinite(alone).all()
+    np.testing.assert_array_equal(input_gradient(slice(0, 3))[1:2], alone)
+
+
 def test_a_large_number_under_an_identity_kernel():
     x, w = np.zeros((1, 8, 8, 4), np.float32), np.zeros((5, 5, 4, 4), np.float32)
     x[0, 3, 3], w[2, 2] = 1e38, np.eye(4)

@@ -12,7 +12,7 @@ longer to fetch a number from another core than to make it again.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, uint8_t
-from libc.string cimport memset
+from libc.string cimport memchr, memset
 
 from npcnn.kernels.core cimport (
     Factor, Sizes, Team, active, add_parts, csrc, dismiss, gather, hand_out, room_for, take, threads, whole_cache_lines,
@@ -27,7 +27,7 @@ from npcnn.kernels.toom_cook_2d cimport (
     Convolution, Pictures, convolution_of, convolve_batch, convolve_pictures, copy_lines, inputs_at_points,
     panel_width, room_of,
 )
-from npcnn.kernels.windows cimport Windows, are_disjoint, output_size, picture_size
+from npcnn.kernels.windows cimport Windows, output_size, picture_size
 
 cdef enum:
     GRADIENT_TILES = 64                 # tiles whose share of the weight gradient is summed together
@@ -49,10 +49,10 @@ cdef inline Py_ssize_t gradient_rows() noexcept nogil:
 
 
 cdef struct Share:
-    # What a thread computes of dw: a part of the batch, and of the pictures x and of dy the channels from `x_first` and
-    # `y_first` on, which are those of its tiling; their values at the points, and the size of its buffers for lines and
-    # for these.
-    Py_ssize_t part, x_first, y_first, lines_size, size
+    # What a thread computes of dw: a piece of it for a part of the batch, that is, of the pictures x and of dy the
+    # channels from `x_first` and `y_first` on, which are those of its tiling; their values at the points, and the size
+    # of its buffers for lines and for these.
+    Py_ssize_t part, piece, x_first, y_first, lines_size, size
     Tiling t
     Layout v, g
 
@@ -73,9 +73,16 @@ cdef struct BackwardPlan:
 
 
 cdef struct Sums:
-    # What the threads share: the sums of the products at the points, and db of each band.
+    # What the threads share: the sums of the products at the points, db of each band, and for each piece of dw which
+    # pictures of the batch have, in its channels, numbers that the transforms cannot carry.
     float* du
     float* db
+    uint8_t* not_carried
+
+
+cdef inline Py_ssize_t pieces_of(const BackwardPlan* plan) noexcept nogil:
+    """The pieces of dw."""
+    return plan.row_pieces * plan.column_pieces
 
 
 cdef Share share_of(const BackwardPlan* plan, Py_ssize_t number) noexcept nogil:
@@ -83,9 +90,9 @@ cdef Share share_of(const BackwardPlan* plan, Py_ssize_t number) noexcept nogil:
     cdef const Tiling* t = &plan.forward
     cdef Py_ssize_t tiles = plan.bands * tiles_of(&t.across)
     share.t = t[0]
-    share.part = number // (plan.row_pieces * plan.column_pieces)
-    share.x_first = number // plan.column_pieces % plan.row_pieces * plan.rows
-    share.y_first = number % plan.column_pieces * plan.columns
+    share.part, share.piece = number // pieces_of(plan), number % pieces_of(plan)
+    share.x_first = share.piece // plan.column_pieces * plan.rows
+    share.y_first = share.piece % plan.column_pieces * plan.columns
     share.t.x = channels_of(&t.x, share.x_first, share.x_first + plan.rows)
     share.t.y = channels_of(&t.y, share.y_first, share.y_first + plan.columns)
     share.v = layout_of(share.t.x.pixel, gradient_rows(), tiles)
@@ -144,32 +151,6 @@ cdef inline void take_back(const BackwardPlan* plan, const Pictures* dy, const i
                        dy.relu_output + at if dy.relu_output != NULL else NULL, argmax + at, unpooled)
 
 
-cdef bint check_picture(const BackwardPlan* plan, const Pictures* x, const Pictures* dy, const int32_t* argmax,
-                        Py_ssize_t n, float* unpooled) noexcept nogil:
-    """Return whether the transforms can carry x and dy of picture n; `unpooled` is a buffer."""
-    cdef int too_large = 0
-    csrc(unpooled).toom_cook_look(x.numbers + n * x.step, x.step, &too_large)
-    if plan.pooled and not are_disjoint(&plan.pooling):         # sums of several numbers of dy may be larger
-        take_back(plan, dy, argmax, n, 0, plan.pooling.channels, unpooled)
-        csrc(unpooled).toom_cook_look(unpooled, picture_size(&plan.pooling), &too_large)
-    else:
-        csrc(unpooled).toom_cook_look(dy.numbers + n * dy.step, dy.step, &too_large)
-    return not too_large
-
-
-cdef void check_pictures(const BackwardPlan* plan, Py_ssize_t N, const Pictures* x, const Pictures* dy,
-                         const int32_t* argmax, const Team* team, uint8_t* skipped) noexcept nogil:
-    """Mark which pictures the transforms cannot carry."""
-    cdef Py_ssize_t n
-    cdef int thread
-    hand_out(team, N)
-    for thread in prange(team.threads, schedule="static", num_threads=team.threads):
-        n = take(team, thread)
-        while n >= 0:
-            skipped[n] = not check_picture(plan, x, dy, argmax, n, <float*>room_for(team, thread))
-            n = take(team, thread)
-
-
 cdef Py_ssize_t wrong_pictures(const BackwardPlan* plan, Py_ssize_t N, const int32_t* argmax,
                                int team) noexcept nogil:
     """In how many pictures an argmax is not a tap."""
@@ -224,13 +205,10 @@ cdef void add_products(const BackwardPlan* plan, const Share* share, const Run* 
                               accumulate, NULL, False)
 
 
-cdef bint weight_gradient(const BackwardPlan* plan, const Share* share, Py_ssize_t N, const Pictures* x,
+cdef void weight_gradient(const BackwardPlan* plan, const Share* share, Py_ssize_t N, const Pictures* x,
                           const Pictures* dy, const int32_t* argmax, const uint8_t* skipped, float* room,
                           const Sums* sums) noexcept nogil:
-    """One thread's share of the sums at the points, and of db; `room` is its buffer.
-
-    Returns whether the transforms carried the numbers of all pictures but those skipped.
-    """
+    """One thread's share of the sums at the points, and of db; `room` is its buffer."""
     cdef const Tiling* t = &share.t
     cdef float* v = room + share.lines_size
     cdef float* g = v + POINTS * share.v.step
@@ -238,7 +216,8 @@ cdef bint weight_gradient(const BackwardPlan* plan, const Share* share, Py_ssize
     cdef float* db
     cdef Py_ssize_t bands = tiles_of(&t.down), band, n, before = -1
     cdef Py_ssize_t first = share.part * N // plan.parts * bands, last = (share.part + 1) * N // plan.parts * bands
-    cdef bint begun = False, carried = True
+    cdef bint begun = False
+    cdef uint8_t* not_carried = sums.not_carried + share.piece * N
     cdef Pictures blank = Pictures(NULL, NULL, 0, 0)
     cdef Pictures of_x = from_channel(x, share.x_first), of_dy = from_channel(dy, share.y_first)
     cdef Run run
@@ -250,31 +229,28 @@ cdef bint weight_gradient(const BackwardPlan* plan, const Share* share, Py_ssize
                 take_back(plan, dy, argmax, n, share.y_first, t.y.channels, unpooled)
                 of_dy = Pictures(unpooled + share.y_first, NULL, n, 0)
                 before = n
-            carried &= inputs_at_points(t, &run, band, &blank if skipped[n] else &of_x, room, v, &share.v)
+            not_carried[n] |= not inputs_at_points(t, &run, band, &blank if skipped[n] else &of_x, room, v, &share.v)
             db = sums.db + band * plan.forward.y.pixel + share.y_first if share.x_first == 0 else NULL
-            carried &= gradients_at_points(share, &run, band, &blank if skipped[n] else &of_dy, room, g, db)
+            not_carried[n] |= not gradients_at_points(share, &run, band, &blank if skipped[n] else &of_dy, room, g, db)
         add_products(plan, share, &run, v, g, sums.du, begun)
         begun = True
         first += plan.bands
-    return carried
 
 
-cdef bint sum_at_points(const BackwardPlan* plan, Py_ssize_t N, const Pictures* x, const Pictures* dy,
+cdef void sum_at_points(const BackwardPlan* plan, Py_ssize_t N, const Pictures* x, const Pictures* dy,
                         const int32_t* argmax, const Team* team, const uint8_t* skipped,
                         const Sums* sums) noexcept nogil:
-    """All shares of the sums at the points, by all threads.  Returns what `weight_gradient` does, for all of them."""
-    cdef Py_ssize_t number, not_carried = 0
+    """All shares of the sums at the points, by all threads."""
+    cdef Py_ssize_t number
     cdef int thread
     cdef Share share
-    hand_out(team, plan.parts * plan.row_pieces * plan.column_pieces)
+    hand_out(team, plan.parts * pieces_of(plan))
     for thread in prange(team.threads, schedule="static", num_threads=team.threads):
         number = take(team, thread)
         while number >= 0:
             share = share_of(plan, number)
-            not_carried += not weight_gradient(plan, &share, N, x, dy, argmax, skipped,
-                                               <float*>room_for(team, thread), sums)
+            weight_gradient(plan, &share, N, x, dy, argmax, skipped, <float*>room_for(team, thread), sums)
             number = take(team, thread)
-    return not not_carried
 
 
 cdef void leave_points(const BackwardPlan* plan, const float* du, Py_ssize_t row, float* taps,
@@ -328,7 +304,7 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
     nothing, get an arbitrary dx, and are marked with 1 in `skipped`.
     """
     cdef:
-        Py_ssize_t N = x.shape[0], row, wrong = 0
+        Py_ssize_t N = x.shape[0], row, number, wrong = 0
         Team team
         int thread
         Picture px = picture_of(x.shape[1], x.shape[2], x.shape[3])
@@ -343,21 +319,27 @@ def conv2d_backward(const float[:, :, :, ::1] dy, const float[:, :, :, ::1] x, c
         Sums sums
     dw[:, :, :, :] = 0
     db[:] = 0
+    skipped[:] = 0
     if N == 0:
         return 0
     pictures = Pictures(&x[0, 0, 0, 0], NULL, 0, numbers_of(&px))
     gradients = Pictures(&dy[0, 0, 0, 0], mask, 0, output_size(&pooling))
     plan = backward_plan(&t, &gradients, u, &pooling, argmax is not None, N, threads())
-    team = gather(threads(), plan.room_size, plan.parts * POINTS * plan.du_point + bands * py.pixel, sizeof(float))
+    team = gather(threads(), plan.room_size,
+                  plan.parts * POINTS * plan.du_point + bands * py.pixel + whole_cache_lines(pieces_of(&plan) * N),
+                  sizeof(float))
     sums.du = <float*>team.shared
     sums.db = sums.du + plan.parts * POINTS * plan.du_point
+    sums.not_carried = <uint8_t*>(sums.db + bands * py.pixel)
     with nogil:
         if plan.pooled:
             wrong = wrong_pictures(&plan, N, taps, team.threads)
-        memset(&skipped[0], 0, N)
+        memset(sums.not_carried, 0, pieces_of(&plan) * N)
+        sum_at_points(&plan, N, &pictures, &gradients, taps, &team, &skipped[0], &sums)
+        for number in range(pieces_of(&plan) * N):
+            skipped[number % N] |= sums.not_carried[number]
         # Numbers that the transforms cannot carry are rare: they are met on the way, and then all begins once more.
-        if not sum_at_points(&plan, N, &pictures, &gradients, taps, &team, &skipped[0], &sums):
-            check_pictures(&plan, N, &pictures, &gradients, taps, &team, &skipped[0])
+        if memchr(&skipped[0], True, N) != NULL:
             sum_at_points(&plan, N, &pictures, &gradients, taps, &team, &skipped[0], &sums)
         if dx is not None:
             input_gradient(&plan, N, &gradients, taps, &team, &dx[0, 0, 0, 0])
